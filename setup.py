@@ -1,0 +1,35 @@
+"""Packaging of dml_instance.
+
+Detectron2 is not listed under ``install_requires``: it is not on PyPI under that name, so pip could only fail on it,
+and a user's own build must never be replaced. ``import dml_instance`` says what to do where it is missing.
+"""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(r'__version__ = "([^"]+)"', (ROOT / "dml_instance" / "version.py").read_text()).group(1)
+
+setup(
+    name="dml_instance",
+    version=VERSION,
+    description="Box-free instance segmentation by deep metric learning, as a Detectron2 plugin",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["dml_instance", "dml_instance.*"]),
+    install_requires=[
+        "torch>=2.1",
+        "torchvision",
+        "numpy",
+        "scipy",
+        "fvcore",
+        "opencv-python",
+        "pycocotools",
+        "tqdm",
+    ],
+    extras_require={"dev": ["pytest", "hypothesis", "ruff", "import-linter"]},
+)
