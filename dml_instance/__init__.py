@@ -1,0 +1,21 @@
+"""Box-free instance segmentation by deep metric learning, as a Detectron2 plugin.
+
+Importing it registers the meta-architecture ``DMLInstance``, the backbone ``build_slim_resnet_backbone`` and the
+built-in data sets; ``add_dml_config(cfg)`` adds the keys under ``cfg.MODEL.DML``.
+"""
+
+try:
+    import detectron2  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "dml_instance is a plugin of Detectron2, which is not installed here. From the repository's root, "
+        "`pip install ./third_party/d2wheel` installs it from PyPI without a compiler; or build the official one: "
+        "https://detectron2.readthedocs.io/en/latest/tutorials/install.html",
+        name=error.name,
+    ) from error
+
+from . import data, modeling
+from .config import add_dml_config
+from .version import __version__
+
+__all__ = ["__version__", "add_dml_config", "data", "modeling"]

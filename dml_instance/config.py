@@ -1,0 +1,133 @@
+"""Every ``cfg.MODEL.DML.*`` key: what it does, its unit and range, and where its value comes from.
+
+"Paper" is Fathi et al., Semantic Instance Segmentation via Deep Metric Learning, arXiv:1703.10277. "Measured" points
+to a row of docs/ABLATIONS.md. Lengths in pixels are pixels of the network's input image, whatever the stride.
+"""
+
+from detectron2.config import CfgNode as CN
+
+
+def add_dml_config(cfg: CN) -> None:
+    """Add ``cfg.MODEL.DML`` with its defaults to a Detectron2 config, in place."""
+    dml = cfg.MODEL.DML = CN()
+
+    # Number of object classes K, background not counted. 0: taken from the training data set's metadata.
+    dml.NUM_CLASSES = 0
+    # Similarity thresholds T, each in (0, 1); a smaller one grows a larger mask. Paper, section 3.2.
+    dml.TAUS = [0.25, 0.5, 0.75]
+    # Scales at which the network sees the image, > 0; masks of all scales compete. Paper: 0.25, 0.5, 1, 2.
+    dml.PYRAMID_SCALES = [1.0]
+    # "dataset": subtract MODEL.PIXEL_MEAN and divide by MODEL.PIXEL_STD (pretrained weights want this).
+    # "image": by each image's own mean and standard deviation a channel; for data of mixed brightness.
+    dml.INPUT_NORMALIZATION = "dataset"
+    # How far round an object, in pixels, other pixels must be told apart from it. -1: the whole image, as in the
+    # paper, where an embedding is unique in the image. Otherwise pairs, mask loss and seed targets look no further
+    # than this beyond an object's bounds, and look-alikes further off are left to GROUPING.CONNECT_GAP. Measured.
+    dml.CONTEXT = 32
+
+    # --- network ---------------------------------------------------------------------------------------------------
+    # Backbone features that the heads read, finest first. More than one needs a decoder.
+    dml.IN_FEATURES = ["stem", "res2", "res3", "res4", "res5"]
+    dml.BACKBONE = CN()
+    # build_slim_resnet_backbone only: channels of the stem (stride 2) and of res2 ... res5 (strides 4 to 32).
+    dml.BACKBONE.CHANNELS = [16, 32, 64, 96, 128]
+    # build_slim_resnet_backbone only: residual blocks of res2 ... res5.
+    dml.BACKBONE.BLOCKS = [1, 1, 2, 2]
+    dml.DECODER = CN()
+    # Channels of the top-down decoder. 0: no decoder, the heads read the one feature of IN_FEATURES (paper).
+    dml.DECODER.CHANNELS = 32
+    # Stride of the decoder's output in pixels, a power of two. Measured: 2 against 4.
+    dml.DECODER.STRIDE = 2
+    # Norm of the decoder and the heads, by Detectron2's names: "BN", "SyncBN", "GN", "" ...
+    dml.NORM = "BN"
+    dml.HEAD = CN()
+    # 3x3 convolutions of each head before its 1x1 predictor. Paper: 0.
+    dml.HEAD.NUM_CONVS = 1
+    # Their channels.
+    dml.HEAD.CHANNELS = 32
+    # Embedding channels D. Paper: 64 worked best on VOC.
+    dml.HEAD.EMBEDDING_DIM = 16
+    # Feed the row and column of each cell to the embedding head, in units of 64 pixels: a notion of place.
+    dml.HEAD.COORDINATES = False
+
+    # --- embedding loss (paper, section 3.1) -----------------------------------------------------------------------
+    dml.PAIRS = CN()
+    # Random cells of every instance; an instance with fewer gives all it has. Paper: 10 worked best.
+    dml.PAIRS.PIXELS_PER_INSTANCE = 10
+    # Random background cells, as one more group; 0: background takes no part. Open in the paper; measured.
+    dml.PAIRS.BACKGROUND_PIXELS = 96
+    # Instances an image at most, drawn at random: bounds the pairs an image by
+    # (MAX_INSTANCES * PIXELS_PER_INSTANCE + BACKGROUND_PIXELS)^2.
+    dml.PAIRS.MAX_INSTANCES = 48
+    # A pair's weight is inverse to the product of its two groups' sizes. "area": of their cells in the image
+    # (paper); "count": of their sampled cells, which makes every pair of groups weigh the same. Measured.
+    dml.PAIRS.WEIGHTS = "count"
+    # "joint": all weights sum to 1 and the sum is divided by |S| (paper). "apart": pairs of one object and pairs of
+    # two objects are averaged apart, and the two averages count alike. Measured.
+    dml.PAIRS.NORMALIZATION = "apart"
+
+    # --- mask loss (not in the paper: it never looks at a mask as a whole) ------------------------------------------
+    dml.MASK_LOSS = CN()
+    # Weight of the soft Dice loss between the similarity to a seed pixel and its object's mask; 0: off. Measured.
+    dml.MASK_LOSS.WEIGHT = 1.0
+
+    # --- seed loss (paper, section 3.2) ----------------------------------------------------------------------------
+    dml.SEED = CN()
+    # Pixels V an image that the seed loss and the mask loss look at. Open in the paper.
+    dml.SEED.PIXELS = 96
+    # Share of them drawn from objects, every instance as often as any other; the rest is background. Measured.
+    dml.SEED.FOREGROUND_FRACTION = 0.5
+    # What the head learns of the mask grown from a pixel. "class": the instance's class where their IoU reaches
+    # SEED.TARGET_IOU, else background (paper). "iou": that class with the IoU as its probability, so that the score
+    # of a seed says how good its mask is. Measured.
+    dml.SEED.TARGET = "iou"
+    # IoU from which a grown mask counts as the instance, in (0, 1]; TARGET "class" only. Open in the paper.
+    dml.SEED.TARGET_IOU = 0.5
+    # lambda, the weight of the seed loss: 0 until RAMP_START, then linear to LAMBDA at RAMP_END, both as fractions
+    # of SOLVER.MAX_ITER. Paper: to 0.2, after the embedding has converged.
+    dml.SEED.LAMBDA = 1.0
+    dml.SEED.RAMP_START = 0.0
+    dml.SEED.RAMP_END = 0.2
+
+    # --- seeds and masks at inference (paper, section 3.3) ----------------------------------------------------------
+    dml.GROUPING = CN()
+    # Which pixels can be seeds: "all" (paper), or "peaks", the local maxima of smoothed seediness. Measured.
+    dml.GROUPING.CANDIDATES = "peaks"
+    # Side in cells, odd, of the square in which a peak is the maximum.
+    dml.GROUPING.PEAK_SIZE = 3
+    # Seediness under which a pixel is no candidate, in [0, 1).
+    dml.GROUPING.MIN_SEEDINESS = 0.05
+    # Seeds an image at most. Paper: 100, enough for VOC; nuclei, crowds and aerial images hold more.
+    dml.GROUPING.MAX_SEEDS = 1000
+    # Weight alpha of diversity against seediness, >= 0. Paper: 0.1 to 0.6. Measured.
+    dml.GROUPING.ALPHA = 0.3
+    # D in log S + alpha log D: "distance" in the embedding space, or "dissimilarity", 1 - sigma. Open in the paper.
+    dml.GROUPING.DIVERSITY = "dissimilarity"
+    # Keep only the part of a mask that hangs together with its seed, bridging gaps of at most this many pixels.
+    # -1: keep all of it, wherever it lies (paper). Open in the paper; measured.
+    dml.GROUPING.CONNECT_GAP = 0
+    # Drop a mask if more than this share of it belongs to better-scored ones, in [0, 1]. Open in the paper; measured.
+    dml.GROUPING.MAX_OVERLAP = 0.5
+    # Where distances are cut at the threshold: "output", after bilinear interpolation to the requested size, or
+    # "grid", at the head's stride. Open in the paper; measured.
+    dml.GROUPING.MASK_RESOLUTION = "output"
+    # Score of an instance: "seediness" of its seed, or "seediness_similarity", times the mean similarity inside its
+    # mask. Open in the paper; measured.
+    dml.GROUPING.SCORE = "seediness"
+
+    # --- training, by tools/train_net.py, for every meta-architecture -----------------------------------------------
+    dml.SOLVER = CN()
+    # "SGD" (Detectron2's) or "AdamW".
+    dml.SOLVER.OPTIMIZER = "SGD"
+    # Augmentation through Detectron2's transforms, before INPUT.CROP; resizing and RANDOM_FLIP stay stock keys.
+    dml.AUGMENTATION = CN()
+    # The image is resized by a random factor in this range, log-uniform, > 0. [1.0, 1.0]: off.
+    dml.AUGMENTATION.SCALE_RANGE = [1.0, 1.0]
+    # Rotation by a random angle in +- this many degrees, without enlarging the canvas. 0: off. Paper: 10.
+    dml.AUGMENTATION.ROTATION = 0.0
+    # Rotation by a random multiple of 90 degrees; with RANDOM_FLIP it gives all 8 symmetries of the square.
+    dml.AUGMENTATION.RIGHT_ANGLES = False
+    # Strength of random brightness, contrast and saturation, factors in 1 +- this. 0: off.
+    dml.AUGMENTATION.COLOR_JITTER = 0.0
+    # Probability of inverting all colours, for bright-on-dark next to dark-on-bright data.
+    dml.AUGMENTATION.INVERT_PROBABILITY = 0.0

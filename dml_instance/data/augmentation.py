@@ -1,0 +1,64 @@
+"""Augmentation for training, out of Detectron2's transforms, by ``MODEL.DML.AUGMENTATION`` and the stock INPUT keys."""
+
+import math
+
+import numpy as np
+
+import detectron2.data.transforms as T
+from detectron2.data.detection_utils import build_augmentation
+
+
+class RandomScale(T.Augmentation):
+    """Resize by a random factor of the image's own size; Detectron2's resizers aim at a size, which would bring
+    a small and a large image of the same magnification to different ones."""
+
+    def __init__(self, smallest: float, largest: float):
+        """
+        Args:
+            smallest, largest: range of the factor, drawn log-uniformly; 0 < smallest <= largest.
+        """
+        super().__init__()
+        if not 0 < smallest <= largest:
+            raise ValueError(f"MODEL.DML.AUGMENTATION.SCALE_RANGE needs 0 < low <= high, got [{smallest}, {largest}]")
+        self._init(locals())
+
+    def get_transform(self, image: np.ndarray) -> T.Transform:
+        height, width = image.shape[:2]
+        factor = math.exp(self._rand_range(math.log(self.smallest), math.log(self.largest)))
+        return T.ResizeTransform(height, width, max(round(height * factor), 1), max(round(width * factor), 1))
+
+
+def _inverted(image: np.ndarray) -> np.ndarray:
+    return 255 - image
+
+
+def build_train_augmentation(cfg) -> list[T.Augmentation | T.Transform]:
+    """What the stock ``DatasetMapper`` applies in training, in order.
+
+    Resizing and flipping are Detectron2's own, from INPUT.*; the rest stands in ``MODEL.DML.AUGMENTATION``. With
+    nothing set there this is exactly what Detectron2 does by itself.
+    """
+    options = cfg.MODEL.DML.AUGMENTATION
+    smallest, largest = options.SCALE_RANGE
+    resize, *flips = build_augmentation(cfg, is_train=True)
+    geometric = [resize]
+    if cfg.INPUT.CROP.ENABLED and cfg.INPUT.CROP.TYPE == "absolute" and (smallest, largest) != (1, 1):
+        # Detectron2 transforms the mask of every object by itself: cutting away what no later crop can reach
+        # makes that several times cheaper on large images.
+        reach = math.sqrt(2) if options.ROTATION else 1.0
+        geometric.append(T.RandomCrop("absolute", [math.ceil(s * reach / smallest) for s in cfg.INPUT.CROP.SIZE]))
+    if (smallest, largest) != (1, 1):
+        geometric.append(RandomScale(smallest, largest))
+    if options.ROTATION:
+        geometric.append(T.RandomRotation([-options.ROTATION, options.ROTATION], expand=False))
+    if cfg.INPUT.CROP.ENABLED:
+        geometric.append(T.RandomCrop(cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE))
+    if options.RIGHT_ANGLES:
+        geometric.append(T.RandomRotation([0, 90, 180, 270], expand=True, sample_style="choice"))
+    photometric = []
+    if options.COLOR_JITTER:
+        span = (1 - options.COLOR_JITTER, 1 + options.COLOR_JITTER)
+        photometric = [T.RandomBrightness(*span), T.RandomContrast(*span), T.RandomSaturation(*span)]
+    if options.INVERT_PROBABILITY:
+        photometric.append(T.RandomApply(T.ColorTransform(_inverted), options.INVERT_PROBABILITY))
+    return [*geometric, *flips, *photometric]

@@ -1,0 +1,225 @@
+"""Detectron2's trainer with this project's optimiser, mapper and evaluator choices, and files that state the result.
+
+Only what ``DefaultTrainer`` asks its users to override is overridden, and any meta-architecture trains with it.
+"""
+
+import json
+import math
+import os
+import platform
+import time
+from collections import OrderedDict
+from datetime import datetime, timezone
+
+import torch
+from torch import nn
+
+from detectron2.config import CfgNode, get_cfg
+from detectron2.data import MetadataCatalog, build_detection_test_loader, build_detection_train_loader
+from detectron2.engine import DefaultTrainer, HookBase
+from detectron2.evaluation import COCOEvaluator, DatasetEvaluator, PascalVOCDetectionEvaluator
+from detectron2.solver.build import build_optimizer, get_default_optimizer_params, maybe_add_gradient_clipping
+from detectron2.utils import comm
+
+from .config import add_dml_config
+from .data import build_test_mapper, build_train_mapper, set_num_classes
+
+TRAINING_FILE = "training.json"
+RESULTS_FILE = "results.json"
+
+
+def load_config(config_file: str, options: list[str] = ()) -> CfgNode:
+    """Defaults, ``MODEL.DML``, a yaml file and ``KEY VALUE`` overrides, in this order; classes follow from the data.
+
+    Raises:
+        FileNotFoundError: for a missing yaml; ValueError, KeyError: see ``set_num_classes``.
+    """
+    if not os.path.isfile(config_file):
+        raise FileNotFoundError(f"config file {config_file} does not exist")
+    cfg = get_cfg()
+    add_dml_config(cfg)
+    cfg.merge_from_file(config_file)
+    cfg.merge_from_list(list(options))
+    if cfg.MODEL.DEVICE == "cuda" and not torch.cuda.is_available():
+        cfg.MODEL.DEVICE = "cpu"
+    set_num_classes(cfg)
+    return cfg
+
+
+def write_json(path: str, content: dict) -> None:
+    """Write a JSON file under a temporary name and move it into place; NaN becomes null."""
+
+    def plain(value):
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    temporary = f"{path}.part"
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(plain(content), file, indent=2)
+        file.write("\n")
+    os.replace(temporary, path)
+
+
+def read_json(path: str) -> dict:
+    """A JSON file's content; an empty dict where there is no such file."""
+    if not os.path.isfile(path):
+        return {}
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def machine() -> dict[str, str | int]:
+    """What figures are measured on."""
+    return {
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "processor": platform.machine(),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+class TrainingClock(HookBase):
+    """Counts the minutes spent in training steps, over resumed runs too, and writes ``training.json`` at the end."""
+
+    def __init__(self, cfg: CfgNode):
+        self._cfg = cfg
+        self._seconds = 0.0
+
+    def before_step(self):
+        self._start = time.perf_counter()
+
+    def after_step(self):
+        self._seconds += time.perf_counter() - self._start
+
+    def after_train(self):
+        if not comm.is_main_process():
+            return
+        iterations = self.trainer.iter + 1
+        write_json(
+            os.path.join(self._cfg.OUTPUT_DIR, TRAINING_FILE),
+            {
+                "minutes": round(self._seconds / 60, 2),
+                "iterations": iterations,
+                "images_per_second": round(iterations * self._cfg.SOLVER.IMS_PER_BATCH / max(self._seconds, 1e-9), 2),
+                "seed": self._cfg.SEED,
+                "parameters": sum(p.numel() for p in self.trainer.model.parameters()),
+            },
+        )
+
+    def state_dict(self):
+        return {"seconds": self._seconds}
+
+    def load_state_dict(self, state_dict):
+        self._seconds = state_dict["seconds"]
+
+
+class InferenceTimer:
+    """Times every call of a model in a ``with`` block: network, grouping and masks, without loading and scoring."""
+
+    # The first calls allocate and warm up; they count only where there are no others.
+    _WARM_UP = 3
+
+    def __init__(self, model: nn.Module):
+        self._model = model
+        self._milliseconds = []
+
+    def __enter__(self):
+        self._handles = [
+            self._model.register_forward_pre_hook(self._before),
+            self._model.register_forward_hook(self._after),
+        ]
+        return self
+
+    def __exit__(self, *_):
+        for handle in self._handles:
+            handle.remove()
+
+    def _before(self, module, inputs):
+        self._synchronize()
+        self._start = time.perf_counter()
+
+    def _after(self, module, inputs, output):
+        self._synchronize()
+        self._milliseconds.append(1e3 * (time.perf_counter() - self._start) / max(len(output), 1))
+
+    @staticmethod
+    def _synchronize():
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+    @property
+    def ms_per_image(self) -> float:
+        """Mean milliseconds an image; NaN where the model was not called."""
+        counted = self._milliseconds[self._WARM_UP :] or self._milliseconds
+        return sum(counted) / len(counted) if counted else float("nan")
+
+
+def build_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
+    """The stock evaluator for a data set's ``evaluator_type``; COCO's counts up to TEST.DETECTIONS_PER_IMAGE."""
+    kind = MetadataCatalog.get(dataset_name).get("evaluator_type", "coco")
+    if kind == "pascal_voc":
+        return PascalVOCDetectionEvaluator(dataset_name)
+    if kind != "coco":
+        raise ValueError(f"data set {dataset_name} has evaluator_type {kind!r}; known are 'coco' and 'pascal_voc'")
+    return COCOEvaluator(
+        dataset_name,
+        output_dir=os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name),
+        max_dets_per_image=cfg.TEST.DETECTIONS_PER_IMAGE,
+    )
+
+
+class Trainer(DefaultTrainer):
+    """``DefaultTrainer`` with AdamW as a choice, the augmenting mapper, stock evaluators and result files."""
+
+    def build_hooks(self):
+        return [TrainingClock(self.cfg), *super().build_hooks()]
+
+    @classmethod
+    def build_optimizer(cls, cfg, model):
+        name = cfg.MODEL.DML.SOLVER.OPTIMIZER
+        if name == "SGD":
+            return build_optimizer(cfg, model)
+        if name != "AdamW":
+            raise ValueError(f'MODEL.DML.SOLVER.OPTIMIZER is "SGD" or "AdamW", got {name!r}')
+        parameters = get_default_optimizer_params(
+            model,
+            base_lr=cfg.SOLVER.BASE_LR,
+            weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
+            weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
+        )
+        return maybe_add_gradient_clipping(cfg, torch.optim.AdamW)(
+            parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY
+        )
+
+    @classmethod
+    def build_train_loader(cls, cfg):
+        return build_detection_train_loader(cfg, mapper=build_train_mapper(cfg))
+
+    @classmethod
+    def build_test_loader(cls, cfg, dataset_name):
+        return build_detection_test_loader(cfg, dataset_name, mapper=build_test_mapper(cfg))
+
+    @classmethod
+    def build_evaluator(cls, cfg, dataset_name):
+        return build_evaluator(cfg, dataset_name)
+
+    @classmethod
+    def test(cls, cfg, model, evaluators=None):
+        """As ``DefaultTrainer.test``; also writes ``results.json`` into OUTPUT_DIR."""
+        with InferenceTimer(model) as timer:
+            results = super().test(cfg, model, evaluators)
+        if comm.is_main_process():
+            by_dataset = {cfg.DATASETS.TEST[0]: results} if len(cfg.DATASETS.TEST) == 1 else results
+            write_json(
+                os.path.join(cfg.OUTPUT_DIR, RESULTS_FILE),
+                {
+                    "metrics": OrderedDict(by_dataset),
+                    "ms_per_image": round(timer.ms_per_image, 1),
+                    "training": read_json(os.path.join(cfg.OUTPUT_DIR, TRAINING_FILE)) or None,
+                    "machine": machine(),
+                },
+            )
+        return results

@@ -1,0 +1,98 @@
+"""Sets of pixels: instance-id maps at a grid's stride, the part of a mask connected to its seed, boxes.
+
+Shapes: G ground-truth instances, N masks, H x W image pixels, h x w grid cells (a cell covers stride x stride pixels).
+"""
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Instances whose pixel masks are turned into cell fractions at once: bounds the float copy at 32 x H x W.
+_CHUNK = 32
+
+
+def instance_id_map(masks: Tensor, stride: int) -> Tensor:
+    """Which instance each grid cell belongs to.
+
+    A cell goes to the instance that covers most of it, provided that the instances together cover at least half.
+    An instance too thin or too small to win a cell gets the cell that it covers most: at stride 8 it would have no
+    supervision at all otherwise. Where masks overlap equally the smaller instance wins, as it lies on top.
+
+    Args:
+        masks: (G, H, W) bool, H and W of any size.
+        stride: pixels a cell, >= 1.
+
+    Returns:
+        (ceil(H / stride), ceil(W / stride)) int64: 0 for background, i + 1 for instance i.
+    """
+    height, width = masks.shape[-2:]
+    pad = (0, -width % stride, 0, -height % stride)
+    grid = ((height + pad[3]) // stride, (width + pad[1]) // stride)
+    if len(masks) == 0:
+        return torch.zeros(grid, dtype=torch.int64, device=masks.device)
+    fractions = torch.cat(
+        [F.avg_pool2d(F.pad(chunk.float(), pad)[:, None], stride)[:, 0] for chunk in masks.split(_CHUNK)]
+    )
+    size_rank = fractions.sum(dim=(1, 2)).argsort().argsort()
+    preference = fractions - 1e-3 * size_rank[:, None, None] / len(masks)
+    ids = torch.where(fractions.sum(dim=0) >= 0.5, preference.argmax(dim=0) + 1, 0)
+    owned = torch.bincount(ids.flatten(), minlength=len(masks) + 1)[1:]
+    # Without a look at the values (a host sync): every instance writes its best cell, the ones that own cells
+    # write it to a spare place behind the map.
+    best_cell = fractions.flatten(1).argmax(dim=1)
+    lost = (owned == 0) & (fractions.flatten(1).amax(dim=1) > 0)
+    flat = F.pad(ids.flatten(), (0, 1))
+    flat[torch.where(lost, best_cell, flat.numel() - 1)] = torch.arange(1, len(masks) + 1, device=masks.device)
+    return flat[:-1].view(grid)
+
+
+def connected_part(mask: np.ndarray, seed: tuple[int, int], gap: int) -> np.ndarray:
+    """The part of a mask that holds the seed, with pieces bridged over gaps.
+
+    Pieces count as one part where the gap between them is at most ``gap`` cells, so that a bar crossed by another
+    one stays one object, while a look-alike further off does not join it.
+
+    Args:
+        mask: (h, w) bool.
+        seed: (row, column) inside ``mask``.
+        gap: cells, >= 0; 0 means 8-connected.
+
+    Returns:
+        (h, w) bool, a subset of ``mask``; empty where the seed itself is not in it.
+    """
+    if not mask[seed]:
+        return np.zeros_like(mask)
+    pixels = mask.astype(np.uint8)
+    if gap > 0:
+        # Dilating both pieces by half the gap makes them touch; 8-connectivity adds the last cell.
+        pixels = cv2.dilate(pixels, np.ones((gap + 1, gap + 1), np.uint8))
+    _, labels = cv2.connectedComponents(pixels, connectivity=8)
+    return mask & (labels == labels[seed])
+
+
+def touches_inner_border(mask: np.ndarray, window: tuple[slice, slice], shape: tuple[int, int], margin: int) -> bool:
+    """Whether a mask cut out at ``window`` comes within ``margin`` cells of a side that is not the grid's own edge.
+
+    Args:
+        mask: bool, as large as the window.
+        window: where in the grid the mask was cut.
+        shape: (h, w) of the whole grid.
+        margin: cells, >= 1.
+    """
+    rows, columns = window
+    return bool(
+        (rows.start > 0 and mask[:margin].any())
+        or (rows.stop < shape[0] and mask[-margin:].any())
+        or (columns.start > 0 and mask[:, :margin].any())
+        or (columns.stop < shape[1] and mask[:, -margin:].any())
+    )
+
+
+def bounding_window(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice]:
+    """The smallest (rows, columns) slices round a non-empty (h, w) bool mask, grown by ``margin`` within the grid."""
+    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    rows = slice(max(top - margin, 0), min(top + height + margin, mask.shape[0]))
+    columns = slice(max(left - margin, 0), min(left + width + margin, mask.shape[1]))
+    return rows, columns

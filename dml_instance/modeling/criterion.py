@@ -1,0 +1,175 @@
+"""Predictions and ground truth to losses: what is sampled, in which region it is judged, and how it is weighed.
+
+Shapes: D embedding channels, G instances of an image, V seed pixels, h x w grid cells.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from detectron2.config import configurable
+
+from ..masks import instance_id_map
+from ..similarity import pairwise_squared_distance
+from ..structures import PixelPredictions
+from .losses import mask_loss, pair_loss, seed_loss, seed_loss_weight
+from .targets import compared_pairs, object_regions, sample_cells_per_group, sample_seed_cells, seed_targets
+
+
+class DMLCriterion:
+    """L = L_e + mask loss + lambda(iteration) * L_cls, each the mean over images and pyramid scales."""
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        taus: Sequence[float],
+        context: float,
+        pixels_per_instance: int,
+        background_pixels: int,
+        max_instances: int,
+        pair_weights: str,
+        pair_normalization: str,
+        mask_loss_weight: float,
+        seed_pixels: int,
+        foreground_fraction: float,
+        seed_target: str,
+        target_iou: float,
+        seed_lambda: float,
+        ramp: tuple[int, int],
+    ):
+        """
+        Args:
+            ramp: iterations at which lambda leaves 0 and reaches ``seed_lambda``.
+            others: the keys of ``MODEL.DML`` that ``from_config`` reads; config.py explains them.
+
+        Raises:
+            ValueError: for a choice that does not exist, naming its key.
+        """
+        if pair_weights not in ("area", "count"):
+            raise ValueError(f'MODEL.DML.PAIRS.WEIGHTS is "area" or "count", got {pair_weights!r}')
+        if pair_normalization not in ("joint", "apart"):
+            raise ValueError(f'MODEL.DML.PAIRS.NORMALIZATION is "joint" or "apart", got {pair_normalization!r}')
+        if seed_target not in ("class", "iou"):
+            raise ValueError(f'MODEL.DML.SEED.TARGET is "class" or "iou", got {seed_target!r}')
+        self.taus = tuple(taus)
+        self.context = context
+        self.pixels_per_instance = pixels_per_instance
+        self.background_pixels = background_pixels
+        self.max_instances = max_instances
+        self.pair_weights = pair_weights
+        self.pair_normalization = pair_normalization
+        self.mask_loss_weight = mask_loss_weight
+        self.seed_pixels = seed_pixels
+        self.foreground_fraction = foreground_fraction
+        self.seed_target = seed_target
+        self.target_iou = target_iou
+        self.seed_lambda = seed_lambda
+        self.ramp = ramp
+
+    @classmethod
+    def from_config(cls, cfg):
+        dml = cfg.MODEL.DML
+        return {
+            "taus": dml.TAUS,
+            "context": dml.CONTEXT,
+            "pixels_per_instance": dml.PAIRS.PIXELS_PER_INSTANCE,
+            "background_pixels": dml.PAIRS.BACKGROUND_PIXELS,
+            "max_instances": dml.PAIRS.MAX_INSTANCES,
+            "pair_weights": dml.PAIRS.WEIGHTS,
+            "pair_normalization": dml.PAIRS.NORMALIZATION,
+            "mask_loss_weight": dml.MASK_LOSS.WEIGHT,
+            "seed_pixels": dml.SEED.PIXELS,
+            "foreground_fraction": dml.SEED.FOREGROUND_FRACTION,
+            "seed_target": dml.SEED.TARGET,
+            "target_iou": dml.SEED.TARGET_IOU,
+            "seed_lambda": dml.SEED.LAMBDA,
+            "ramp": tuple(
+                int(fraction * cfg.SOLVER.MAX_ITER) for fraction in (dml.SEED.RAMP_START, dml.SEED.RAMP_END)
+            ),
+        }
+
+    def __call__(
+        self,
+        predictions: Sequence[PixelPredictions],
+        image_sizes: Sequence[Sequence[tuple[int, int]]],
+        gt_masks: Sequence[Tensor],
+        gt_classes: Sequence[Tensor],
+        iteration: int,
+    ) -> tuple[dict[str, Tensor], dict[str, float | Tensor]]:
+        """
+        Args:
+            predictions: one a pyramid scale.
+            image_sizes: for every scale the (height, width) of each image, before padding.
+            gt_masks: for every image (G, H, W) bool at scale 1.
+            gt_classes: for every image (G,) int64.
+            iteration: of the training, for lambda.
+
+        Returns:
+            losses: ``loss_pair``, ``loss_seed`` and, unless its weight is 0, ``loss_mask``: float32 scalars.
+            statistics: ``seed_lambda``, and the mean ``target_iou`` of masks grown from object pixels.
+        """
+        terms = []
+        for prediction, sizes in zip(predictions, image_sizes, strict=True):
+            for index, (size, masks, classes) in enumerate(zip(sizes, gt_masks, gt_classes, strict=True)):
+                embedding, class_logits = prediction.of_image(index, size)
+                terms.append(
+                    self._of_image(embedding, class_logits, _resized(masks, size), classes, prediction.stride)
+                )
+        mean = {name: torch.stack([term[name] for term in terms]).mean() for name in terms[0]}
+        weight = seed_loss_weight(iteration, final=self.seed_lambda, start=self.ramp[0], end=self.ramp[1])
+        losses = {"loss_pair": mean["pair"], "loss_seed": weight * mean["seed"]}
+        if self.mask_loss_weight > 0:
+            losses["loss_mask"] = self.mask_loss_weight * mean["mask"]
+        return losses, {"seed_lambda": weight, "target_iou": mean["target_iou"]}
+
+    def _of_image(
+        self, embedding: Tensor, class_logits: Tensor, masks: Tensor, classes: Tensor, stride: int
+    ) -> dict[str, Tensor]:
+        """The unweighted terms of one image at one scale; masks (G, H, W) have the size of the network's input."""
+        ids = instance_id_map(masks, stride)
+        regions = object_regions(ids, len(masks), self.context / stride)
+        pixels = embedding.flatten(1).T.float()
+
+        cell, group = sample_cells_per_group(
+            ids,
+            per_instance=self.pixels_per_instance,
+            max_instances=self.max_instances,
+            background=self.background_pixels,
+        )
+        size = torch.bincount(group if self.pair_weights == "count" else ids.flatten(), minlength=len(masks) + 1)
+        pair = pair_loss(
+            pixels[cell],
+            group,
+            size[group],
+            is_compared=compared_pairs(cell, group, regions) if self.context >= 0 else None,
+            normalization=self.pair_normalization,
+        )
+
+        seed = sample_seed_cells(ids, count=self.seed_pixels, foreground_fraction=self.foreground_fraction)
+        seed_group = ids.flatten()[seed]
+        is_object = (seed_group > 0).float()
+        distance = pairwise_squared_distance(pixels[seed], pixels)
+        member = (ids.flatten() == torch.arange(1, len(masks) + 1, device=ids.device)[:, None]).float()
+        region = regions[seed_group]
+        own_mask = (ids.flatten() == seed_group[:, None]).float()
+        iou, instance = seed_targets(
+            distance.detach(), seed_group, member, region, self.taus, any_instance=self.context < 0
+        )
+        target_class = classes[instance] if len(classes) else instance
+        probability = iou if self.seed_target == "iou" else (iou >= self.target_iou).float()
+        return {
+            "pair": pair,
+            "mask": mask_loss(distance, own_mask, region * is_object[:, None]),
+            "seed": seed_loss(class_logits.flatten(2)[..., seed].permute(2, 0, 1), target_class, probability),
+            "target_iou": (iou.amax(dim=1) * is_object).sum() / is_object.sum().clamp(min=1),
+        }
+
+
+def _resized(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """(G, H, W) bool masks at another image size; unchanged where they have it already."""
+    if masks.shape[-2:] == tuple(size) or len(masks) == 0:
+        return masks.new_zeros((0, *size)) if len(masks) == 0 else masks
+    return F.interpolate(masks[None].float(), size=size, mode="nearest-exact")[0] > 0.5

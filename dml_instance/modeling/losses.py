@@ -1,0 +1,100 @@
+"""The three losses and the weight of the third, as pure functions of tensors and numbers.
+
+Shapes: S sampled pixels, V seed pixels, T thresholds, K classes, h x w grid cells.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..similarity import log_dissimilarity, log_similarity, pairwise_squared_distance, similarity
+
+
+def pair_loss(
+    embedding: Tensor,
+    group: Tensor,
+    size: Tensor,
+    *,
+    is_compared: Tensor | None = None,
+    normalization: str = "joint",
+) -> Tensor:
+    """The embedding loss L_e: equal groups pull together, different groups push apart (paper, section 3.1).
+
+        L_e = - 1/|S| sum_{p,q} w_pq [ 1(y_p = y_q) log sigma(p,q) + 1(y_p != y_q) log(1 - sigma(p,q)) ]
+
+    with w_pq proportional to 1 / (size_p * size_q).
+
+    Args:
+        embedding: (S, D).
+        group: (S,) int64, the instance (or background) of each pixel.
+        size: (S,) > 0, the size of each pixel's group.
+        is_compared: (S, S) bool, pairs that take part; all of them if None.
+        normalization: "joint": the weights sum to 1 over all pairs, then 1/|S| as in the formula. "apart": over
+            pairs p != q of one group and over pairs of two groups the weights sum to 1 each, without 1/|S|; the
+            loss is half the sum of both. With "joint", the many pairs of two groups outweigh the others.
+
+    Returns:
+        float32 scalar >= 0; 0, still attached to the graph, where no pair is left.
+    """
+    distance = pairwise_squared_distance(embedding, embedding)
+    same = group[:, None] == group[None]
+    weight = 1 / (size.float()[:, None] * size.float()[None])
+    if is_compared is not None:
+        weight = weight * is_compared
+    cost = torch.where(same, -log_similarity(distance), -log_dissimilarity(distance))
+    if normalization == "joint":
+        return _weighted_mean(cost, weight) / max(len(embedding), 1)
+    if normalization != "apart":
+        raise ValueError(f'normalization is "joint" or "apart", got {normalization!r}')
+    not_self = ~torch.eye(len(group), dtype=torch.bool, device=group.device)
+    return (_weighted_mean(cost, weight * (same & not_self)) + _weighted_mean(cost, weight * ~same)) / 2
+
+
+def _weighted_mean(value: Tensor, weight: Tensor) -> Tensor:
+    """Sum of value * weight / sum of weight; 0 where all weights are 0."""
+    return (value * weight).sum() / weight.sum().clamp(min=torch.finfo(torch.float32).tiny)
+
+
+def mask_loss(squared_distance: Tensor, target: Tensor, region: Tensor) -> Tensor:
+    """Soft Dice loss between the similarity to each seed pixel and the mask of its object.
+
+    Args:
+        squared_distance: (V, h * w), of every cell to each seed pixel.
+        target: (V, h * w) float, 1 in the seed's object, 0 elsewhere.
+        region: (V, h * w) float, 1 where the loss looks. A pixel with an empty region takes no part.
+
+    Returns:
+        float32 scalar in [0, 1], the mean over the pixels that take part; 0, attached to the graph, without any.
+    """
+    sigma = similarity(squared_distance) * region
+    target = target * region
+    # One cell in numerator and denominator: an empty region then costs nothing.
+    dice = (2 * (sigma * target).sum(1) + 1) / (sigma.sum(1) + target.sum(1) + 1)
+    return (1 - dice).sum() / region.amax(dim=1).sum().clamp(min=1)
+
+
+def seed_loss(class_logits: Tensor, target_class: Tensor, target_probability: Tensor) -> Tensor:
+    """The mask-classification loss L_cls: cross-entropy summed over thresholds, mean over pixels (paper, section 3.2).
+
+    Args:
+        class_logits: (V, T, K + 1), index 0 is background.
+        target_class: (V, T) int64 in [0, K), the class of the instance that the grown mask meets best.
+        target_probability: (V, T) in [0, 1], the probability of that class; the rest is background's.
+
+    Returns:
+        float32 scalar >= 0; 0, attached to the graph, for V = 0.
+    """
+    log_probability = F.log_softmax(class_logits.float(), dim=-1)
+    of_class = log_probability.gather(-1, target_class[..., None] + 1)[..., 0]
+    cost = target_probability * of_class + (1 - target_probability) * log_probability[..., 0]
+    return -cost.sum() / max(len(class_logits), 1)
+
+
+def seed_loss_weight(iteration: int, *, final: float, start: int, end: int) -> float:
+    """lambda at an iteration: 0 up to ``start``, linear to ``final`` at ``end``, then constant (paper, section 3.2).
+
+    A function of the iteration alone, so that a resumed run goes on exactly.
+    """
+    if iteration < start:
+        return 0.0
+    return final * min((iteration - start + 1) / max(end - start, 1), 1.0)

@@ -1,0 +1,250 @@
+"""The registered meta-architecture.
+
+    batched_inputs -> images -> backbone -> decoder -> heads -> PixelPredictions -> losses | Instances
+
+Shapes: B images, D embedding channels, H x W image pixels, h x w grid cells.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detectron2.config import configurable
+from detectron2.layers import move_device_like
+from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
+from detectron2.structures import BitMasks, ImageList, Instances, PolygonMasks
+from detectron2.utils.events import get_event_storage
+
+from ..structures import PixelPredictions
+from .criterion import DMLCriterion
+from .decoder import TopDownDecoder
+from .heads import EmbeddingHead, SeedHead
+from .inference import InstanceGrouping
+
+
+@META_ARCH_REGISTRY.register()
+class DMLInstance(nn.Module):
+    """Box-free instance segmentation by deep metric learning (Fathi et al., arXiv:1703.10277)."""
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        decoder: TopDownDecoder | None,
+        in_feature: str,
+        stride: int,
+        embedding_head: EmbeddingHead,
+        seed_head: SeedHead,
+        criterion: DMLCriterion,
+        grouping: InstanceGrouping,
+        pyramid_scales: Sequence[float],
+        normalize_each_image: bool,
+        pixel_mean: Sequence[float],
+        pixel_std: Sequence[float],
+    ):
+        """
+        Args:
+            backbone: any Detectron2 backbone.
+            decoder: brings its features to one map; None: the heads read ``in_feature`` as it is.
+            in_feature: used without a decoder.
+            stride: of the map that the heads read, in pixels.
+            embedding_head, seed_head: the two heads.
+            criterion: predictions and ground truth to losses.
+            grouping: predictions to instances.
+            pyramid_scales: relative sizes at which the network sees the image.
+            normalize_each_image: by its own mean and deviation instead of ``pixel_mean`` and ``pixel_std``.
+            pixel_mean, pixel_std: one number a channel, in the channel order of the input.
+        """
+        super().__init__()
+        if not pyramid_scales or min(pyramid_scales) <= 0:
+            raise ValueError(f"MODEL.DML.PYRAMID_SCALES needs positive numbers, got {list(pyramid_scales)}")
+        self.backbone = backbone
+        self.decoder = decoder
+        self.in_feature = in_feature
+        self.stride = stride
+        self.embedding_head = embedding_head
+        self.seed_head = seed_head
+        self.criterion = criterion
+        self.grouping = grouping
+        self.pyramid_scales = tuple(pyramid_scales)
+        self.normalize_each_image = normalize_each_image
+        # A plain ResNet says 0: every feature's stride has to divide the image, or sizes disagree in the decoder.
+        self.size_divisibility = math.lcm(
+            max(backbone.size_divisibility, 1), stride, *(shape.stride for shape in backbone.output_shape().values())
+        )
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
+
+    @classmethod
+    def from_config(cls, cfg):
+        dml = cfg.MODEL.DML
+        if dml.NUM_CLASSES < 1:
+            raise ValueError(
+                "MODEL.DML.NUM_CLASSES is not set: give the number of object classes, or register the training data "
+                "set and let tools/train_net.py take the number from it"
+            )
+        if dml.INPUT_NORMALIZATION not in ("dataset", "image"):
+            raise ValueError(
+                f'MODEL.DML.INPUT_NORMALIZATION is "dataset" or "image", got {dml.INPUT_NORMALIZATION!r}'
+            )
+        backbone = build_backbone(cfg)
+        features = backbone.output_shape()
+        if dml.DECODER.CHANNELS > 0:
+            decoder = TopDownDecoder(
+                features,
+                in_features=dml.IN_FEATURES,
+                channels=dml.DECODER.CHANNELS,
+                stride=dml.DECODER.STRIDE,
+                norm=dml.NORM,
+            )
+            channels, stride = dml.DECODER.CHANNELS, dml.DECODER.STRIDE
+        else:
+            if len(dml.IN_FEATURES) != 1 or dml.IN_FEATURES[0] not in features:
+                raise ValueError(
+                    "without a decoder (MODEL.DML.DECODER.CHANNELS 0) MODEL.DML.IN_FEATURES names one feature of "
+                    f"{sorted(features)}, got {list(dml.IN_FEATURES)}"
+                )
+            decoder = None
+            channels, stride = features[dml.IN_FEATURES[0]].channels, features[dml.IN_FEATURES[0]].stride
+        convs = {"num_convs": dml.HEAD.NUM_CONVS, "channels": dml.HEAD.CHANNELS, "norm": dml.NORM}
+        return {
+            "backbone": backbone,
+            "decoder": decoder,
+            "in_feature": dml.IN_FEATURES[0],
+            "stride": stride,
+            "embedding_head": EmbeddingHead(
+                channels, dim=dml.HEAD.EMBEDDING_DIM, stride=stride, coordinates=dml.HEAD.COORDINATES, **convs
+            ),
+            "seed_head": SeedHead(channels, num_classes=dml.NUM_CLASSES, num_taus=len(dml.TAUS), **convs),
+            "criterion": DMLCriterion(cfg),
+            "grouping": InstanceGrouping(cfg),
+            "pyramid_scales": dml.PYRAMID_SCALES,
+            "normalize_each_image": dml.INPUT_NORMALIZATION == "image",
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixel_mean.device
+
+    def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Instances]]:
+        """
+        Args:
+            batched_inputs: Detectron2's standard input. One dict an image: ``image`` (C, H, W); in training
+                ``instances`` with ``gt_classes`` and ``gt_masks`` (bit masks or polygons; both may be missing where
+                there is no object); at inference optionally ``height`` and ``width`` of the result.
+
+        Returns:
+            In training the dict of losses. At inference one dict an image, whose ``instances`` has ``pred_masks``
+            (N, height, width) bool, ``scores``, ``pred_classes`` and ``pred_boxes``.
+        """
+        images = [self.preprocess_image(batched_inputs, scale) for scale in self.pyramid_scales]
+        predictions = [
+            self.predict_pixels(image, scale) for image, scale in zip(images, self.pyramid_scales, strict=True)
+        ]
+        image_sizes = [image.image_sizes for image in images]
+        if self.training:
+            return self.losses(predictions, image_sizes, batched_inputs)
+        return self.inference(predictions, image_sizes, batched_inputs)
+
+    def preprocess_image(self, batched_inputs: list[dict], scale: float = 1.0) -> ImageList:
+        """Move to the device, resize to the pyramid scale, normalise, pad to a common size and batch."""
+        images = [move_device_like(x["image"], self.pixel_mean).float() for x in batched_inputs]
+        if scale != 1:
+            images = [
+                F.interpolate(
+                    image[None],
+                    size=[max(round(side * scale), 1) for side in image.shape[-2:]],
+                    mode="bilinear",
+                    align_corners=False,
+                    antialias=scale < 1,
+                )[0]
+                for image in images
+            ]
+        if self.normalize_each_image:
+            # A flat image has no deviation; one grey level keeps it at zero.
+            images = [
+                (image - image.mean(dim=(1, 2), keepdim=True))
+                / image.std(dim=(1, 2), keepdim=True, correction=0).clamp(min=1.0)
+                for image in images
+            ]
+        else:
+            images = [(image - self.pixel_mean) / self.pixel_std for image in images]
+        return ImageList.from_tensors(
+            images, self.size_divisibility, padding_constraints=self.backbone.padding_constraints
+        )
+
+    def predict_pixels(self, images: ImageList, scale: float = 1.0) -> PixelPredictions:
+        """Network and heads on one scale of the pyramid."""
+        features = self.backbone(images.tensor)
+        features = self.decoder(features) if self.decoder is not None else features[self.in_feature]
+        return PixelPredictions(self.embedding_head(features), self.seed_head(features), self.stride, scale)
+
+    def losses(
+        self,
+        predictions: list[PixelPredictions],
+        image_sizes: list[list[tuple[int, int]]],
+        batched_inputs: list[dict],
+    ) -> dict[str, Tensor]:
+        """Losses of a batch; logs lambda and the mean IoU of the grown masks to the ``EventStorage``."""
+        storage = get_event_storage()
+        gt = [ground_truth(x["instances"], x["image"].shape[-2:]) for x in batched_inputs]
+        losses, statistics = self.criterion(
+            predictions,
+            image_sizes,
+            [masks.to(self.device) for masks, _ in gt],
+            [classes.to(self.device) for _, classes in gt],
+            storage.iter,
+        )
+        for name, value in statistics.items():
+            storage.put_scalar(f"dml/{name}", value)
+        return losses
+
+    def inference(
+        self,
+        predictions: list[PixelPredictions],
+        image_sizes: list[list[tuple[int, int]]],
+        batched_inputs: list[dict],
+    ) -> list[dict[str, Instances]]:
+        """Instances of a batch, each at the size its input dict asks for, else at the size of the image."""
+        results = []
+        for index, x in enumerate(batched_inputs):
+            height, width = x["image"].shape[-2:]
+            output_size = (x.get("height", height), x.get("width", width))
+            sizes = [sizes_of_scale[index] for sizes_of_scale in image_sizes]
+            results.append({"instances": self.grouping(predictions, sizes, index, output_size)})
+        return results
+
+
+def ground_truth(instances: Instances, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """What the data loader gives, as tensors.
+
+    Args:
+        instances: with ``gt_classes`` and ``gt_masks`` (BitMasks or PolygonMasks); Detectron2's mapper leaves
+            ``gt_masks`` out where there is no object.
+        image_size: (H, W).
+
+    Returns:
+        masks (G, H, W) bool and classes (G,) int64.
+
+    Raises:
+        ValueError: for instances without masks, or masks of another size than the image.
+    """
+    if len(instances) == 0:
+        return torch.zeros((0, *image_size), dtype=torch.bool), torch.zeros(0, dtype=torch.int64)
+    if not instances.has("gt_masks"):
+        raise ValueError(
+            "the training data has objects without masks: set MODEL.MASK_ON True and train on a data set whose "
+            "annotations have a segmentation"
+        )
+    masks = instances.gt_masks
+    if isinstance(masks, PolygonMasks):
+        masks = BitMasks.from_polygon_masks(masks, *image_size)
+    if masks.tensor.shape[-2:] != tuple(image_size):
+        raise ValueError(f"gt_masks are {tuple(masks.tensor.shape[-2:])}, but the image is {tuple(image_size)}")
+    return masks.tensor.bool(), instances.gt_classes

@@ -1,0 +1,151 @@
+"""What the losses compare with: sampled pixels, the region each is judged in, what a grown mask is worth.
+
+Nothing here carries a gradient. Shapes: G ground-truth instances, h x w grid cells, S and V sampled cells,
+T thresholds, D embedding channels. A cell is addressed by its flat index in [0, h * w).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..similarity import distance_threshold
+
+
+def sample_cells_per_group(
+    ids: Tensor, *, per_instance: int, max_instances: int, background: int
+) -> tuple[Tensor, Tensor]:
+    """The set S of the pair loss: equally many random cells of each instance, and background cells.
+
+    Args:
+        ids: (h, w) int64 from ``instance_id_map``.
+        per_instance: cells of each instance; an instance with fewer gives all.
+        max_instances: instances at most, drawn at random.
+        background: background cells, drawn likewise.
+
+    Returns:
+        cell (S,) int64 flat indices, and group (S,) int64: 0 for background, i + 1 for instance i.
+    """
+    flat = ids.flatten()
+    shuffled = torch.randperm(len(flat), device=flat.device)
+    group = flat[shuffled]
+    # Within each group the shuffled cells are numbered 0, 1, 2 ...; a group keeps the first few numbers.
+    order = group.argsort(stable=True)
+    cell, group = shuffled[order], group[order]
+    size = torch.bincount(group)
+    start = size.cumsum(0) - size
+    number = torch.arange(len(cell), device=flat.device) - start[group]
+    quota = torch.full_like(size, per_instance)
+    quota[1:][torch.randperm(len(size) - 1, device=flat.device)[max_instances:]] = 0
+    quota[0] = background
+    kept = number < quota[group]
+    return cell[kept], group[kept]
+
+
+def sample_seed_cells(ids: Tensor, *, count: int, foreground_fraction: float) -> Tensor:
+    """The set V of the seed loss: cells from objects, each instance as often as any other, and from background.
+
+    Args:
+        ids: (h, w) int64 from ``instance_id_map``.
+        count: cells in all; drawn with replacement.
+        foreground_fraction: share from objects in [0, 1]. Without objects, or without background, the other kind
+            takes all.
+
+    Returns:
+        (count,) int64 flat indices.
+    """
+    flat = ids.flatten()
+    share = 1 / torch.bincount(flat)[flat].float()
+    is_object = flat > 0
+    number_of_objects = (share * is_object).sum().clamp(min=1e-6)
+    weight = torch.where(is_object, foreground_fraction * share / number_of_objects, (1 - foreground_fraction) * share)
+    # The chance of either kind is its fraction, not its exact number: one draw, no host sync.
+    return torch.multinomial(weight + torch.finfo(torch.float32).tiny, count, replacement=True)
+
+
+def object_regions(ids: Tensor, count: int, context: float) -> Tensor:
+    """For every instance the cells that are judged together with it: its bounding box grown by ``context``.
+
+    Args:
+        ids: (h, w) int64 from ``instance_id_map``.
+        count: G.
+        context: cells beyond the box on each side; negative: the whole grid.
+
+    Returns:
+        (G + 1, h * w) bool; row 0, of background, is all True: background has no bounds.
+    """
+    height, width = ids.shape
+    regions = torch.ones(count + 1, height, width, dtype=torch.bool, device=ids.device)
+    if context >= 0 and count:
+        member = ids[None] == torch.arange(1, count + 1, device=ids.device)[:, None, None]
+        regions[1:] = _grown_extent(member.any(dim=2), context)[:, :, None]
+        regions[1:] &= _grown_extent(member.any(dim=1), context)[:, None, :]
+    return regions.flatten(1)
+
+
+def _grown_extent(occupied: Tensor, context: float) -> Tensor:
+    """(G, n) bool: from ``context`` before the first to ``context`` behind the last True of each row."""
+    place = torch.arange(occupied.shape[1], device=occupied.device)
+    first = torch.where(occupied, place, occupied.shape[1]).amin(dim=1)
+    last = torch.where(occupied, place, -1).amax(dim=1)
+    return (place >= (first - context)[:, None]) & (place <= (last + context)[:, None])
+
+
+def compared_pairs(cell: Tensor, group: Tensor, regions: Tensor) -> Tensor:
+    """Which pairs of the pair loss take part: those where one pixel lies in the region of the other's object.
+
+    Background bounds nothing, so a pair of two background cells always takes part, and a background cell meets an
+    object's cell only inside that object's region.
+
+    Args:
+        cell, group: (S,) from ``sample_cells_per_group``.
+        regions: (G + 1, h * w) from ``object_regions``.
+
+    Returns:
+        (S, S) bool, symmetric.
+    """
+    seen = regions[:, cell][group]
+    either, both = seen | seen.T, seen & seen.T
+    with_background = (group == 0)[:, None] | (group == 0)[None]
+    return torch.where(with_background, both, either)
+
+
+@torch.no_grad()
+def seed_targets(
+    squared_distance: Tensor,
+    group: Tensor,
+    member: Tensor,
+    regions: Tensor,
+    taus: Sequence[float],
+    *,
+    any_instance: bool,
+) -> tuple[Tensor, Tensor]:
+    """What the mask grown from each pixel is worth at each threshold: its best IoU with a ground-truth instance.
+
+    Args:
+        squared_distance: (V, h * w), of every cell to each seed pixel.
+        group: (V,) int64, 0 for background, i + 1 where the pixel lies in instance i.
+        member: (G, h * w) float, 1 in the instance.
+        regions: (V, h * w) bool, the cells judged for each pixel.
+        taus: T thresholds.
+        any_instance: compare with every instance (paper). Otherwise only with the pixel's own, since a region cuts
+            the others; a background pixel's mask is then worth 0.
+
+    Returns:
+        iou (V, T) float32 in [0, 1], and instance (V, T) int64 in [0, G): which one; 0 where G = 0.
+    """
+    if len(member) == 0:
+        shape = (len(squared_distance), len(taus))
+        return squared_distance.new_zeros(shape), torch.zeros(shape, dtype=torch.int64, device=group.device)
+    judged = regions.float()
+    instance_area = judged @ member.T
+    allowed = torch.ones_like(instance_area)
+    if not any_instance:
+        allowed = (group[:, None] == torch.arange(1, len(member) + 1, device=group.device)).float()
+    best = []
+    for tau in taus:
+        grown = judged * (squared_distance <= distance_threshold(tau))
+        intersection = grown @ member.T
+        union = grown.sum(1, keepdim=True) + instance_area - intersection
+        best.append((allowed * intersection / union.clamp(min=1)).max(dim=1))
+    return torch.stack([b.values for b in best], 1), torch.stack([b.indices for b in best], 1)

@@ -1,0 +1,84 @@
+"""The one definition of "same object": how alike two embeddings are, and which threshold makes them one object.
+
+Everything here works on the squared distance ``d = ||e_p - e_q||^2`` (>= 0) and computes in float32 whatever dtype it
+is given, since ``exp(d)`` leaves the range of float16 at d = 11.
+
+    sigma(d)       = 2 / (1 + exp(d))            1 at d = 0, to 0 far away        (paper, section 3.1)
+    log sigma      = log 2 - softplus(d)
+    log(1 - sigma) = log tanh(d / 2)
+    sigma >= tau  <=>  d <= log(2 / tau - 1)
+
+Shapes: D embedding channels, P and Q pixels, h x w grid cells.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Keeps log(1 - sigma) and its gradient finite where two different objects coincide: log tanh((d + margin) / 2) is
+# at least -5.3 and its slope at most 1 / sinh(margin) = 100.
+COINCIDENCE_MARGIN = 0.01
+
+
+def pairwise_squared_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Squared distances between two sets of embeddings.
+
+    Args:
+        a: (P, D) embeddings of any floating dtype.
+        b: (Q, D) embeddings.
+
+    Returns:
+        (P, Q) float32, >= 0. Memory is P x Q: the (P, Q, D) differences are never formed.
+    """
+    a, b = a.float(), b.float()
+    # Distances do not change when everything moves; centred, the expansion below cancels least.
+    centre = b.detach().mean(dim=0, keepdim=True) if len(b) else 0.0
+    a, b = a - centre, b - centre
+    # Autocast would run the product in half precision, and the difference of large numbers needs the digits.
+    with torch.autocast(a.device.type, enabled=False):
+        product = a @ b.T
+    return (a.square().sum(1)[:, None] + b.square().sum(1)[None] - 2 * product).clamp(min=0)
+
+
+def squared_distance_map(embedding: Tensor, seed: Tensor) -> Tensor:
+    """Squared distance of every grid cell to one seed.
+
+    Args:
+        embedding: (D, h, w).
+        seed: (D,) embedding of the seed pixel.
+
+    Returns:
+        (h, w) float32, >= 0, and exactly 0 at the seed itself.
+    """
+    return (embedding.float() - seed.float()[:, None, None]).square().sum(dim=0)
+
+
+def similarity(squared_distance: Tensor) -> Tensor:
+    """sigma(d) in [0, 1], float32, same shape as ``squared_distance``."""
+    return 2 * torch.sigmoid(-squared_distance.float())
+
+
+def log_similarity(squared_distance: Tensor) -> Tensor:
+    """log sigma(d) in (-inf, 0], float32; its gradient lies in [-1, -1/2]."""
+    return math.log(2) - F.softplus(squared_distance.float())
+
+
+def log_dissimilarity(squared_distance: Tensor, margin: float = COINCIDENCE_MARGIN) -> Tensor:
+    """log(1 - sigma(d + margin)), float32, finite with finite gradient from d = 0 on.
+
+    Args:
+        squared_distance: any shape, >= 0.
+        margin: added to ``d``; at 0 the value at d = 0 would be -inf.
+    """
+    shifted = squared_distance.float() + margin
+    # log tanh(x / 2) = log(1 - e^-x) - log(1 + e^-x): exact for small x through expm1, and 0 for large x.
+    return torch.log(-torch.expm1(-shifted)) - torch.log1p(torch.exp(-shifted))
+
+
+def distance_threshold(tau: float) -> float:
+    """The squared distance at which sigma equals ``tau``; raises ValueError unless 0 < tau < 1."""
+    if not 0 < tau < 1:
+        raise ValueError(f"a similarity threshold lies strictly between 0 and 1, got {tau}")
+    return math.log(2 / tau - 1)

@@ -1,0 +1,82 @@
+#!/usr/bin/env python
+"""Train and evaluate a model, this project's or any other of Detectron2, from a yaml config.
+
+    python tools/train_net.py --config-file configs/DSB2018/dml_slim_unet.yaml
+    python tools/train_net.py --config-file configs/DSB2018/dml_slim_unet.yaml --resume
+    python tools/train_net.py --config-file configs/DSB2018/dml_slim_unet.yaml --eval-only MODEL.WEIGHTS model_final.pth
+    python tools/train_net.py --config-file configs/DSB2018/dml_slim_unet.yaml \\
+        --register-coco mine_train=train.json:images --register-coco mine_val=val.json:images \\
+        DATASETS.TRAIN "('mine_train',)" DATASETS.TEST "('mine_val',)" OUTPUT_DIR output/mine
+"""
+
+import os
+import sys
+
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.engine import default_argument_parser, default_setup, launch
+from detectron2.evaluation import verify_results
+from detectron2.utils import comm
+
+from dml_instance.data import register_coco
+from dml_instance.engine import RESULTS_FILE, Trainer, load_config, read_json
+from dml_instance.report import results_table
+
+
+def parse_registration(text: str) -> tuple[str, str, str]:
+    """``NAME=ANNOTATIONS.json:IMAGE_DIR`` to its three parts; raises ValueError for anything else."""
+    name, equals, rest = text.partition("=")
+    json_file, colon, image_root = rest.rpartition(":")
+    if not (equals and colon and name and json_file and image_root):
+        raise ValueError(f"--register-coco takes NAME=ANNOTATIONS.json:IMAGE_DIR, got {text!r}")
+    return name, json_file, image_root
+
+
+def main(args):
+    try:
+        for registration in args.register_coco:
+            register_coco(*parse_registration(registration))
+        cfg = load_config(args.config_file, args.opts)
+    except (FileNotFoundError, KeyError, ValueError) as error:
+        # What the user can mend in the command or the files needs no stack trace.
+        sys.exit(f"error: {error.args[0]}")
+    cfg.freeze()
+    default_setup(cfg, args)
+
+    if args.eval_only:
+        model = Trainer.build_model(cfg)
+        DetectionCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
+        results = Trainer.test(cfg, model)
+        if comm.is_main_process():
+            verify_results(cfg, results)
+    else:
+        trainer = Trainer(cfg)
+        trainer.resume_or_load(resume=args.resume)
+        trainer.train()
+
+    if comm.is_main_process():
+        path = os.path.join(cfg.OUTPUT_DIR, RESULTS_FILE)
+        print(f"\n{results_table(read_json(path))}\n\nThe same figures: {path}")
+
+
+def argument_parser():
+    parser = default_argument_parser(__doc__)
+    parser.add_argument(
+        "--register-coco",
+        action="append",
+        default=[],
+        metavar="NAME=ANNOTATIONS.json:IMAGE_DIR",
+        help="register a data set in COCO format under a name for DATASETS.TRAIN and DATASETS.TEST; repeatable",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    arguments = argument_parser().parse_args()
+    launch(
+        main,
+        arguments.num_gpus,
+        num_machines=arguments.num_machines,
+        machine_rank=arguments.machine_rank,
+        dist_url=arguments.dist_url,
+        args=(arguments,),
+    )

@@ -1,0 +1,131 @@
+#!/usr/bin/env python
+"""Draw what a trained model sees: input, embedding as colours, seediness with seeds, instances, ground truth.
+
+    python tools/visualize.py --config-file configs/Shapes/dml_slim_unet.yaml --dataset shapes_val --number 8
+    python tools/visualize.py --config-file configs/DSB2018/dml_slim_unet.yaml --input photo.png folder/ --output pictures
+
+A file that is no readable image is skipped and reported; the others are drawn.
+"""
+
+import argparse
+import logging
+import os
+import sys
+
+import cv2
+import numpy as np
+import torch
+from tqdm import tqdm
+
+import detectron2.data.transforms as T
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
+from detectron2.data.detection_utils import annotations_to_instances, convert_image_to_rgb, read_image
+from detectron2.modeling import build_model
+from detectron2.utils.logger import setup_logger
+
+from dml_instance.engine import load_config
+from dml_instance.modeling import DMLInstance
+from dml_instance.modeling.grouping import seediness
+from dml_instance.modeling.meta_arch import ground_truth
+from dml_instance.visualization import draw_ground_truth, draw_instances, embedding_colors, panel, seediness_heat
+
+logger = logging.getLogger("dml_instance.visualize")
+
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+
+
+def image_files(paths: list[str]) -> list[dict]:
+    """Files, and the images directly inside folders, as records without annotations."""
+    files = []
+    for path in paths:
+        if os.path.isdir(path):
+            inside = sorted(name for name in os.listdir(path) if name.lower().endswith(IMAGE_ENDINGS))
+            files += [os.path.join(path, name) for name in inside]
+        else:
+            files.append(path)
+    return [{"file_name": file} for file in files]
+
+
+def picture_of(model: torch.nn.Module, cfg, record: dict, metadata: Metadata, min_score: float) -> np.ndarray:
+    """The panel of one record; a model of another architecture gets no embedding and no seediness."""
+    image = read_image(record["file_name"], format=cfg.INPUT.FORMAT)
+    size = image.shape[:2]
+    rgb = np.ascontiguousarray(convert_image_to_rgb(image, cfg.INPUT.FORMAT)).astype(np.uint8)
+    resize = T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
+    network_input = resize.get_transform(image).apply_image(image).astype("float32").transpose(2, 0, 1)
+    inputs = [{"image": torch.as_tensor(np.ascontiguousarray(network_input)), "height": size[0], "width": size[1]}]
+
+    pictures = [("input", rgb)]
+    if isinstance(model, DMLInstance):
+        images = model.preprocess_image(inputs)
+        prediction = model.predict_pixels(images)
+        embedding, class_logits = prediction.of_image(0, images.image_sizes[0])
+        seeds = model.grouping.seeds([prediction], [images.image_sizes[0]], 0)
+        shown = seeds.position[seeds.score >= min_score].cpu().numpy()
+        cell_size = np.array(size) / np.array(images.image_sizes[0]) * prediction.stride
+        pictures += [
+            ("embedding", embedding_colors(embedding, size)),
+            ("seediness and seeds", seediness_heat(seediness(class_logits)[0], (shown + 0.5) * cell_size, size)),
+        ]
+    instances = model(inputs)[0]["instances"]
+    pictures.append(("predicted instances", draw_instances(rgb, instances, metadata, min_score)))
+    if "annotations" in record:
+        masks, _ = ground_truth(annotations_to_instances(record["annotations"], size, "bitmask"), size)
+        pictures.append(("ground truth", draw_ground_truth(rgb, masks, metadata)))
+    return panel(pictures)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Draw everything; returns the exit status: 0 if at least one picture was drawn."""
+    try:
+        cfg = load_config(args.config_file, args.opts)
+    except (FileNotFoundError, KeyError, ValueError) as error:
+        sys.exit(f"error: {error.args[0]}")
+    weights = args.weights or os.path.join(cfg.OUTPUT_DIR, "model_final.pth")
+    if not os.path.isfile(weights):
+        sys.exit(f"error: no weights at {weights}; train first, or give --weights")
+    model = build_model(cfg).eval()
+    DetectionCheckpointer(model).load(weights)
+    dataset = args.dataset or (cfg.DATASETS.TEST[0] if cfg.DATASETS.TEST else cfg.DATASETS.TRAIN[0])
+    metadata = MetadataCatalog.get(dataset)
+    records = image_files(args.input) if args.input else DatasetCatalog.get(dataset)
+    if args.number:
+        records = records[:: max(len(records) // args.number, 1)][: args.number]
+    output = args.output or os.path.join(cfg.OUTPUT_DIR, "pictures")
+    os.makedirs(output, exist_ok=True)
+
+    skipped = 0
+    for record in tqdm(records, desc="drawing", unit="image"):
+        try:
+            with torch.no_grad():
+                picture = picture_of(model, cfg, record, metadata, args.min_score)
+        except (OSError, ValueError, SyntaxError) as error:
+            # Pillow reports a broken PNG as SyntaxError. One bad file must not end the run.
+            skipped += 1
+            logger.warning("skipped %s: %s: %s", record["file_name"], type(error).__name__, error)
+            continue
+        stem = os.path.splitext(os.path.basename(record["file_name"]))[0]
+        cv2.imwrite(os.path.join(output, f"{stem}.png"), picture[:, :, ::-1])
+    drawn = len(records) - skipped
+    print(f"{drawn} pictures in {output}" + (f", {skipped} files skipped" if skipped else ""))
+    return 0 if drawn else 1
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config-file", required=True, metavar="FILE", help="yaml of the model")
+    parser.add_argument("--weights", metavar="FILE", help="checkpoint (default: model_final.pth in OUTPUT_DIR)")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--input", nargs="+", metavar="PATH", help="images, or folders of images")
+    source.add_argument("--dataset", metavar="NAME", help="registered data set (default: DATASETS.TEST of the yaml)")
+    parser.add_argument("--number", type=int, default=0, help="draw only this many, evenly spread (default: all)")
+    parser.add_argument("--min-score", type=float, default=0.3, help="least score of seeds and instances drawn")
+    parser.add_argument("--output", metavar="DIR", help="folder of the pictures (default: pictures in OUTPUT_DIR)")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE overrides of the config, last")
+    return parser
+
+
+if __name__ == "__main__":
+    setup_logger(name="dml_instance")
+    sys.exit(main(argument_parser().parse_args()))
