@@ -1,0 +1,140 @@
+"""Shapes: the embedded data set, drawn to disk in COCO format, the same for the same parameters on every machine."""
+
+import json
+import os
+import shutil
+
+import cv2
+import numpy as np
+from pycocotools import mask as coco_mask
+from tqdm import tqdm
+
+from .shapes_drawing import CLASS_NAMES, SCENE_KINDS, Difficulty, Scene, draw_scene
+
+__all__ = ["CLASS_NAMES", "SCENE_KINDS", "draw_split", "write_shapes"]
+
+# Part of each image's random seed, so that no split repeats another.
+_SPLIT_CODES = {"train": 0, "val": 1, "test": 2}
+
+
+def draw_split(split: str, count: int, *, seed: int, size: int, difficulty: float):
+    """Draw the scenes of a split one after the other, kinds in turn.
+
+    Image i depends on (seed, split, i) alone: a larger split begins with the smaller one.
+
+    Args:
+        split: "train", "val" or "test".
+        count: number of scenes.
+        seed, size, difficulty: see ``write_shapes``.
+
+    Yields:
+        (scene kind, Scene).
+    """
+    for index in range(count):
+        kind = SCENE_KINDS[index % len(SCENE_KINDS)]
+        yield kind, draw_scene(np.random.default_rng([seed, _SPLIT_CODES[split], index]), kind, size, difficulty)
+
+
+def write_shapes(
+    root: str,
+    splits: dict[str, int],
+    *,
+    seed: int = 0,
+    size: int = 160,
+    difficulty: float = 0.5,
+    overwrite: bool = False,
+) -> bool:
+    """Write ``root/images/SPLIT/000001.png ...`` and ``root/annotations/instances_SPLIT.json``.
+
+    Everything is drawn into a folder beside ``root`` and moved there at the end: what lies at ``root`` is complete.
+
+    Args:
+        root: folder of the data set.
+        splits: number of images of "train", "val" and "test".
+        seed: of all randomness, >= 0.
+        size: pixels a side, >= 64.
+        difficulty: in [0, 1], see ``Difficulty``.
+        overwrite: replace a data set with other parameters.
+
+    Returns:
+        True if it was drawn, False if it lay there already with the same parameters.
+
+    Raises:
+        ValueError: for a parameter out of range.
+        FileExistsError: if ``root`` holds something else and ``overwrite`` is not set.
+    """
+    Difficulty.of(difficulty)
+    unknown = set(splits) - set(_SPLIT_CODES)
+    if unknown:
+        raise ValueError(f"splits are named {sorted(_SPLIT_CODES)}, got {sorted(unknown)}")
+    parameters = {"splits": splits, "seed": seed, "size": size, "difficulty": difficulty, "version": 1}
+    if os.path.isdir(root) and not overwrite:
+        if _parameters_of(root) == parameters:
+            return False
+        raise FileExistsError(
+            f"{root} holds a data set with other parameters, or something else; choose another folder, or pass "
+            "--overwrite to replace it"
+        )
+    part = f"{root.rstrip(os.sep)}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    os.makedirs(os.path.join(part, "annotations"))
+    try:
+        for split, count in splits.items():
+            _write_split(part, split, count, parameters)
+        shutil.rmtree(root, ignore_errors=True)
+        os.replace(part, root)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return True
+
+
+def _parameters_of(root: str) -> dict | None:
+    """The parameters that a data set on disk was drawn with; None where there is none."""
+    try:
+        with open(os.path.join(root, "annotations", "instances_train.json"), encoding="utf-8") as file:
+            return json.load(file)["info"]["parameters"]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _write_split(root: str, split: str, count: int, parameters: dict) -> None:
+    """Images and annotation file of one split."""
+    folder = os.path.join(root, "images", split)
+    os.makedirs(folder)
+    images, annotations = [], []
+    drawing = {key: parameters[key] for key in ("seed", "size", "difficulty")}
+    scenes = tqdm(draw_split(split, count, **drawing), total=count, desc=f"drawing shapes {split}", unit="image")
+    for image_id, (kind, scene) in enumerate(scenes, start=1):
+        file_name = f"{image_id:06d}.png"
+        if not cv2.imwrite(os.path.join(folder, file_name), scene.image[:, :, ::-1]):
+            raise OSError(f"cannot write {os.path.join(folder, file_name)}")
+        height, width = scene.image.shape[:2]
+        images.append({"id": image_id, "file_name": file_name, "height": height, "width": width, "scene": kind})
+        annotations += _annotations(scene, image_id, first_id=len(annotations) + 1)
+    coco = {
+        "info": {"description": f"Shapes, {split}", "parameters": parameters},
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": index, "name": name} for index, name in enumerate(CLASS_NAMES, start=1)],
+    }
+    with open(os.path.join(root, "annotations", f"instances_{split}.json"), "w", encoding="utf-8") as file:
+        json.dump(coco, file)
+
+
+def _annotations(scene: Scene, image_id: int, first_id: int) -> list[dict]:
+    """One COCO annotation an instance."""
+    annotations = []
+    for offset, (mask, class_index) in enumerate(zip(scene.masks, scene.classes, strict=True)):
+        segmentation = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+        annotations.append(
+            {
+                "id": first_id + offset,
+                "image_id": image_id,
+                "category_id": int(class_index) + 1,
+                "segmentation": {"size": segmentation["size"], "counts": segmentation["counts"].decode()},
+                "bbox": [float(value) for value in coco_mask.toBbox(segmentation)],
+                "area": int(mask.sum()),
+                "iscrowd": 0,
+            }
+        )
+    return annotations

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import ndimage
+
+from dml_instance.masks import bounding_window, connected_part, instance_id_map, touches_inner_border
+
+
+def masks_of(*drawings):
+    """Rows of text to (G, H, W) bool, '#' is inside."""
+    return torch.tensor([[[c == "#" for c in row] for row in drawing] for drawing in drawings])
+
+
+def test_a_cell_goes_to_the_instance_that_covers_most_of_it():
+    masks = masks_of(["##..", "##..", "#...", "...."], ["..##", "..##", ".#.#", "####"])
+    assert instance_id_map(masks, 2).tolist() == [[1, 2], [2, 2]]
+    assert instance_id_map(masks, 1).tolist() == [[1, 1, 2, 2], [1, 1, 2, 2], [1, 2, 0, 2], [2, 2, 2, 2]]
+
+
+def test_less_than_half_a_cell_is_background():
+    big = ["####....", "####....", "####....", "####...#"]
+    assert instance_id_map(masks_of(big), 4).tolist() == [[1, 0]]
+
+
+def test_a_thin_instance_keeps_its_best_cell():
+    wire = ["........", "........", "......##", "........"]
+    big = ["####....", "####....", "####....", "####...."]
+    assert instance_id_map(masks_of(big, wire), 4).tolist() == [[1, 2]]
+
+
+def test_the_smaller_of_two_overlapping_instances_lies_on_top():
+    large, small = torch.ones(1, 4, 4, dtype=torch.bool), torch.zeros(1, 4, 4, dtype=torch.bool)
+    small[0, :2, :2] = True
+    for order in ([large, small], [small, large]):
+        ids = instance_id_map(torch.cat(order), 2)
+        small_id = 2 if order[0] is large else 1
+        assert ids[0, 0] == small_id
+        assert (ids.flatten()[1:] == 3 - small_id).all()
+
+
+@pytest.mark.parametrize("size", [(5, 7), (8, 8), (1, 1)])
+def test_odd_sizes_and_no_instances(size):
+    ids = instance_id_map(torch.zeros(0, *size, dtype=torch.bool), 4)
+    assert ids.shape == (-(-size[0] // 4), -(-size[1] // 4))
+    assert (ids == 0).all()
+    assert (instance_id_map(torch.ones(1, *size, dtype=torch.bool), 1) == 1).all()
+
+
+def part_by_labelling(mask, seed, gap):
+    """The definition, slowly: pieces are joined where some pair of their pixels is at most gap empty cells apart."""
+    labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
+    places = [np.argwhere(labels == label) for label in range(1, count + 1)]
+    reached, todo = set(), [labels[seed] - 1]
+    while todo:
+        piece = todo.pop()
+        if piece in reached:
+            continue
+        reached.add(piece)
+        for other in range(count):
+            steps = np.abs(places[piece][:, None] - places[other][None]).max(-1).min()
+            if steps <= gap + 1:
+                todo.append(other)
+    return np.isin(labels, [label + 1 for label in reached])
+
+
+@settings(max_examples=60, deadline=None)
+@given(hnp.arrays(bool, (9, 11), elements=st.booleans()), st.integers(0, 3), st.data())
+def test_connected_part_equals_the_slow_definition(mask, gap, data):
+    if not mask.any():
+        return
+    seed = tuple(data.draw(st.sampled_from(np.argwhere(mask).tolist())))
+    np.testing.assert_array_equal(connected_part(mask, seed, gap), part_by_labelling(mask, seed, gap))
+
+
+def test_connected_part_is_empty_where_the_seed_is_outside():
+    mask = np.zeros((3, 3), bool)
+    mask[0, 0] = True
+    assert not connected_part(mask, (2, 2), 0).any()
+
+
+def test_inner_border_is_a_side_that_the_grid_goes_beyond():
+    mask = np.zeros((4, 4), bool)
+    mask[0, 1] = True
+    assert touches_inner_border(mask, (slice(2, 6), slice(0, 4)), (10, 10), 1)
+    assert not touches_inner_border(mask, (slice(0, 4), slice(0, 4)), (10, 10), 1)
+    assert touches_inner_border(mask, (slice(0, 4), slice(3, 7)), (10, 10), 2)
+
+
+def test_bounding_window_is_tight_and_stays_in_the_grid():
+    mask = np.zeros((6, 8), bool)
+    mask[2:4, 1] = True
+    assert bounding_window(mask) == (slice(2, 4), slice(1, 2))
+    assert bounding_window(mask, margin=3) == (slice(0, 6), slice(0, 5))

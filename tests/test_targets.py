@@ -1,0 +1,133 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dml_instance.modeling.targets import (
+    compared_pairs,
+    object_regions,
+    sample_cells_per_group,
+    sample_seed_cells,
+    seed_targets,
+)
+from dml_instance.similarity import pairwise_squared_distance
+
+IDS = torch.tensor([[0, 0, 0, 0, 0, 0], [0, 1, 1, 0, 0, 0], [0, 1, 1, 0, 0, 2], [0, 0, 0, 0, 0, 0]])
+
+
+def test_every_instance_gives_equally_many_different_cells():
+    ids = torch.zeros(20, 20, dtype=torch.int64)
+    ids[:10, :10], ids[12:, 12:], ids[15, 2] = 1, 2, 3
+    cell, group = sample_cells_per_group(ids, per_instance=7, max_instances=9, background=5)
+    assert (ids.flatten()[cell] == group).all()
+    assert len(cell.unique()) == len(cell)
+    assert torch.bincount(group).tolist() == [5, 7, 7, 1]
+
+
+def test_instances_over_the_limit_are_left_out_at_random():
+    ids = torch.arange(1, 21).view(4, 5)
+    kept = set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        _, group = sample_cells_per_group(ids, per_instance=1, max_instances=6, background=3)
+        assert len(group) == 6
+        kept |= set(group.tolist())
+    assert kept == set(range(1, 21))
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_only_background_or_only_one_object(value):
+    ids = torch.full((4, 4), value)
+    cell, group = sample_cells_per_group(ids, per_instance=3, max_instances=5, background=2)
+    assert len(cell) == (3 if value else 2)
+    assert (group == value).all()
+    assert (ids.flatten()[sample_seed_cells(ids, count=8, foreground_fraction=0.5)] == value).all()
+
+
+def test_seed_cells_are_shared_among_instances_and_background():
+    torch.manual_seed(0)
+    ids = torch.zeros(30, 30, dtype=torch.int64)
+    ids[:20, :20], ids[25:27, 25:27] = 1, 2
+    group = ids.flatten()[sample_seed_cells(ids, count=4000, foreground_fraction=0.6)]
+    shares = torch.bincount(group) / 4000
+    torch.testing.assert_close(shares, torch.tensor([0.4, 0.3, 0.3]), atol=0.03, rtol=0)
+
+
+def test_regions_are_boxes_grown_by_the_context():
+    regions = object_regions(IDS, 2, 1).view(3, 4, 6)
+    assert regions[0].all()
+    assert regions[1].nonzero().amin(0).tolist() == [0, 0]
+    assert regions[1].nonzero().amax(0).tolist() == [3, 3]
+    assert regions[1].sum() == 16
+    assert regions[2].sum() == 3 * 2
+    assert object_regions(IDS, 2, -1).all()
+
+
+def test_pairs_meet_where_one_lies_in_the_region_of_the_other():
+    cell = torch.tensor([1 * 6 + 1, 2 * 6 + 5, 0, 5])  # in object 1, in object 2, background near 1, background far
+    group = torch.tensor([1, 2, 0, 0])
+    near = compared_pairs(cell, group, object_regions(IDS, 2, 1)).int()
+    assert near.tolist() == [[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 1, 1], [0, 0, 1, 1]]
+    assert compared_pairs(cell, group, object_regions(IDS, 2, 3)).tolist()[0][1]
+
+
+def slow_seed_targets(embedding, cells, group, ids, regions, taus, any_instance):
+    """Grow every mask by the definition of sigma, and compare sets of cells."""
+    pixels = embedding.flatten(1).T.double()
+    flat = ids.flatten().tolist()
+    count = max(flat)
+    iou = torch.zeros(len(cells), len(taus))
+    instance = torch.zeros(len(cells), len(taus), dtype=torch.int64)
+    for v, cell in enumerate(cells.tolist()):
+        judged = {q for q in range(len(flat)) if regions[v, q]}
+        for t, tau in enumerate(taus):
+            sigma = 2 / (1 + torch.exp(((pixels - pixels[cell]) ** 2).sum(1)))
+            grown = {q for q in judged if sigma[q] >= tau}
+            for g in range(1, count + 1):
+                if not any_instance and g != group[v]:
+                    continue
+                true = {q for q in judged if flat[q] == g}
+                value = len(grown & true) / max(len(grown | true), 1)
+                if value > iou[v, t] + 1e-9:
+                    iou[v, t], instance[v, t] = value, g - 1
+    return iou, instance
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.booleans(), st.sampled_from([-1, 0, 2]))
+def test_seed_targets_equal_the_slow_computation(seed, any_instance, context):
+    torch.manual_seed(seed)
+    embedding = torch.randn(2, 4, 6) * 0.3 + IDS[None]
+    cells = torch.randint(0, 24, (7,))
+    group = IDS.flatten()[cells]
+    regions = object_regions(IDS, 2, context)[group]
+    taus = (0.25, 0.5, 0.75)
+    pixels = embedding.flatten(1).T
+    member = torch.stack([IDS.flatten() == 1, IDS.flatten() == 2]).float()
+    iou, instance = seed_targets(
+        pairwise_squared_distance(pixels[cells], pixels), group, member, regions, taus, any_instance=any_instance
+    )
+    slow_iou, slow_instance = slow_seed_targets(embedding, cells, group, IDS, regions, taus, any_instance)
+    torch.testing.assert_close(iou, slow_iou)
+    assert (instance == slow_instance)[slow_iou > 0].all()
+
+
+def test_seed_targets_of_a_perfect_embedding_are_one_in_objects_and_zero_outside():
+    pixels = IDS.flatten()[:, None].float() * 10
+    member = torch.stack([IDS.flatten() == 1, IDS.flatten() == 2]).float()
+    group = IDS.flatten()
+    iou, instance = seed_targets(
+        pairwise_squared_distance(pixels, pixels), group, member, torch.ones(24, 24, dtype=torch.bool), (0.5,),
+        any_instance=True,
+    )
+    assert (iou[:, 0] == (group > 0)).all()
+    assert (instance[group > 0, 0] == group[group > 0] - 1).all()
+
+
+def test_seed_targets_without_instances_are_background():
+    iou, instance = seed_targets(
+        torch.zeros(3, 24), torch.zeros(3, dtype=torch.int64), torch.zeros(0, 24), torch.ones(3, 24) > 0, (0.5, 0.7),
+        any_instance=True,
+    )
+    assert (iou == 0).all() and iou.shape == (3, 2)
+    assert (instance == 0).all()

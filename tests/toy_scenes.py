@@ -1,0 +1,98 @@
+"""Scenes drawn by hand with known answers, and what every result must satisfy."""
+
+import json
+
+import cv2
+import numpy as np
+import torch
+from detectron2.data.detection_utils import annotations_to_instances
+from detectron2.structures import Boxes, Instances
+from pycocotools import mask as coco_mask
+
+CLASS_NAMES = ["square", "disc"]
+
+
+def square_and_disc(height=64, width=96):
+    """Two objects on black: image (H, W, 3) uint8, masks (2, H, W) bool, classes (2,)."""
+    masks = np.zeros((2, height, width), dtype=np.uint8)
+    cv2.rectangle(masks[0], (8, 10), (30, 34), 1, -1)
+    cv2.circle(masks[1], (width - 30, height - 26), 14, 1, -1)
+    image = np.zeros((height, width, 3), dtype=np.uint8)
+    image[masks[0] > 0] = (220, 60, 60)
+    image[masks[1] > 0] = (60, 220, 90)
+    return image, masks.astype(bool), np.array([0, 1])
+
+
+def model_input(image, masks, classes):
+    """One dict as the stock mapper gives it in training, without gt_masks where there is no object."""
+    size = image.shape[:2]
+    instances = Instances(size)
+    instances.gt_classes = torch.as_tensor(classes, dtype=torch.int64)
+    annotations = [
+        {"bbox": [0, 0, 1, 1], "bbox_mode": 0, "category_id": int(c), "segmentation": m.astype(np.uint8)}
+        for m, c in zip(masks, classes, strict=True)
+    ]
+    instances = annotations_to_instances(annotations, size, "bitmask")
+    return {
+        "image": torch.as_tensor(np.ascontiguousarray(image.transpose(2, 0, 1))),
+        "instances": instances,
+        "height": size[0],
+        "width": size[1],
+    }
+
+
+def write_coco(folder, name, scenes, class_names=CLASS_NAMES, as_polygons=False, first_category=1):
+    """Scenes (image, masks, classes) as a COCO data set; returns (annotation file, image folder)."""
+    images, annotations = [], []
+    (folder / name).mkdir(parents=True)
+    for image_id, (image, masks, classes) in enumerate(scenes, start=1):
+        file_name = f"{image_id:03d}.png"
+        cv2.imwrite(str(folder / name / file_name), image[:, :, ::-1])
+        images.append({"id": image_id, "file_name": file_name, "height": image.shape[0], "width": image.shape[1]})
+        for mask, class_index in zip(masks, classes, strict=True):
+            if as_polygons:
+                contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+                segmentation = [contour.flatten().astype(float).tolist() for contour in contours]
+            else:
+                segmentation = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+                segmentation["counts"] = segmentation["counts"].decode()
+            x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": int(class_index) + first_category,
+                    "segmentation": segmentation,
+                    "bbox": [x, y, w, h],
+                    "area": int(mask.sum()),
+                    "iscrowd": 0,
+                }
+            )
+    categories = [{"id": i, "name": n} for i, n in enumerate(class_names, start=first_category)]
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    return path, folder / name
+
+
+def assert_is_instance_result(result, height, width, num_classes):
+    """The output contract: fields, lengths, dtypes, ranges, order and size of one image's result."""
+    assert set(result) == {"instances"}
+    instances = result["instances"]
+    assert isinstance(instances, Instances)
+    assert instances.image_size == (height, width)
+    assert set(instances.get_fields()) == {"pred_masks", "scores", "pred_classes", "pred_boxes"}
+    count = len(instances.scores)
+    assert instances.pred_masks.dtype == torch.bool
+    assert instances.pred_masks.shape == (count, height, width)
+    assert instances.scores.dtype == torch.float32
+    assert instances.scores.shape == (count,)
+    assert ((instances.scores >= 0) & (instances.scores <= 1)).all()
+    assert (instances.scores.diff() <= 0).all()
+    assert instances.pred_classes.dtype == torch.int64
+    assert ((instances.pred_classes >= 0) & (instances.pred_classes < num_classes)).all()
+    assert isinstance(instances.pred_boxes, Boxes)
+    for mask, box in zip(instances.pred_masks, instances.pred_boxes.tensor, strict=True):
+        rows, columns = mask.nonzero(as_tuple=True)
+        assert len(rows), "an empty mask is no detection"
+        expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert box.tolist() == [float(value) for value in expected]

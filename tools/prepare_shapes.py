@@ -1,0 +1,49 @@
+#!/usr/bin/env python
+"""Draw the embedded data set Shapes in COCO format: rings, crossing bars, wires, combs, chairs and crowds.
+
+    python tools/prepare_shapes.py
+    python tools/prepare_shapes.py --difficulty 0.9 --output datasets/shapes_hard
+"""
+
+import argparse
+import os
+import sys
+
+from dml_instance.data.shapes import CLASS_NAMES, SCENE_KINDS, write_shapes
+
+
+def main(args: argparse.Namespace) -> None:
+    try:
+        is_new = write_shapes(
+            args.output,
+            {"train": args.train, "val": args.val, "test": args.test},
+            seed=args.seed,
+            size=args.size,
+            difficulty=args.difficulty,
+            overwrite=args.overwrite,
+        )
+    except (FileExistsError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    print(
+        f"{'drawn' if is_new else 'found, with the same parameters'}: {args.train} train, {args.val} val and "
+        f"{args.test} test images of {args.size} pixels, scenes {', '.join(SCENE_KINDS)}, classes "
+        f"{', '.join(CLASS_NAMES)}\nin {args.output}"
+    )
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = os.path.join(os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets")), "shapes")
+    parser.add_argument("--output", default=default, metavar="DIR", help="folder to write (default: %(default)s)")
+    parser.add_argument("--train", type=int, default=600, metavar="N", help="training images (default: %(default)s)")
+    parser.add_argument("--val", type=int, default=100, metavar="N", help="validation images (default: %(default)s)")
+    parser.add_argument("--test", type=int, default=100, metavar="N", help="test images (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same set (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=160, help="pixels a side, at least 64 (default: %(default)s)")
+    parser.add_argument("--difficulty", type=float, default=0.5, help="from 0, easy, to 1 (default: %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace a set with other parameters")
+    return parser
+
+
+if __name__ == "__main__":
+    main(argument_parser().parse_args())
