@@ -6,10 +6,18 @@
 """
 
 import argparse
+import json
 import os
 import sys
 
 from dml_instance.data.shapes import CLASS_NAMES, SCENE_KINDS, write_shapes
+
+
+def counts_of(root: str, split: str) -> str:
+    """Number of objects of each class, as one line."""
+    with open(os.path.join(root, "annotations", f"instances_{split}.json"), encoding="utf-8") as file:
+        ids = [annotation["category_id"] for annotation in json.load(file)["annotations"]]
+    return ", ".join(f"{ids.count(index)} {name}" for index, name in enumerate(CLASS_NAMES, start=1))
 
 
 def main(args: argparse.Namespace) -> None:
@@ -24,11 +32,10 @@ def main(args: argparse.Namespace) -> None:
         )
     except (FileExistsError, ValueError) as error:
         sys.exit(f"error: {error}")
-    print(
-        f"{'drawn' if is_new else 'found, with the same parameters'}: {args.train} train, {args.val} val and "
-        f"{args.test} test images of {args.size} pixels, scenes {', '.join(SCENE_KINDS)}, classes "
-        f"{', '.join(CLASS_NAMES)}\nin {args.output}"
-    )
+    print(f"{'drawn' if is_new else 'found, with the same parameters'}: {args.output}")
+    print(f"images of {args.size} pixels, scenes {', '.join(SCENE_KINDS)}")
+    for split in ("train", "val", "test"):
+        print(f"{split}: {getattr(args, split)} images; objects: {counts_of(args.output, split)}")
 
 
 def argument_parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tempfile
 
 import cv2
 import numpy as np
@@ -54,47 +55,71 @@ def write_shapes(
         seed: of all randomness, >= 0.
         size: pixels a side, >= 64.
         difficulty: in [0, 1], see ``Difficulty``.
-        overwrite: replace a data set with other parameters.
+        overwrite: replace a Shapes data set with other parameters; a folder that holds anything else is never removed.
 
     Returns:
         True if it was drawn, False if it lay there already with the same parameters.
 
     Raises:
         ValueError: for a parameter out of range.
-        FileExistsError: if ``root`` holds something else and ``overwrite`` is not set.
+        FileExistsError: if ``root`` holds a set with other parameters and ``overwrite`` is not set, or holds
+            something else.
     """
+    root = os.path.abspath(root)
     Difficulty.of(difficulty)
     unknown = set(splits) - set(_SPLIT_CODES)
     if unknown:
         raise ValueError(f"splits are named {sorted(_SPLIT_CODES)}, got {sorted(unknown)}")
+    negative = {split: count for split, count in splits.items() if count < 0}
+    if negative:
+        raise ValueError(f"a split has at least 0 images, got {negative}")
     parameters = {"splits": splits, "seed": seed, "size": size, "difficulty": difficulty, "version": 1}
-    if os.path.isdir(root) and not overwrite:
-        if _parameters_of(root) == parameters:
-            return False
-        raise FileExistsError(
-            f"{root} holds a data set with other parameters, or something else; choose another folder, or pass "
-            "--overwrite to replace it"
-        )
-    part = f"{root.rstrip(os.sep)}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    os.makedirs(os.path.join(part, "annotations"))
+    if os.path.lexists(root) and not _is_empty_folder(root):
+        found = _parameters_of(root)
+        # --overwrite with a mistyped --output must not cost anyone their files.
+        if found is None:
+            raise FileExistsError(f"{root} is no Shapes data set and is left alone; choose another folder")
+        if not overwrite:
+            if found == parameters:
+                return False
+            raise FileExistsError(
+                f"{root} holds Shapes with other parameters, {found}; choose another folder, or pass --overwrite to "
+                "replace it"
+            )
+    os.makedirs(os.path.dirname(root), exist_ok=True)
+    # A name of its own, so that no folder of somebody else and no second run is in the way.
+    scratch = tempfile.mkdtemp(prefix=f".{os.path.basename(root)}-", dir=os.path.dirname(root))
     try:
+        part, old = os.path.join(scratch, "new"), os.path.join(scratch, "old")
+        os.makedirs(os.path.join(part, "annotations"))
         for split, count in splits.items():
             _write_split(part, split, count, parameters)
-        shutil.rmtree(root, ignore_errors=True)
-        os.replace(part, root)
+        if os.path.lexists(root):
+            os.rename(root, old)
+        try:
+            os.rename(part, root)
+        except OSError:
+            if os.path.lexists(old):
+                os.rename(old, root)
+            raise
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
     return True
+
+
+def _is_empty_folder(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path) and not os.listdir(path)
 
 
 def _parameters_of(root: str) -> dict | None:
     """The parameters that a data set on disk was drawn with; None where there is none."""
-    try:
-        with open(os.path.join(root, "annotations", "instances_train.json"), encoding="utf-8") as file:
-            return json.load(file)["info"]["parameters"]
-    except (OSError, ValueError, KeyError):
-        return None
+    for split in _SPLIT_CODES:
+        try:
+            with open(os.path.join(root, "annotations", f"instances_{split}.json"), encoding="utf-8") as file:
+                return json.load(file)["info"]["parameters"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
 
 
 def _write_split(root: str, split: str, count: int, parameters: dict) -> None:

@@ -32,7 +32,8 @@ def build_slim_resnet_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
     The norm is ``MODEL.RESNETS.NORM``, the number of frozen stages ``MODEL.BACKBONE.FREEZE_AT``.
 
     Raises:
-        ValueError: if CHANNELS does not have one entry more than BLOCKS.
+        ValueError: if CHANNELS does not have one entry more than BLOCKS, or repeats one (Detectron2's basic block
+            halves the size of its input only where it changes the channels).
     """
     channels, blocks = cfg.MODEL.DML.BACKBONE.CHANNELS, cfg.MODEL.DML.BACKBONE.BLOCKS
     if len(channels) != len(blocks) + 1:
@@ -40,6 +41,8 @@ def build_slim_resnet_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
             "MODEL.DML.BACKBONE.CHANNELS needs the stem's channels and one entry for each of BLOCKS, "
             f"got {list(channels)} for {list(blocks)}"
         )
+    if any(before == after for before, after in zip(channels[:-1], channels[1:], strict=True)):
+        raise ValueError(f"MODEL.DML.BACKBONE.CHANNELS must differ from one stage to the next, got {list(channels)}")
     norm = cfg.MODEL.RESNETS.NORM
     stages = [
         ResNet.make_stage(

@@ -1,0 +1,156 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from dml_instance.modeling.postprocessing import assemble_instances, grow_mask
+from dml_instance.similarity import distance_threshold
+from dml_instance.structures import Seeds
+
+TAUS = (0.25, 0.5, 0.75)
+
+
+def seeds_of(positions, scores, tau_index=1, levels=None):
+    count = len(scores)
+    return Seeds(
+        position=torch.tensor(positions).view(count, 2),
+        tau_index=torch.full((count,), tau_index),
+        pred_class=torch.arange(count),
+        score=torch.tensor(scores),
+        level=torch.tensor(levels or [0] * count),
+    )
+
+
+def assemble(embedding, seeds, **changes):
+    maps = embedding if isinstance(embedding, list) else [embedding]
+    height, width = maps[0].shape[-2:]
+    rules = {
+        "taus": TAUS,
+        "output_size": (height, width),
+        "gaps": [0] * len(maps),
+        "max_overlap": 0.5,
+        "interpolate": False,
+        "score_similarity": False,
+        "max_instances": 100,
+    }
+    rules.update(changes)
+    sizes = [(rules["output_size"][0] / m.shape[-2], rules["output_size"][1] / m.shape[-1]) for m in maps]
+    return assemble_instances(maps, sizes, seeds, **rules)
+
+
+def flat_embedding(ids):
+    """One channel, 10 apart between ids."""
+    return ids[None].float() * 10
+
+
+def slow_grow(embedding, seed, tau, connected):
+    sigma = 2 / (1 + torch.exp(((embedding - embedding[:, seed[0], seed[1]][:, None, None]) ** 2).sum(0)))
+    mask = (sigma >= tau).numpy()
+    if not connected:
+        return mask
+    labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
+    return labels == labels[seed]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(TAUS), st.booleans())
+def test_growing_equals_the_definition_of_a_mask(seed, tau, connected):
+    generator = torch.Generator().manual_seed(seed)
+    # smooth enough that masks leave their first window
+    embedding = torch.nn.functional.interpolate(
+        torch.randn(1, 2, 6, 7, generator=generator) * 1.5, size=(60, 90), mode="bilinear"
+    )[0]
+    position = (int(torch.randint(0, 60, (1,), generator=generator)), int(torch.randint(0, 90, (1,), generator=generator)))
+    grown = grow_mask(embedding, position, tau, 0 if connected else -1)
+    whole = np.zeros((60, 90), dtype=bool)
+    whole[grown.window] = grown.part
+    np.testing.assert_array_equal(whole, slow_grow(embedding, position, tau, connected))
+
+
+def test_pieces_are_bridged_up_to_the_gap():
+    ids = torch.zeros(3, 120, dtype=torch.int64)
+    ids[1, 10:40], ids[1, 50:100] = 1, 1
+    for gap, expected in ((9, 30), (10, 80), (-1, 80)):
+        assert grow_mask(flat_embedding(ids), (1, 12), 0.5, gap).part.sum() == expected
+
+
+def test_two_objects_become_two_instances_with_tight_boxes():
+    ids = torch.zeros(20, 30, dtype=torch.int64)
+    ids[2:8, 3:9], ids[10:18, 15:29] = 1, 2
+    result = assemble(flat_embedding(ids), seeds_of([[12, 20], [4, 5]], [0.6, 0.9]))
+    assert torch.equal(result.pred_masks, torch.stack([ids == 1, ids == 2]))
+    torch.testing.assert_close(result.scores, torch.tensor([0.9, 0.6]))
+    assert result.pred_classes.tolist() == [1, 0]
+    assert result.pred_boxes.tensor.tolist() == [[3, 2, 9, 8], [15, 10, 29, 18]]
+
+
+def test_near_duplicates_are_dropped_and_kept_on_request():
+    ids = torch.zeros(10, 10, dtype=torch.int64)
+    ids[2:8, 2:8] = 1
+    seeds = seeds_of([[3, 3], [6, 6]], [0.9, 0.8])
+    assert len(assemble(flat_embedding(ids), seeds)) == 1
+    assert len(assemble(flat_embedding(ids), seeds, max_overlap=1.0)) == 2
+
+
+def test_the_best_are_kept_under_a_limit():
+    ids = torch.arange(4).repeat_interleave(5).expand(5, 20)
+    result = assemble(flat_embedding(ids), seeds_of([[2, 2], [2, 7], [2, 12], [2, 17]], [0.3, 0.9, 0.5, 0.7]), max_instances=2)
+    torch.testing.assert_close(result.scores, torch.tensor([0.9, 0.7]))
+
+
+def test_masks_of_all_scales_compete_on_every_grid():
+    fine = torch.zeros(20, 20, dtype=torch.int64)
+    fine[4:16, 4:16] = 1
+    coarse = fine[::2, ::2]
+    maps = [flat_embedding(coarse), flat_embedding(fine)]
+    seeds = seeds_of([[4, 4], [8, 8]], [0.9, 0.8], levels=[0, 1])
+    result = assemble(maps, seeds, output_size=(20, 20))
+    assert len(result) == 1
+    assert torch.equal(result.pred_masks[0], fine == 1)
+
+
+@pytest.mark.parametrize("size", [(40, 60), (31, 47), (10, 15), (20, 30)])
+def test_interpolated_masks_equal_cutting_the_interpolated_distance_map(size):
+    rows, columns = torch.meshgrid(torch.arange(20.0), torch.arange(30.0), indexing="ij")
+    embedding = torch.stack([rows, columns]) / 6
+    seed, tau = (9, 13), 0.5
+    result = assemble(embedding, seeds_of([list(seed)], [0.9]), output_size=size, interpolate=True)
+    distance = ((embedding - embedding[:, seed[0], seed[1]][:, None, None]) ** 2).sum(0)
+    up = torch.nn.functional.interpolate(distance[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+    assert torch.equal(result.pred_masks[0], up <= distance_threshold(tau))
+
+
+@pytest.mark.parametrize("interpolate", [True, False])
+def test_an_odd_output_size_keeps_the_object_in_place(interpolate):
+    ids = torch.zeros(16, 16, dtype=torch.int64)
+    ids[4:12, 8:16] = 1
+    result = assemble(flat_embedding(ids), seeds_of([[8, 12]], [0.9]), output_size=(40, 24), interpolate=interpolate)
+    expected = torch.zeros(40, 24, dtype=torch.bool)
+    expected[10:30, 12:24] = True
+    intersection = (result.pred_masks[0] & expected).sum()
+    assert intersection / (result.pred_masks[0] | expected).sum() > 0.8
+
+
+def test_score_can_carry_the_mean_similarity():
+    embedding = torch.tensor([[[0.0, 0.6, 9.0]]])
+    plain = assemble(embedding, seeds_of([[0, 0]], [0.8]))
+    weighed = assemble(embedding, seeds_of([[0, 0]], [0.8]), score_similarity=True)
+    mean = (1 + 2 / (1 + np.exp(0.36))) / 2
+    torch.testing.assert_close(weighed.scores, plain.scores * mean, rtol=1e-5, atol=0)
+
+
+def test_no_seeds_give_an_empty_result_of_the_right_shapes():
+    result = assemble(torch.zeros(2, 4, 4), seeds_of([], []), output_size=(9, 7))
+    assert result.pred_masks.shape == (0, 9, 7)
+    assert result.pred_masks.dtype == torch.bool
+    assert result.scores.shape == (0,) and result.pred_classes.dtype == torch.int64
+    assert result.pred_boxes.tensor.shape == (0, 4)
+
+
+def test_values_that_are_not_finite_join_no_mask():
+    embedding = torch.zeros(1, 5, 5)
+    embedding[0, 0, :3] = torch.tensor([np.nan, np.inf, -np.inf])
+    result = assemble(embedding, seeds_of([[3, 3]], [0.9]))
+    assert result.pred_masks[0].sum() == 22
