@@ -38,6 +38,9 @@ def add_dml_config(cfg: CN) -> None:
     dml.DECODER.CHANNELS = 32
     # Stride of the decoder's output in pixels, a power of two. Measured: 2 against 4.
     dml.DECODER.STRIDE = 2
+    # Give the seed head a decoder of its own: telling instances apart and telling classes want different features.
+    # Measured.
+    dml.DECODER.SEPARATE_SEEDS = True
     # Norm of the decoder and the heads, by Detectron2's names: "BN", "SyncBN", "GN", "" ...
     dml.NORM = "BN"
     dml.HEAD = CN()
@@ -78,8 +81,8 @@ def add_dml_config(cfg: CN) -> None:
     # Share of them drawn from objects, every instance as often as any other; the rest is background. Measured.
     dml.SEED.FOREGROUND_FRACTION = 0.5
     # What the head learns of the mask grown from a pixel. "class": the instance's class where their IoU reaches
-    # SEED.TARGET_IOU, else background (paper). "iou": that class with the IoU as its probability, so that the score
-    # of a seed says how good its mask is. Measured.
+    # SEED.TARGET_IOU, else background (paper). "iou": their IoU as the probability of an object, so that the score of
+    # a seed says how good its mask is; and, from every object pixel, the class given an object. Measured.
     dml.SEED.TARGET = "iou"
     # IoU from which a grown mask counts as the instance, in (0, 1]; TARGET "class" only. Open in the paper.
     dml.SEED.TARGET_IOU = 0.5

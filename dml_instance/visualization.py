@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detectron2.data import Metadata
-from detectron2.structures import BitMasks, Instances
+from detectron2.structures import Instances
 from detectron2.utils.visualizer import ColorMode, Visualizer
 
 _TITLE_HEIGHT = 26
@@ -84,9 +84,10 @@ def _draw_masks(image: np.ndarray, masks: Tensor, metadata: Metadata) -> np.ndar
     visualizer = Visualizer(image, metadata, instance_mode=ColorMode.IMAGE)
     # One colour an instance, the same in every run: neighbours must differ, and runs must compare.
     colors = np.random.default_rng(0).uniform(0.15, 1.0, (len(masks), 3))
-    return visualizer.overlay_instances(
-        masks=BitMasks(masks).tensor.numpy() if len(masks) else None, assigned_colors=list(colors), alpha=0.55
-    ).get_image()
+    for mask, color in zip(masks.cpu().numpy(), colors, strict=True):
+        # Mask by mask: overlay_instances would fill the holes of rings.
+        visualizer.draw_binary_mask(mask, color=tuple(color), alpha=0.55, area_threshold=0)
+    return visualizer.output.get_image()
 
 
 def panel(pictures: Sequence[tuple[str, np.ndarray]], side: int = 320) -> np.ndarray:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dml_instance.modeling.losses import mask_loss, pair_loss, seed_loss, seed_loss_weight
+from dml_instance.modeling.losses import class_loss, mask_loss, pair_loss, quality_loss, seed_loss, seed_loss_weight
 from dml_instance.similarity import COINCIDENCE_MARGIN
 
 
@@ -88,19 +88,20 @@ def test_pair_loss_names_an_unknown_normalization():
 def test_mask_loss_by_hand():
     # sigma is 1 at distance 0 and about 0 at 50: prediction {0, 1}, target {0, 2} in a region of three cells
     distance = torch.tensor([[0.0, 0.0, 50.0, 0.0]])
-    target = torch.tensor([[1.0, 0.0, 1.0, 0.0]])
-    region = torch.tensor([[1.0, 1.0, 1.0, 0.0]])
+    target = torch.tensor([[1, 0, 1, 0]]) > 0
+    region = torch.tensor([[1, 1, 1, 0]]) > 0
     assert mask_loss(distance, target, region).item() == pytest.approx(1 - (2 * 1 + 1) / (2 + 2 + 1))
 
 
 def test_mask_loss_ignores_rows_with_an_empty_region():
-    distance, target = torch.tensor([[0.0, 50.0], [0.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]])
-    region = torch.tensor([[1.0, 1.0], [0.0, 0.0]])
+    distance, target = torch.tensor([[0.0, 50.0], [0.0, 0.0]]), torch.tensor([[0, 1], [0, 1]]) > 0
+    region = torch.tensor([[1, 1], [0, 0]]) > 0
     torch.testing.assert_close(mask_loss(distance, target, region), mask_loss(distance[:1], target[:1], region[:1]))
-    empty = torch.zeros(0, 4, requires_grad=True)
-    loss = mask_loss(distance[:, :1] * 0 + empty.sum(), target[:, :1], region[:, :1] * 0)
+    distance.requires_grad_()
+    loss = mask_loss(distance, target, torch.zeros_like(region))
     loss.backward()
     assert loss.item() == 0
+    assert (distance.grad == 0).all()
 
 
 def test_seed_loss_by_hand():
@@ -116,11 +117,35 @@ def test_seed_loss_by_hand():
     assert seed_loss(logits, target_class, probability).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_seed_loss_without_pixels_is_zero_and_attached():
-    logits = torch.zeros(0, 3, 2, requires_grad=True)
-    loss = seed_loss(logits, torch.zeros(0, 3, dtype=torch.int64), torch.zeros(0, 3))
+def test_quality_and_class_loss_add_up_to_the_seed_loss_of_sure_objects():
+    logits = torch.randn(6, 3, 5)
+    target_class = torch.randint(0, 4, (6,))
+    whole = seed_loss(logits, target_class[:, None].expand(-1, 3), torch.ones(6, 3))
+    parts = quality_loss(logits, torch.ones(6, 3)) + class_loss(logits.permute(1, 2, 0), target_class, torch.ones(6))
+    torch.testing.assert_close(whole, parts)
+
+
+def test_quality_and_class_loss_by_hand():
+    """p = (0.5, 0.3, 0.2) of background and two classes; object with probability 0.1, and of the second class."""
+    logits = torch.tensor([[[0.5, 0.3, 0.2]]]).log()
+    quality = quality_loss(logits, torch.tensor([[0.1]])).item()
+    assert quality == pytest.approx(-(0.1 * math.log(0.5) + 0.9 * math.log(0.5)), rel=1e-5)
+    two_pixels = torch.stack([logits[0, 0], torch.zeros(3)], 1)[None]
+    of_class = class_loss(two_pixels, torch.tensor([1, 0]), torch.tensor([3.0, 1.0])).item()
+    assert of_class == pytest.approx((3 * -math.log(0.2 / 0.5) + math.log(2)) / 4, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss_of", [
+    lambda x: seed_loss(x[:0], torch.zeros(0, 3, dtype=torch.int64), torch.zeros(0, 3)),
+    lambda x: quality_loss(x[:0], torch.zeros(0, 3)),
+    lambda x: class_loss(x.permute(1, 2, 0), torch.zeros(4, dtype=torch.int64), torch.zeros(4)),
+])
+def test_without_pixels_the_losses_of_seeds_are_zero_and_attached(loss_of):
+    logits = torch.zeros(4, 3, 2, requires_grad=True)
+    loss = loss_of(logits)
     loss.backward()
     assert loss.item() == 0
+    assert (logits.grad == 0).all()
 
 
 def test_lambda_is_a_ramp():

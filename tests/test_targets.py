@@ -103,9 +103,8 @@ def test_seed_targets_equal_the_slow_computation(seed, any_instance, context):
     regions = object_regions(IDS, 2, context)[group]
     taus = (0.25, 0.5, 0.75)
     pixels = embedding.flatten(1).T
-    member = torch.stack([IDS.flatten() == 1, IDS.flatten() == 2]).float()
     iou, instance = seed_targets(
-        pairwise_squared_distance(pixels[cells], pixels), group, member, regions, taus, any_instance=any_instance
+        pairwise_squared_distance(pixels[cells], pixels), group, IDS.flatten(), regions, taus, any_instance=any_instance
     )
     slow_iou, slow_instance = slow_seed_targets(embedding, cells, group, IDS, regions, taus, any_instance)
     torch.testing.assert_close(iou, slow_iou)
@@ -114,10 +113,9 @@ def test_seed_targets_equal_the_slow_computation(seed, any_instance, context):
 
 def test_seed_targets_of_a_perfect_embedding_are_one_in_objects_and_zero_outside():
     pixels = IDS.flatten()[:, None].float() * 10
-    member = torch.stack([IDS.flatten() == 1, IDS.flatten() == 2]).float()
     group = IDS.flatten()
     iou, instance = seed_targets(
-        pairwise_squared_distance(pixels, pixels), group, member, torch.ones(24, 24, dtype=torch.bool), (0.5,),
+        pairwise_squared_distance(pixels, pixels), group, group, torch.ones(24, 24, dtype=torch.bool), (0.5,),
         any_instance=True,
     )
     assert (iou[:, 0] == (group > 0)).all()
@@ -125,9 +123,11 @@ def test_seed_targets_of_a_perfect_embedding_are_one_in_objects_and_zero_outside
 
 
 def test_seed_targets_without_instances_are_background():
-    iou, instance = seed_targets(
-        torch.zeros(3, 24), torch.zeros(3, dtype=torch.int64), torch.zeros(0, 24), torch.ones(3, 24) > 0, (0.5, 0.7),
-        any_instance=True,
-    )
-    assert (iou == 0).all() and iou.shape == (3, 2)
-    assert (instance == 0).all()
+    none = torch.zeros(24, dtype=torch.int64)
+    for any_instance in (True, False):
+        iou, instance = seed_targets(
+            torch.zeros(3, 24), none[:3], none, torch.ones(3, 24) > 0, (0.5, 0.7), any_instance=any_instance
+        )
+        assert iou.shape == (3, 2)
+        assert (iou == 0).all()
+        assert (instance == 0).all()

@@ -10,7 +10,11 @@ from functools import partial
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 
-_REQUIRED_KEYS = ("images", "annotations", "categories")
+_REQUIRED_FIELDS = {
+    "images": ("id", "file_name", "height", "width"),
+    "annotations": ("id", "image_id", "category_id", "bbox"),
+    "categories": ("id", "name"),
+}
 
 
 def check_coco_file(json_file: str, image_root: str) -> dict:
@@ -37,10 +41,15 @@ def check_coco_file(json_file: str, image_root: str) -> dict:
             coco = json.load(file)
     except ValueError as error:
         raise ValueError(f"{json_file} is not a COCO annotation file: it is not JSON ({error})") from error
-    missing = [key for key in _REQUIRED_KEYS if not isinstance(coco, dict) or not isinstance(coco.get(key), list)]
+    missing = [key for key in _REQUIRED_FIELDS if not isinstance(coco, dict) or not isinstance(coco.get(key), list)]
     if missing:
         raise ValueError(f"{json_file} is not a COCO annotation file: it has no list under {', '.join(missing)}")
 
+    for key, fields in _REQUIRED_FIELDS.items():
+        for entry in coco[key]:
+            lacking = [field for field in fields if field not in entry]
+            if lacking:
+                raise ValueError(f"{json_file}: {key} has an entry without {', '.join(lacking)}: {str(entry)[:200]}")
     images = {image["id"]: image for image in coco["images"]}
     absent = [image["file_name"] for image in coco["images"] if not _exists(image_root, image["file_name"])]
     if absent:

@@ -73,7 +73,7 @@ def write_shapes(
     negative = {split: count for split, count in splits.items() if count < 0}
     if negative:
         raise ValueError(f"a split has at least 0 images, got {negative}")
-    parameters = {"splits": splits, "seed": seed, "size": size, "difficulty": difficulty, "version": 1}
+    parameters = {"splits": splits, "seed": seed, "size": size, "difficulty": difficulty, "version": 2}
     if os.path.lexists(root) and not _is_empty_folder(root):
         found = _parameters_of(root)
         # --overwrite with a mistyped --output must not cost anyone their files.

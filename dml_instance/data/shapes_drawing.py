@@ -92,9 +92,12 @@ class _Pen:
         cv2.polylines(canvas, points, False, 1, self.stroke())
         return canvas.astype(bool)
 
-    def _placed(self, lines: list[list[tuple[float, float]]], center: np.ndarray, scale: float) -> list[np.ndarray]:
-        """Lines in a unit square round the origin, turned at random, scaled and moved."""
-        angle = self.rng.uniform(0, 2 * math.pi)
+    def angle(self) -> float:
+        return self.rng.uniform(0, 2 * math.pi)
+
+    def _placed(self, lines: list, center: np.ndarray, scale: float, angle: float | None = None) -> list[np.ndarray]:
+        """Lines in a unit square round the origin, turned (at random without an angle), scaled and moved."""
+        angle = self.angle() if angle is None else angle
         turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
         return [np.asarray(line) @ turn.T * scale + center for line in lines]
 
@@ -105,16 +108,17 @@ class _Pen:
         cv2.ellipse(canvas, place.tolist(), axes.tolist(), self.rng.uniform(0, 180), 0, 360, 1, self.stroke() + 1)
         return canvas.astype(bool)
 
-    def bar(self, center: np.ndarray, length: float) -> np.ndarray:
+    def bar(self, center: np.ndarray, length: float, angle: float | None = None) -> np.ndarray:
         half = 0.5 * self.stroke() * 1.4 / self.size / length
         corners = [(-0.5, -half), (0.5, -half), (0.5, half), (-0.5, half)]
-        return self._filled(self._placed([corners], center, length))
+        return self._filled(self._placed([corners], center, length, angle))
 
     def wire(self, center: np.ndarray, length: float) -> np.ndarray:
         steps = 40
-        heading = self.rng.uniform(0, 2 * math.pi) + np.cumsum(
-            cv2.GaussianBlur(self.rng.normal(0, 0.75, (steps, 1)), (1, 9), 2.5)[:, 0]
-        )
+        turns = cv2.GaussianBlur(self.rng.normal(0, 0.75, (steps, 1)), (1, 9), 2.5)[:, 0]
+        # A bend tighter than the stroke is wide fills up, and a short wire looks like a blob.
+        sharpest = length / steps * _REFERENCE_SIZE / (1.6 * self.difficulty.stroke)
+        heading = self.angle() + np.cumsum(np.clip(turns, -sharpest, sharpest))
         path = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], 1), 0) * length / steps
         return self._stroked([path - path.mean(0) + center])
 
@@ -137,8 +141,13 @@ class _Pen:
         wobble = sum(
             self.rng.uniform(0, 0.16) * np.cos(k * angle + self.rng.uniform(0, 2 * math.pi)) for k in (2, 3, 4)
         )
-        reach = radius * (1 + wobble * (self.rng.random() < 0.7))
-        return self._filled([center + reach[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)])
+        reach = 1 + wobble * (self.rng.random() < 0.7)
+        outline = reach[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
+        if self.rng.random() < 0.4:
+            # A bean: neighbours lie in its bend and in its box.
+            outline = outline * (1.4, 0.7)
+            outline[:, 1] += 0.3 * outline[:, 0] ** 2 - 0.2
+        return self._filled(self._placed([outline], center, radius))
 
     def count(self, low: float, high: float) -> int:
         """A number of objects between low and high at difficulty 0.5."""
@@ -165,7 +174,7 @@ def _rings_scene(pen: _Pen) -> Drawn:
         drawn.append(("ring", pen.ring(center, radius)))
         inner = center + pen.rng.uniform(-0.02, 0.02, 2)
         if radius > 0.18 and pen.rng.random() < 0.5:
-            drawn.append(("ring", pen.ring(inner, radius * 0.55)))
+            drawn.append(("ring", pen.ring(inner, radius * pen.rng.uniform(0.55, 0.68))))
             drawn.append(("blob", pen.blob(inner, radius * 0.25)))
         elif pen.rng.random() < 0.3:
             drawn.append(("bar", pen.bar(inner, radius * 1.2)))
@@ -175,9 +184,15 @@ def _rings_scene(pen: _Pen) -> Drawn:
 
 
 def _bars_scene(pen: _Pen) -> Drawn:
-    """Long bars that cross: the lower ones are cut in pieces by the upper ones."""
-    centers = pen.spread(pen.count(4, 7), 0.3, 0.7)
-    return [("bar", pen.bar(center, pen.rng.uniform(0.5, 0.95))) for center in centers]
+    """Long bars that cross, every other one as the mirror image of the one before: two objects in one box."""
+    drawn = []
+    for number, center in enumerate(pen.spread(pen.count(4, 7), 0.3, 0.7)):
+        if number % 2 == 0:
+            place, length, angle = center, pen.rng.uniform(0.5, 0.95), pen.angle()
+        else:
+            place, length, angle = place + pen.rng.uniform(-0.06, 0.06, 2), length * pen.rng.uniform(0.8, 1.1), -angle
+        drawn.append(("bar", pen.bar(place, length, angle)))
+    return drawn
 
 
 def _wires_scene(pen: _Pen) -> Drawn:
@@ -198,11 +213,11 @@ def _combs_scene(pen: _Pen) -> Drawn:
 
 def _crowds_scene(pen: _Pen) -> Drawn:
     """Many blobs that touch and overlap inside what would be one box."""
-    drawn = []
-    for center in pen.spread(int(pen.rng.integers(1, 3)), 0.35, 0.65):
-        centers = center + pen.spread(pen.count(8, 14), -0.3, 0.3)
-        drawn += [("blob", pen.blob(place, pen.rng.uniform(0.05, 0.085))) for place in centers]
-    return drawn
+    number = pen.count(10, 24)
+    # The crowd grows with its number, so that few blobs are as close to each other as many.
+    reach = 0.058 * math.sqrt(number)
+    centers = pen.rng.uniform(0.4, 0.6, 2) + pen.spread(number, -reach, reach)
+    return [("blob", pen.blob(place, pen.rng.uniform(0.05, 0.085))) for place in centers]
 
 
 _DRAW_SCENE: dict[str, Callable[[_Pen], Drawn]] = {

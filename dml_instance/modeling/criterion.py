@@ -14,7 +14,7 @@ from detectron2.config import configurable
 from ..masks import instance_id_map
 from ..similarity import pairwise_squared_distance
 from ..structures import PixelPredictions
-from .losses import mask_loss, pair_loss, seed_loss, seed_loss_weight
+from .losses import class_loss, mask_loss, pair_loss, quality_loss, seed_loss, seed_loss_weight
 from .targets import compared_pairs, object_regions, sample_cells_per_group, sample_seed_cells, seed_targets
 
 
@@ -152,20 +152,34 @@ class DMLCriterion:
         seed_group = ids.flatten()[seed]
         is_object = (seed_group > 0).float()
         distance = pairwise_squared_distance(pixels[seed], pixels)
-        member = (ids.flatten() == torch.arange(1, len(masks) + 1, device=ids.device)[:, None]).float()
         region = regions[seed_group]
-        own_mask = (ids.flatten() == seed_group[:, None]).float()
         iou, instance = seed_targets(
-            distance.detach(), seed_group, member, region, self.taus, any_instance=self.context < 0
+            distance.detach(), seed_group, ids.flatten(), region, self.taus, any_instance=self.context < 0
         )
-        target_class = classes[instance] if len(classes) else instance
-        probability = iou if self.seed_target == "iou" else (iou >= self.target_iou).float()
+        logits = class_logits.flatten(2)
         return {
             "pair": pair,
-            "mask": mask_loss(distance, own_mask, region * is_object[:, None]),
-            "seed": seed_loss(class_logits.flatten(2)[..., seed].permute(2, 0, 1), target_class, probability),
+            "mask": mask_loss(distance, ids.flatten() == seed_group[:, None], region & (seed_group > 0)[:, None]),
+            "seed": self._seed_loss(logits, logits[..., seed].permute(2, 0, 1), ids.flatten(), iou, instance, classes),
             "target_iou": (iou.amax(dim=1) * is_object).sum() / is_object.sum().clamp(min=1),
         }
+
+    def _seed_loss(
+        self, logits: Tensor, seed_logits: Tensor, ids: Tensor, iou: Tensor, instance: Tensor, classes: Tensor
+    ) -> Tensor:
+        """L_cls in the form that SEED.TARGET asks for.
+
+        Args:
+            logits: (T, K + 1, h * w) of all cells; seed_logits: (V, T, K + 1) of the seed pixels.
+            ids: (h * w,) instance of each cell; iou, instance: (V, T) from ``seed_targets``.
+            classes: (G,) of the instances.
+        """
+        if self.seed_target == "class":
+            target_class = classes[instance] if len(classes) else instance
+            return seed_loss(seed_logits, target_class, (iou >= self.target_iou).float())
+        class_of_cell = F.pad(classes, (1, 0))[ids]
+        share = (ids > 0) / torch.bincount(ids, minlength=1).clamp(min=1)[ids]
+        return quality_loss(seed_logits, iou) + class_loss(logits, class_of_cell, share)
 
 
 def _resized(masks: Tensor, size: tuple[int, int]) -> Tensor:

@@ -60,17 +60,17 @@ def mask_loss(squared_distance: Tensor, target: Tensor, region: Tensor) -> Tenso
 
     Args:
         squared_distance: (V, h * w), of every cell to each seed pixel.
-        target: (V, h * w) float, 1 in the seed's object, 0 elsewhere.
-        region: (V, h * w) float, 1 where the loss looks. A pixel with an empty region takes no part.
+        target: (V, h * w) bool, True in the seed's object.
+        region: (V, h * w) bool, True where the loss looks. A pixel with an empty region takes no part.
 
     Returns:
         float32 scalar in [0, 1], the mean over the pixels that take part; 0, attached to the graph, without any.
     """
     sigma = similarity(squared_distance) * region
-    target = target * region
+    target = target & region
     # One cell in numerator and denominator: an empty region then costs nothing.
     dice = (2 * (sigma * target).sum(1) + 1) / (sigma.sum(1) + target.sum(1) + 1)
-    return (1 - dice).sum() / region.amax(dim=1).sum().clamp(min=1)
+    return (1 - dice).sum() / region.any(dim=1).sum().clamp(min=1)
 
 
 def seed_loss(class_logits: Tensor, target_class: Tensor, target_probability: Tensor) -> Tensor:
@@ -88,6 +88,42 @@ def seed_loss(class_logits: Tensor, target_class: Tensor, target_probability: Te
     of_class = log_probability.gather(-1, target_class[..., None] + 1)[..., 0]
     cost = target_probability * of_class + (1 - target_probability) * log_probability[..., 0]
     return -cost.sum() / max(len(class_logits), 1)
+
+
+def quality_loss(class_logits: Tensor, target_probability: Tensor) -> Tensor:
+    """The part of ``seed_loss`` that asks whether a grown mask is an object, whatever its class.
+
+    The cross-entropy of K + 1 classes is that of object against background plus that of the class given an object.
+    Apart, each can be had from the pixels that know its answer: this one needs a grown mask, ``class_loss`` does not.
+
+    Args:
+        class_logits: (V, T, K + 1), index 0 is background.
+        target_probability: (V, T) in [0, 1], how good the grown mask is.
+
+    Returns:
+        float32 scalar >= 0, summed over thresholds, mean over pixels; 0, attached to the graph, for V = 0.
+    """
+    log_probability = F.log_softmax(class_logits.float(), dim=-1)
+    is_object = torch.logsumexp(log_probability[..., 1:], dim=-1)
+    cost = target_probability * is_object + (1 - target_probability) * log_probability[..., 0]
+    return -cost.sum() / max(len(class_logits), 1)
+
+
+def class_loss(class_logits: Tensor, target_class: Tensor, weight: Tensor) -> Tensor:
+    """The part of ``seed_loss`` that asks for the class, given that there is an object.
+
+    Args:
+        class_logits: (T, K + 1, P) of P pixels, index 0 is background and takes no part.
+        target_class: (P,) int64 in [0, K); anything in that range where the weight is 0.
+        weight: (P,) >= 0.
+
+    Returns:
+        float32 scalar >= 0, summed over thresholds, weighted mean over pixels; 0, attached, for weights of 0.
+    """
+    log_class = F.log_softmax(class_logits[:, 1:].float(), dim=1)
+    index = target_class.expand(len(class_logits), 1, -1)
+    cost = -log_class.gather(1, index)[:, 0].sum(dim=0)
+    return _weighted_mean(cost, weight)
 
 
 def seed_loss_weight(iteration: int, *, final: float, start: int, end: int) -> float:

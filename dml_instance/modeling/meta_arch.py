@@ -35,6 +35,7 @@ class DMLInstance(nn.Module):
         *,
         backbone: Backbone,
         decoder: TopDownDecoder | None,
+        seed_decoder: TopDownDecoder | None,
         in_feature: str,
         stride: int,
         embedding_head: EmbeddingHead,
@@ -50,6 +51,7 @@ class DMLInstance(nn.Module):
         Args:
             backbone: any Detectron2 backbone.
             decoder: brings its features to one map; None: the heads read ``in_feature`` as it is.
+            seed_decoder: a second one for the seed head; None: both heads read the same map.
             in_feature: used without a decoder.
             stride: of the map that the heads read, in pixels.
             embedding_head, seed_head: the two heads.
@@ -64,6 +66,7 @@ class DMLInstance(nn.Module):
             raise ValueError(f"MODEL.DML.PYRAMID_SCALES needs positive numbers, got {list(pyramid_scales)}")
         self.backbone = backbone
         self.decoder = decoder
+        self.seed_decoder = seed_decoder
         self.in_feature = in_feature
         self.stride = stride
         self.embedding_head = embedding_head
@@ -93,27 +96,25 @@ class DMLInstance(nn.Module):
             )
         backbone = build_backbone(cfg)
         features = backbone.output_shape()
+        decoder = seed_decoder = None
         if dml.DECODER.CHANNELS > 0:
-            decoder = TopDownDecoder(
-                features,
-                in_features=dml.IN_FEATURES,
-                channels=dml.DECODER.CHANNELS,
-                stride=dml.DECODER.STRIDE,
-                norm=dml.NORM,
-            )
             channels, stride = dml.DECODER.CHANNELS, dml.DECODER.STRIDE
+            rules = {"in_features": dml.IN_FEATURES, "channels": channels, "stride": stride, "norm": dml.NORM}
+            decoder = TopDownDecoder(features, **rules)
+            if dml.DECODER.SEPARATE_SEEDS:
+                seed_decoder = TopDownDecoder(features, **rules)
         else:
             if len(dml.IN_FEATURES) != 1 or dml.IN_FEATURES[0] not in features:
                 raise ValueError(
                     "without a decoder (MODEL.DML.DECODER.CHANNELS 0) MODEL.DML.IN_FEATURES names one feature of "
                     f"{sorted(features)}, got {list(dml.IN_FEATURES)}"
                 )
-            decoder = None
             channels, stride = features[dml.IN_FEATURES[0]].channels, features[dml.IN_FEATURES[0]].stride
         convs = {"num_convs": dml.HEAD.NUM_CONVS, "channels": dml.HEAD.CHANNELS, "norm": dml.NORM}
         return {
             "backbone": backbone,
             "decoder": decoder,
+            "seed_decoder": seed_decoder,
             "in_feature": dml.IN_FEATURES[0],
             "stride": stride,
             "embedding_head": EmbeddingHead(
@@ -182,8 +183,9 @@ class DMLInstance(nn.Module):
     def predict_pixels(self, images: ImageList, scale: float = 1.0) -> PixelPredictions:
         """Network and heads on one scale of the pyramid."""
         features = self.backbone(images.tensor)
-        features = self.decoder(features) if self.decoder is not None else features[self.in_feature]
-        return PixelPredictions(self.embedding_head(features), self.seed_head(features), self.stride, scale)
+        for_embedding = self.decoder(features) if self.decoder is not None else features[self.in_feature]
+        for_seeds = self.seed_decoder(features) if self.seed_decoder is not None else for_embedding
+        return PixelPredictions(self.embedding_head(for_embedding), self.seed_head(for_seeds), self.stride, scale)
 
     def losses(
         self,

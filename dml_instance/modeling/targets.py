@@ -7,6 +7,7 @@ T thresholds, D embedding channels. A cell is addressed by its flat index in [0,
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..similarity import distance_threshold
@@ -114,7 +115,7 @@ def compared_pairs(cell: Tensor, group: Tensor, regions: Tensor) -> Tensor:
 def seed_targets(
     squared_distance: Tensor,
     group: Tensor,
-    member: Tensor,
+    ids: Tensor,
     regions: Tensor,
     taus: Sequence[float],
     *,
@@ -125,27 +126,35 @@ def seed_targets(
     Args:
         squared_distance: (V, h * w), of every cell to each seed pixel.
         group: (V,) int64, 0 for background, i + 1 where the pixel lies in instance i.
-        member: (G, h * w) float, 1 in the instance.
+        ids: (h * w,) int64, the same of every cell.
         regions: (V, h * w) bool, the cells judged for each pixel.
         taus: T thresholds.
         any_instance: compare with every instance (paper). Otherwise only with the pixel's own, since a region cuts
             the others; a background pixel's mask is then worth 0.
 
     Returns:
-        iou (V, T) float32 in [0, 1], and instance (V, T) int64 in [0, G): which one; 0 where G = 0.
+        iou (V, T) float32 in [0, 1], and instance (V, T) int64 in [0, G): which one; 0 where the IoU is 0.
     """
-    if len(member) == 0:
-        shape = (len(squared_distance), len(taus))
-        return squared_distance.new_zeros(shape), torch.zeros(shape, dtype=torch.int64, device=group.device)
-    judged = regions.float()
-    instance_area = judged @ member.T
-    allowed = torch.ones_like(instance_area)
-    if not any_instance:
-        allowed = (group[:, None] == torch.arange(1, len(member) + 1, device=group.device)).float()
-    best = []
-    for tau in taus:
-        grown = judged * (squared_distance <= distance_threshold(tau))
-        intersection = grown @ member.T
-        union = grown.sum(1, keepdim=True) + instance_area - intersection
-        best.append((allowed * intersection / union.clamp(min=1)).max(dim=1))
-    return torch.stack([b.values for b in best], 1), torch.stack([b.indices for b in best], 1)
+    # A cell that is not judged is never near enough: one pass here instead of one for each threshold.
+    distance = squared_distance.masked_fill(~regions, torch.inf)
+    grown = [distance <= distance_threshold(tau) for tau in taus]
+    if any_instance:
+        best = [_best_instance(mask.float(), regions.float(), ids) for mask in grown]
+        return torch.stack([iou for iou, _ in best], 1), torch.stack([instance for _, instance in best], 1)
+    own = (ids == group[:, None]) & regions & (group > 0)[:, None]
+    own_area = own.sum(1)
+    iou = []
+    for mask in grown:
+        intersection = (mask & own).sum(1)
+        iou.append(intersection / (mask.sum(1) + own_area - intersection).clamp(min=1))
+    return torch.stack(iou, 1), (group - 1).clamp(min=0)[:, None].expand(-1, len(grown))
+
+
+def _best_instance(grown: Tensor, judged: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """For each mask (V, h * w) the largest IoU (V,) with an instance, and which (V,); 0 and 0 without instances."""
+    member = F.one_hot(ids)[:, 1:].float()
+    if member.shape[1] == 0:
+        return grown.new_zeros(len(grown)), torch.zeros(len(grown), dtype=torch.int64, device=ids.device)
+    intersection = grown @ member
+    union = grown.sum(1, keepdim=True) + judged @ member - intersection
+    return (intersection / union.clamp(min=1)).max(dim=1)

@@ -1,0 +1,32 @@
+# make demo, make test: everything from an empty machine with Python >= 3.10. Nothing outside this folder is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.complete
+
+.PHONY: help setup demo test lint clean-demo
+
+help:  ## show this help
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP)  ## create the environment in .venv
+
+$(STAMP): requirements.txt constraints.txt setup.py third_party/d2wheel/d2wheel.py
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar on -r requirements.txt
+	touch $@
+
+demo: setup  ## draw data, train a small model, evaluate it and draw what it sees: about 10 minutes
+	$(BIN)/python tools/demo.py
+
+test: setup  ## run all tests
+	$(BIN)/python -m pytest -q
+
+lint: setup  ## check style, formatting and layering
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+clean-demo:  ## forget the demo's data and model
+	rm -rf datasets/shapes output/shapes

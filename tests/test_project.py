@@ -1,0 +1,98 @@
+"""What holds for the project as a whole: every yaml builds, every key is read, every tool explains itself."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+from detectron2.config import get_cfg
+from detectron2.modeling import build_model
+
+from dml_instance import add_dml_config
+from dml_instance.engine import load_config
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+LEAVES = [path for path in CONFIGS if not path.name.startswith("Base")]
+TOOLS = sorted((ROOT / "tools").glob("*.py"))
+
+
+def load_tool(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return tool
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=lambda path: path.stem)
+def test_every_yaml_builds_its_model(path):
+    cfg = load_config(str(path), ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""])
+    model = build_model(cfg)
+    assert sum(parameter.numel() for parameter in model.parameters()) > 0
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=lambda path: path.stem)
+def test_a_yaml_states_only_what_differs_from_the_defaults(path):
+    """Of the MODEL.DML keys that a leaf sets itself, none repeats the default."""
+    import yaml
+
+    def flatten(node, prefix=""):
+        for key, value in node.items():
+            if isinstance(value, dict):
+                yield from flatten(value, f"{prefix}{key}.")
+            else:
+                yield prefix + key, value
+
+    defaults = get_cfg()
+    add_dml_config(defaults)
+    known = dict(flatten(defaults.MODEL.DML))
+    stated = yaml.safe_load(path.read_text()).get("MODEL", {}).get("DML", {})
+    repeated = [key for key, value in flatten(stated) if known[key] == value]
+    assert not repeated
+
+
+def dml_keys():
+    cfg = get_cfg()
+    add_dml_config(cfg)
+
+    def walk(node, prefix):
+        for key, value in node.items():
+            if isinstance(value, type(node)):
+                yield from walk(value, f"{prefix}.{key}")
+            else:
+                yield f"{prefix}.{key}"
+
+    return list(walk(cfg.MODEL.DML, "DML"))
+
+
+@pytest.mark.parametrize("key", dml_keys())
+def test_every_key_is_read_somewhere(key):
+    sources = [path for path in (ROOT / "dml_instance").rglob("*.py") if path.name != "config.py"]
+    leaf = key.rpartition(".")[2]
+    assert any(re.search(rf"\.{leaf}\b", path.read_text()) for path in sources), f"MODEL.{key} is never read"
+
+
+@pytest.mark.parametrize("key", dml_keys())
+def test_every_key_has_a_comment(key):
+    lines = (ROOT / "dml_instance" / "config.py").read_text().splitlines()
+    name = f"    {key.replace('DML.', 'dml.', 1)} = "
+    (place,) = [index for index, line in enumerate(lines) if line.startswith(name)]
+    assert lines[place - 1].lstrip().startswith("#")
+
+
+@pytest.mark.parametrize("path", TOOLS, ids=lambda path: path.stem)
+def test_every_tool_has_help(path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        load_tool(path).argument_parser().parse_args(["--help"])
+    assert ended.value.code == 0
+    assert "usage" in capsys.readouterr().out
+
+
+def test_the_package_says_what_to_do_without_detectron2():
+    import subprocess
+    import sys
+
+    hide = "import sys; sys.modules['detectron2'] = None; import dml_instance"
+    result = subprocess.run([sys.executable, "-c", hide], capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode != 0
+    assert "pip install ./third_party/d2wheel" in result.stderr

@@ -1,0 +1,220 @@
+"""The tools as a user runs them, on tiny data: train, resume, evaluate, draw, and what happens with bad input."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from pycocotools import mask as coco_mask
+from toy_scenes import square_and_disc, write_coco
+
+from dml_instance.data.nuclei import convert_nuclei, read_split
+
+ROOT = Path(__file__).parents[1]
+TINY = [
+    *("SOLVER.IMS_PER_BATCH", "2", "SOLVER.CHECKPOINT_PERIOD", "3", "DATALOADER.NUM_WORKERS", "0"),
+    *("MODEL.DML.BACKBONE.CHANNELS", "[8,12,16,20,24]", "MODEL.DML.BACKBONE.BLOCKS", "[1,1,1,1]"),
+    *("INPUT.RANDOM_FLIP", "none", "MODEL.DML.AUGMENTATION.RIGHT_ANGLES", "False", "MODEL.DEVICE", "cpu"),
+]
+
+
+def run(tool, *arguments, ok=True):
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / tool), *map(str, arguments)], capture_output=True, text=True, cwd=ROOT
+    )
+    assert (result.returncode == 0) == ok, result.stdout[-3000:] + result.stderr[-3000:]
+    return result.stdout + result.stderr
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    scenes = [square_and_disc(64, 96), square_and_disc(70, 90), square_and_disc(64, 80)]
+    blank = (np.full((48, 48, 3), 90, np.uint8), np.zeros((0, 48, 48), bool), np.zeros(0, int))
+    return write_coco(folder, "toy", [*scenes, blank], as_polygons=True)
+
+
+def train(data, output, iterations, *options, ok=True, config="configs/Shapes/dml_slim_unet.yaml"):
+    path, images = data
+    arguments = ["--config-file", config, "--register-coco", f"toy={path}:{images}", *options]
+    overrides = ["DATASETS.TRAIN", "('toy',)", "DATASETS.TEST", "('toy',)", "OUTPUT_DIR", output]
+    return run("train_net.py", *arguments, *overrides, "SOLVER.MAX_ITER", iterations, *TINY, ok=ok)
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    output = tmp_path_factory.mktemp("trained")
+    return output, train(data, output, 6)
+
+
+def test_a_run_prints_a_table_and_writes_the_same_figures(trained):
+    output, printed = trained
+    results = json.loads((output / "results.json").read_text())
+    assert set(results["metrics"]["toy"]) == {"bbox", "segm"}
+    assert results["ms_per_image"] > 0
+    assert results["training"]["iterations"] == 6
+    assert results["training"]["minutes"] > 0
+    assert "| toy" in printed and "training min" in printed
+    assert "eta:" in printed and "loss_pair" in printed
+
+
+def test_a_resumed_run_knows_its_iteration_and_lambda(data, trained, tmp_path):
+    """Six iterations at once, and three with three more after a stop, log the same lambda for the same iteration."""
+
+    def lambdas(folder):
+        rows = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
+        return {row["iteration"]: row["dml/seed_lambda"] for row in rows if "dml/seed_lambda" in row}
+
+    # MAX_ITER is the schedule's length, so the stop is made by taking the later checkpoint away
+    output, _ = trained
+    for name in ("config.yaml", "metrics.json", "model_0000002.pth"):
+        (tmp_path / name).write_bytes((output / name).read_bytes())
+    (tmp_path / "metrics.json").unlink()
+    (tmp_path / "last_checkpoint").write_text("model_0000002.pth")
+    printed = train(data, tmp_path, 6, "--resume")
+    assert "Starting training from iteration 3" in printed
+    assert lambdas(tmp_path)[5] == lambdas(output)[5]
+    state = torch.load(tmp_path / "model_final.pth", weights_only=True)
+    assert state["iteration"] == 5
+    assert state["trainer"]["hooks"]["TrainingClock"]["seconds"] > 0
+
+
+def test_eval_only_repeats_the_figures_of_the_run(data, trained, tmp_path):
+    output, _ = trained
+    train(data, tmp_path, 6, "--eval-only", "MODEL.WEIGHTS", output / "model_final.pth")
+    first, again = (json.loads((folder / "results.json").read_text())["metrics"] for folder in (output, tmp_path))
+    assert again == first
+
+
+def test_the_coco_figures_agree_with_pycocotools_on_the_saved_predictions(data, trained):
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    output, _ = trained
+    predictions = output / "inference" / "toy" / "coco_instances_results.json"
+    if not json.loads(predictions.read_text()):
+        pytest.skip("six iterations found nothing")
+    truth = COCO(str(data[0]))
+    evaluation = COCOeval(truth, truth.loadRes(str(predictions)), "segm")
+    evaluation.params.maxDets = [1, 10, 100]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    reported = json.loads((output / "results.json").read_text())["metrics"]["toy"]["segm"]
+    assert reported["AP"] == pytest.approx(100 * evaluation.stats[0], abs=1e-6)
+    assert reported["AP50"] == pytest.approx(100 * evaluation.stats[1], abs=1e-6)
+
+
+def test_results_outside_the_expected_range_fail_the_run(data, tmp_path):
+    expected = "[['segm', 'AP', 99.0, 0.5]]"
+    printed = train(data, tmp_path, 2, "TEST.EXPECTED_RESULTS", expected, ok=False)
+    assert "Result verification failed" in printed
+
+
+@pytest.mark.parametrize("registration", ["toy", "toy=only.json", "=a.json:b"])
+def test_a_malformed_registration_is_explained(registration):
+    printed = run(
+        *("train_net.py", "--config-file", "configs/Shapes/dml_slim_unet.yaml", "--register-coco", registration), ok=False
+    )
+    assert "NAME=ANNOTATIONS.json:IMAGE_DIR" in printed
+    assert "Traceback" not in printed
+
+
+def test_a_contradicting_class_number_ends_with_one_clear_line(data, tmp_path):
+    printed = train(data, tmp_path, 2, "MODEL.DML.NUM_CLASSES", "5", ok=False)
+    assert "MODEL.DML.NUM_CLASSES is 5, but toy has 2 classes: square, disc" in printed
+    assert "Traceback" not in printed
+
+
+def test_a_corrupt_training_image_is_named(tmp_path):
+    path, images = write_coco(tmp_path, "toy", [square_and_disc()] * 2)
+    (images / "002.png").write_bytes((images / "002.png").read_bytes()[:100])
+    printed = train((path, images), tmp_path / "out", 3, ok=False)
+    assert "002.png" in printed and "Mend or replace this file" in printed
+
+
+def draw(trained, data, *arguments, ok=True):
+    path, _ = data
+    overrides = ["MODEL.DML.NUM_CLASSES", "2", "DATASETS.TRAIN", "()", "DATASETS.TEST", "()", *TINY]
+    weights = trained[0] / "model_final.pth"
+    config = ["--config-file", "configs/Shapes/dml_slim_unet.yaml", "--weights", weights]
+    return run("visualize.py", *config, *arguments, *overrides, ok=ok)
+
+
+def test_a_folder_is_drawn_and_bad_images_are_skipped(trained, data, tmp_path):
+    folder, output = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    image, _, _ = square_and_disc()
+    cv2.imwrite(str(folder / "good.png"), image)
+    (folder / "broken.png").write_bytes((folder / "good.png").read_bytes()[:90])
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "notes.txt").write_text("no image")
+    printed = draw(trained, data, "--input", folder, tmp_path / "absent.png", "--output", output)
+    assert [path.name for path in output.iterdir()] == ["good.png"]
+    assert cv2.imread(str(output / "good.png")).shape[1] > 3 * image.shape[1]
+    for name in ("broken.png", "empty.jpg", "absent.png"):
+        assert f"skipped {folder / name if name != 'absent.png' else tmp_path / name}" in printed
+    assert "1 pictures" in printed and "3 files skipped" in printed
+
+
+def test_drawing_nothing_fails(trained, data, tmp_path):
+    draw(trained, data, "--input", tmp_path / "absent.png", "--output", tmp_path / "out", ok=False)
+
+
+def test_missing_weights_and_config_are_named(tmp_path):
+    printed = run("visualize.py", "--config-file", "configs/Shapes/dml_slim_unet.yaml", "--weights", "no.pth", ok=False)
+    assert "no.pth" in printed and "Traceback" not in printed
+    printed = run("train_net.py", "--config-file", "no.yaml", ok=False)
+    assert "no.yaml" in printed and "Traceback" not in printed
+
+
+def stage1_zip(path, names, mask_size=(20, 30)):
+    """A zip in the layout of stage1_train.zip with two nuclei an image, which overlap in one column."""
+    image = np.full((20, 30, 4), 40, np.uint8)
+    masks = np.zeros((2, *mask_size), np.uint8)
+    masks[0, 2:8, 2:9], masks[1, 2:8, 8:14] = 255, 255
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(f"{name}/images/{name}.png", cv2.imencode(".png", image)[1].tobytes())
+            for index, mask in enumerate(masks):
+                archive.writestr(f"{name}/masks/{index}.png", cv2.imencode(".png", mask)[1].tobytes())
+
+
+def test_nuclei_are_converted_by_the_fixed_split(tmp_path):
+    split = read_split()
+    assert sum(value == "train" for value in split.values()) == 464
+    assert sum(value == "val" for value in split.values()) == 100
+    train_name = next(name for name, value in split.items() if value == "train")
+    val_name = next(name for name, value in split.items() if value == "val")
+    stage1_zip(tmp_path / "a.zip", [train_name + "0" * 48, val_name + "0" * 48, "f" * 64])
+    printed = run("prepare_nuclei.py", tmp_path / "a.zip", "--output", tmp_path / "dsb2018")
+    assert "1 train, 1 val images" in printed
+    coco = json.loads((tmp_path / "dsb2018/annotations/instances_val.json").read_text())
+    assert [image["file_name"] for image in coco["images"]] == [f"{val_name}.png"]
+    masks = [coco_mask.decode(annotation["segmentation"]) for annotation in coco["annotations"]]
+    assert [mask.sum() for mask in masks] == [42, 30]
+    assert (sum(masks) <= 1).all()
+    assert cv2.imread(str(tmp_path / f"dsb2018/images/{val_name}.png")).shape == (20, 30, 3)
+    with pytest.raises(FileExistsError, match="dsb2018"):
+        convert_nuclei(str(tmp_path / "a.zip"), str(tmp_path / "dsb2018"), split)
+
+
+def test_bad_nuclei_archives_are_named(tmp_path):
+    name = next(iter(read_split())) + "0" * 48
+    stage1_zip(tmp_path / "a.zip", [name], mask_size=(9, 9))
+    with pytest.raises(ValueError, match=name[:16]):
+        convert_nuclei(str(tmp_path / "a.zip"), str(tmp_path / "out"), read_split())
+    assert not (tmp_path / "out").exists() and not (tmp_path / "out.part").exists()
+    (tmp_path / "b.zip").write_text("no zip")
+    with pytest.raises(ValueError, match=r"b\.zip"):
+        convert_nuclei(str(tmp_path / "b.zip"), str(tmp_path / "out"), read_split())
+    with pytest.raises(FileNotFoundError, match="BBBC038"):
+        convert_nuclei(str(tmp_path / "c.zip"), str(tmp_path / "out"), read_split())
+    stage1_zip(tmp_path / "d.zip", ["0" * 64])
+    with pytest.raises(ValueError, match=r"stage1_train\.zip"):
+        convert_nuclei(str(tmp_path / "d.zip"), str(tmp_path / "out"), read_split())
