@@ -86,10 +86,11 @@ def add_dml_config(cfg: CN) -> None:
     dml.SEED.TARGET = "iou"
     # IoU from which a grown mask counts as the instance, in (0, 1]; TARGET "class" only. Open in the paper.
     dml.SEED.TARGET_IOU = 0.5
-    # lambda, the weight of the seed loss: 0 until RAMP_START, then linear to LAMBDA at RAMP_END, both as fractions
-    # of SOLVER.MAX_ITER. Paper: to 0.2, after the embedding has converged.
+    # lambda, the weight of the seed loss: 0 until RAMP_START, then linear to LAMBDA at RAMP_END. Paper: to 0.2.
     dml.SEED.LAMBDA = 1.0
+    # As a fraction of SOLVER.MAX_ITER. Paper: after the embedding has converged.
     dml.SEED.RAMP_START = 0.0
+    # As a fraction of SOLVER.MAX_ITER; >= RAMP_START.
     dml.SEED.RAMP_END = 0.2
 
     # --- seeds and masks at inference (paper, section 3.3) ----------------------------------------------------------
@@ -114,6 +115,8 @@ def add_dml_config(cfg: CN) -> None:
     # Where distances are cut at the threshold: "output", after bilinear interpolation to the requested size, or
     # "grid", at the head's stride. Open in the paper; measured.
     dml.GROUPING.MASK_RESOLUTION = "output"
+    # Class of an instance: that of its "seed" (paper), or a "vote" of all cells of its mask. Measured.
+    dml.GROUPING.CLASS = "vote"
     # Score of an instance: "seediness" of its seed, or "seediness_similarity", times the mean similarity inside its
     # mask. Open in the paper; measured.
     dml.GROUPING.SCORE = "seediness"

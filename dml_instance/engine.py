@@ -12,14 +12,13 @@ from collections import OrderedDict
 from datetime import datetime, timezone
 
 import torch
-from torch import nn
-
 from detectron2.config import CfgNode, get_cfg
 from detectron2.data import MetadataCatalog, build_detection_test_loader, build_detection_train_loader
 from detectron2.engine import DefaultTrainer, HookBase
 from detectron2.evaluation import COCOEvaluator, DatasetEvaluator, PascalVOCDetectionEvaluator
 from detectron2.solver.build import build_optimizer, get_default_optimizer_params, maybe_add_gradient_clipping
 from detectron2.utils import comm
+from torch import nn
 
 from .config import add_dml_config
 from .data import build_test_mapper, build_train_mapper, set_num_classes

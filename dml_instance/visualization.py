@@ -9,11 +9,10 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-
 from detectron2.data import Metadata
 from detectron2.structures import Instances
 from detectron2.utils.visualizer import ColorMode, Visualizer
+from torch import Tensor
 
 _TITLE_HEIGHT = 26
 _GAP = 6
@@ -63,7 +62,7 @@ def seediness_heat(seediness: Tensor, seeds: np.ndarray, size: tuple[int, int]) 
 
 
 def draw_instances(image: np.ndarray, instances: Instances, metadata: Metadata, min_score: float = 0.0) -> np.ndarray:
-    """Predicted instances on the image, by Detectron2's ``Visualizer``: masks only, as boxes are not what this predicts.
+    """Predicted instances on the image, by Detectron2's ``Visualizer``: masks alone, since no boxes are predicted.
 
     Args:
         image: picture.

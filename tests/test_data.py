@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from toy_scenes import CLASS_NAMES, square_and_disc, write_coco
 
 from dml_instance import add_dml_config
 from dml_instance.data import build_test_mapper, build_train_mapper, register_coco, set_num_classes
 from dml_instance.data.augmentation import RandomScale, build_train_augmentation
 from dml_instance.data.builtin import _dev_part, _fit_part
 from dml_instance.data.coco import check_coco_file
+from toy_scenes import CLASS_NAMES, square_and_disc, write_coco
 
 
 @pytest.fixture
@@ -43,7 +43,9 @@ def test_a_coco_set_loads_with_its_class_names_and_ids(tmp_path, registered, as_
     (record,) = DatasetCatalog.get("toy_set")
     assert MetadataCatalog.get("toy_set").thing_classes == CLASS_NAMES
     assert [annotation["category_id"] for annotation in record["annotations"]] == [0, 1]
-    instances = build_train_mapper(config("INPUT.MIN_SIZE_TRAIN", (0,), "INPUT.RANDOM_FLIP", "none"))(record)["instances"]
+    instances = build_train_mapper(config("INPUT.MIN_SIZE_TRAIN", (0,), "INPUT.RANDOM_FLIP", "none"))(record)[
+        "instances"
+    ]
     for mask, truth in zip(instances.gt_masks.tensor.numpy(), square_and_disc()[1], strict=True):
         assert (mask & truth).sum() / (mask | truth).sum() > 0.9
 

@@ -60,9 +60,7 @@ def test_seed_order_equals_the_slow_rule(seed, count, alpha, dissimilarity):
 
 def test_alpha_zero_orders_by_score():
     score = torch.tensor([0.2, 0.9, 0.5])
-    seeds = select_seeds(
-        candidates_of(torch.zeros(3, 2), score), max_seeds=2, alpha=0, dissimilarity=True, context=-1
-    )
+    seeds = select_seeds(candidates_of(torch.zeros(3, 2), score), max_seeds=2, alpha=0, dissimilarity=True, context=-1)
     assert seeds.position[:, 0].tolist() == [1, 2]
 
 

@@ -135,11 +135,14 @@ def test_quality_and_class_loss_by_hand():
     assert of_class == pytest.approx((3 * -math.log(0.2 / 0.5) + math.log(2)) / 4, rel=1e-5)
 
 
-@pytest.mark.parametrize("loss_of", [
-    lambda x: seed_loss(x[:0], torch.zeros(0, 3, dtype=torch.int64), torch.zeros(0, 3)),
-    lambda x: quality_loss(x[:0], torch.zeros(0, 3)),
-    lambda x: class_loss(x.permute(1, 2, 0), torch.zeros(4, dtype=torch.int64), torch.zeros(4)),
-])
+@pytest.mark.parametrize(
+    "loss_of",
+    [
+        lambda x: seed_loss(x[:0], torch.zeros(0, 3, dtype=torch.int64), torch.zeros(0, 3)),
+        lambda x: quality_loss(x[:0], torch.zeros(0, 3)),
+        lambda x: class_loss(x.permute(1, 2, 0), torch.zeros(4, dtype=torch.int64), torch.zeros(4)),
+    ],
+)
 def test_without_pixels_the_losses_of_seeds_are_zero_and_attached(loss_of):
     logits = torch.zeros(4, 3, 2, requires_grad=True)
     loss = loss_of(logits)

@@ -7,9 +7,9 @@ from detectron2.config import get_cfg
 from detectron2.modeling import build_model
 from detectron2.structures import PolygonMasks
 from detectron2.utils.events import EventStorage
-from toy_scenes import assert_is_instance_result, model_input, square_and_disc
 
 from dml_instance import add_dml_config
+from toy_scenes import assert_is_instance_result, model_input, square_and_disc
 
 LOSSES = {"loss_pair", "loss_seed", "loss_mask"}
 
@@ -18,11 +18,13 @@ def config(*overrides):
     cfg = get_cfg()
     add_dml_config(cfg)
     cfg.merge_from_list(
-        ["MODEL.META_ARCHITECTURE", "DMLInstance", "MODEL.DEVICE", "cpu", "MODEL.DML.NUM_CLASSES", 2, "MODEL.MASK_ON", True]
-        + ["MODEL.BACKBONE.NAME", "build_slim_resnet_backbone", "MODEL.BACKBONE.FREEZE_AT", 0]
-        + ["MODEL.RESNETS.NORM", "BN", "MODEL.RESNETS.OUT_FEATURES", ["stem", "res2", "res3", "res4", "res5"]]
-        + ["MODEL.DML.BACKBONE.CHANNELS", [8, 12, 16, 20, 24], "MODEL.DML.BACKBONE.BLOCKS", [1, 1, 1, 1]]
-        + ["MODEL.DML.INPUT_NORMALIZATION", "image", *overrides]
+        [
+            *("MODEL.META_ARCHITECTURE", "DMLInstance", "MODEL.DEVICE", "cpu", "MODEL.MASK_ON", True),
+            *("MODEL.BACKBONE.NAME", "build_slim_resnet_backbone", "MODEL.BACKBONE.FREEZE_AT", 0),
+            *("MODEL.RESNETS.NORM", "BN", "MODEL.RESNETS.OUT_FEATURES", ["stem", "res2", "res3", "res4", "res5"]),
+            *("MODEL.DML.BACKBONE.CHANNELS", [8, 12, 16, 20, 24], "MODEL.DML.BACKBONE.BLOCKS", [1, 1, 1, 1]),
+            *("MODEL.DML.NUM_CLASSES", 2, "MODEL.DML.INPUT_NORMALIZATION", "image", *overrides),
+        ]
     )
     return cfg
 
@@ -90,7 +92,9 @@ def test_inputs_that_are_not_finite_do_not_crash(value, where, normalization):
 def test_polygons_train_like_bit_masks():
     batch = [model_input(*square_and_disc())]
     x = batch[0]["instances"]
-    x.gt_masks = PolygonMasks([[np.array([8, 10, 31, 10, 31, 35, 8, 35.0])], [np.array([52, 24, 80, 24, 80, 52, 52, 52.0])]])
+    x.gt_masks = PolygonMasks(
+        [[np.array([8, 10, 31, 10, 31, 35, 8, 35.0])], [np.array([52, 24, 80, 24, 80, 52, 52, 52.0])]]
+    )
     assert all(np.isfinite(value) for value in losses_of(model_of(), batch).values())
 
 
@@ -103,7 +107,14 @@ def test_objects_without_masks_are_named_as_the_problem():
 
 BACKBONES = {
     "resnet to stride 8, no decoder, paper form": [
-        *("MODEL.BACKBONE.NAME", "build_resnet_backbone", "MODEL.RESNETS.DEPTH", 18, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64),
+        *(
+            "MODEL.BACKBONE.NAME",
+            "build_resnet_backbone",
+            "MODEL.RESNETS.DEPTH",
+            18,
+            "MODEL.RESNETS.RES2_OUT_CHANNELS",
+            64,
+        ),
         *("MODEL.RESNETS.OUT_FEATURES", ["res3"], "MODEL.DML.IN_FEATURES", ["res3"], "MODEL.DML.DECODER.CHANNELS", 0),
         *("MODEL.DML.HEAD.NUM_CONVS", 0, "MODEL.DML.HEAD.EMBEDDING_DIM", 64),
     ],
@@ -114,7 +125,14 @@ BACKBONES = {
         *("MODEL.DML.IN_FEATURES", ["p2"], "MODEL.DML.DECODER.CHANNELS", 0),
     ],
     "resnet with a decoder beyond its finest feature": [
-        *("MODEL.BACKBONE.NAME", "build_resnet_backbone", "MODEL.RESNETS.DEPTH", 18, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64),
+        *(
+            "MODEL.BACKBONE.NAME",
+            "build_resnet_backbone",
+            "MODEL.RESNETS.DEPTH",
+            18,
+            "MODEL.RESNETS.RES2_OUT_CHANNELS",
+            64,
+        ),
         *("MODEL.RESNETS.OUT_FEATURES", ["res2", "res4"], "MODEL.DML.IN_FEATURES", ["res2", "res4"]),
     ],
     "pyramid": ["MODEL.DML.PYRAMID_SCALES", [0.5, 1.0, 2.0]],
@@ -164,6 +182,7 @@ def test_autocast_to_bfloat16_trains():
         ("MODEL.DML.GROUPING.DIVERSITY", "none"),
         ("MODEL.DML.GROUPING.MASK_RESOLUTION", "none"),
         ("MODEL.DML.GROUPING.SCORE", "none"),
+        ("MODEL.DML.GROUPING.CLASS", "none"),
         ("MODEL.DML.GROUPING.PEAK_SIZE", 4),
         ("MODEL.DML.DECODER.STRIDE", 3),
         ("MODEL.DML.IN_FEATURES", ["res9"]),

@@ -26,8 +26,10 @@ def seeds_of(positions, scores, tau_index=1, levels=None):
 def assemble(embedding, seeds, **changes):
     maps = embedding if isinstance(embedding, list) else [embedding]
     height, width = maps[0].shape[-2:]
+    logits = changes.pop("class_logits", [torch.zeros(3, 3, *m.shape[-2:]) for m in maps])
     rules = {
         "taus": TAUS,
+        "vote": False,
         "output_size": (height, width),
         "gaps": [0] * len(maps),
         "max_overlap": 0.5,
@@ -37,7 +39,7 @@ def assemble(embedding, seeds, **changes):
     }
     rules.update(changes)
     sizes = [(rules["output_size"][0] / m.shape[-2], rules["output_size"][1] / m.shape[-1]) for m in maps]
-    return assemble_instances(maps, sizes, seeds, **rules)
+    return assemble_instances(maps, logits, sizes, seeds, **rules)
 
 
 def flat_embedding(ids):
@@ -62,7 +64,10 @@ def test_growing_equals_the_definition_of_a_mask(seed, tau, connected):
     embedding = torch.nn.functional.interpolate(
         torch.randn(1, 2, 6, 7, generator=generator) * 1.5, size=(60, 90), mode="bilinear"
     )[0]
-    position = (int(torch.randint(0, 60, (1,), generator=generator)), int(torch.randint(0, 90, (1,), generator=generator)))
+    position = (
+        int(torch.randint(0, 60, (1,), generator=generator)),
+        int(torch.randint(0, 90, (1,), generator=generator)),
+    )
     grown = grow_mask(embedding, position, tau, 0 if connected else -1)
     whole = np.zeros((60, 90), dtype=bool)
     whole[grown.window] = grown.part
@@ -96,7 +101,9 @@ def test_near_duplicates_are_dropped_and_kept_on_request():
 
 def test_the_best_are_kept_under_a_limit():
     ids = torch.arange(4).repeat_interleave(5).expand(5, 20)
-    result = assemble(flat_embedding(ids), seeds_of([[2, 2], [2, 7], [2, 12], [2, 17]], [0.3, 0.9, 0.5, 0.7]), max_instances=2)
+    result = assemble(
+        flat_embedding(ids), seeds_of([[2, 2], [2, 7], [2, 12], [2, 17]], [0.3, 0.9, 0.5, 0.7]), max_instances=2
+    )
     torch.testing.assert_close(result.scores, torch.tensor([0.9, 0.7]))
 
 
@@ -139,6 +146,24 @@ def test_score_can_carry_the_mean_similarity():
     weighed = assemble(embedding, seeds_of([[0, 0]], [0.8]), score_similarity=True)
     mean = (1 + 2 / (1 + np.exp(0.36))) / 2
     torch.testing.assert_close(weighed.scores, plain.scores * mean, rtol=1e-5, atol=0)
+
+
+def test_the_cells_of_a_mask_vote_on_its_class():
+    """Three cells in one mask: the seed says class 0 surely, the other two say class 1 with less certainty."""
+    probability = torch.tensor([[[0.1, 0.2, 0.2]], [[0.8, 0.1, 0.1]], [[0.1, 0.7, 0.7]]])
+    logits = torch.zeros(3, 3, 1, 3)
+    logits[1] = probability.log()
+    result = assemble(torch.zeros(1, 1, 3), seeds_of([[0, 0]], [0.8]), vote=True, class_logits=[logits])
+    assert result.pred_classes.tolist() == [1]
+    torch.testing.assert_close(result.scores, torch.tensor([0.9 * 1.5 / 2.5]))
+
+
+def test_with_one_class_the_vote_leaves_the_score_alone():
+    logits = torch.zeros(3, 2, 1, 3)
+    logits[1, 1] = 2.0
+    seediness = float(torch.tensor(2.0).sigmoid())
+    result = assemble(torch.zeros(1, 1, 3), seeds_of([[0, 0]], [seediness]), vote=True, class_logits=[logits])
+    torch.testing.assert_close(result.scores, torch.tensor([seediness]))
 
 
 def test_no_seeds_give_an_empty_result_of_the_right_shapes():

@@ -16,7 +16,7 @@ from pycocotools import mask as coco_mask
 
 from dml_instance.data import shapes, shapes_drawing
 from dml_instance.data.shapes import CLASS_NAMES, SCENE_KINDS, write_shapes
-from dml_instance.data.shapes_drawing import Difficulty, draw_scene
+from dml_instance.data.shapes_drawing import DEFAULT_DIFFICULTY, Difficulty, draw_scene
 
 SPLITS = {"train": 5, "val": 2}
 
@@ -125,7 +125,7 @@ def test_what_a_hidden_object_covered_stays():
 @pytest.mark.parametrize("kind", SCENE_KINDS)
 def test_whatever_is_drawn_is_labelled(kind, monkeypatch):
     """With a black background, white objects and no noise, white pixels and masks are the same but for the blur."""
-    plain = Difficulty(count=1.3, stroke=4.0, color_spread=0.0, rim=0.0, noise=0.0)
+    plain = Difficulty(count=1.3, stroke=4.0, color_spread=0.0, texture=0.0, rim=0.0, noise=0.0)
     monkeypatch.setattr(Difficulty, "of", classmethod(lambda cls, level: plain))
     for seed in range(4):
         shades = iter([0.0] + [255.0] * 100)
@@ -176,9 +176,10 @@ def test_crowds_are_many_of_one_class_that_touch(scenes):
 
 def test_difficulty_is_monotone_in_every_quantity():
     levels = [Difficulty.of(level) for level in np.linspace(0, 1, 11)]
-    for name, grows in {"count": True, "stroke": False, "color_spread": False, "rim": False, "noise": True}.items():
+    grows = {"count": True, "stroke": False, "color_spread": False, "texture": True, "rim": False, "noise": True}
+    for name, rises in grows.items():
         steps = np.diff([getattr(level, name) for level in levels])
-        assert (steps > 0).all() if grows else (steps < 0).all(), name
+        assert (steps > 0).all() if rises else (steps < 0).all(), name
 
 
 def test_difficulty_is_seen_in_the_pictures():
@@ -195,7 +196,7 @@ def test_difficulty_is_seen_in_the_pictures():
                     width.append(2 * cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3).max())
         return np.mean([len(scene.masks) for scene in drawn]), np.median(width), np.mean(contrast)
 
-    easy, default, hard = (measured(level) for level in (0.0, 0.5, 1.0))
+    easy, default, hard = (measured(level) for level in (0.0, DEFAULT_DIFFICULTY, 1.0))
     assert easy[0] < default[0] < hard[0]
     assert easy[1] > default[1] > hard[1]
     assert easy[2] > default[2] > hard[2]
@@ -245,7 +246,7 @@ def test_the_files_hold_what_was_drawn(written):
         assert [category["id"] for category in coco["categories"]] == list(range(1, len(CLASS_NAMES) + 1))
         assert len(coco["images"]) == count
         assert len({annotation["id"] for annotation in coco["annotations"]}) == len(coco["annotations"])
-        drawn = shapes.draw_split(split, count, seed=3, size=96, difficulty=0.5)
+        drawn = shapes.draw_split(split, count, seed=3, size=96, difficulty=shapes.DEFAULT_DIFFICULTY)
         for image, (kind, scene) in zip(coco["images"], drawn, strict=True):
             assert image["scene"] == kind
             picture = cv2.imread(str(written / "images" / split / image["file_name"]))

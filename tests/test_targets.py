@@ -115,7 +115,11 @@ def test_seed_targets_of_a_perfect_embedding_are_one_in_objects_and_zero_outside
     pixels = IDS.flatten()[:, None].float() * 10
     group = IDS.flatten()
     iou, instance = seed_targets(
-        pairwise_squared_distance(pixels, pixels), group, group, torch.ones(24, 24, dtype=torch.bool), (0.5,),
+        pairwise_squared_distance(pixels, pixels),
+        group,
+        group,
+        torch.ones(24, 24, dtype=torch.bool),
+        (0.5,),
         any_instance=True,
     )
     assert (iou[:, 0] == (group > 0)).all()

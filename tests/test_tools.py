@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from pycocotools import mask as coco_mask
-from toy_scenes import square_and_disc, write_coco
 
 from dml_instance.data.nuclei import convert_nuclei, read_split
+from toy_scenes import square_and_disc, write_coco
 
 ROOT = Path(__file__).parents[1]
 TINY = [
@@ -119,7 +119,8 @@ def test_results_outside_the_expected_range_fail_the_run(data, tmp_path):
 @pytest.mark.parametrize("registration", ["toy", "toy=only.json", "=a.json:b"])
 def test_a_malformed_registration_is_explained(registration):
     printed = run(
-        *("train_net.py", "--config-file", "configs/Shapes/dml_slim_unet.yaml", "--register-coco", registration), ok=False
+        *("train_net.py", "--config-file", "configs/Shapes/dml_slim_unet.yaml", "--register-coco", registration),
+        ok=False,
     )
     assert "NAME=ANNOTATIONS.json:IMAGE_DIR" in printed
     assert "Traceback" not in printed
@@ -138,15 +139,14 @@ def test_a_corrupt_training_image_is_named(tmp_path):
     assert "002.png" in printed and "Mend or replace this file" in printed
 
 
-def draw(trained, data, *arguments, ok=True):
-    path, _ = data
+def draw(trained, *arguments, ok=True):
     overrides = ["MODEL.DML.NUM_CLASSES", "2", "DATASETS.TRAIN", "()", "DATASETS.TEST", "()", *TINY]
     weights = trained[0] / "model_final.pth"
     config = ["--config-file", "configs/Shapes/dml_slim_unet.yaml", "--weights", weights]
     return run("visualize.py", *config, *arguments, *overrides, ok=ok)
 
 
-def test_a_folder_is_drawn_and_bad_images_are_skipped(trained, data, tmp_path):
+def test_a_folder_is_drawn_and_bad_images_are_skipped(trained, tmp_path):
     folder, output = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     image, _, _ = square_and_disc()
@@ -154,7 +154,7 @@ def test_a_folder_is_drawn_and_bad_images_are_skipped(trained, data, tmp_path):
     (folder / "broken.png").write_bytes((folder / "good.png").read_bytes()[:90])
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "notes.txt").write_text("no image")
-    printed = draw(trained, data, "--input", folder, tmp_path / "absent.png", "--output", output)
+    printed = draw(trained, "--input", folder, tmp_path / "absent.png", "--output", output)
     assert [path.name for path in output.iterdir()] == ["good.png"]
     assert cv2.imread(str(output / "good.png")).shape[1] > 3 * image.shape[1]
     for name in ("broken.png", "empty.jpg", "absent.png"):
@@ -162,8 +162,8 @@ def test_a_folder_is_drawn_and_bad_images_are_skipped(trained, data, tmp_path):
     assert "1 pictures" in printed and "3 files skipped" in printed
 
 
-def test_drawing_nothing_fails(trained, data, tmp_path):
-    draw(trained, data, "--input", tmp_path / "absent.png", "--output", tmp_path / "out", ok=False)
+def test_drawing_nothing_fails(trained, tmp_path):
+    draw(trained, "--input", tmp_path / "absent.png", "--output", tmp_path / "out", ok=False)
 
 
 def test_missing_weights_and_config_are_named(tmp_path):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Convert DSB2018 stage 1 (nuclei, Broad Bioimage Benchmark Collection, accession BBBC038) to COCO format.
 
-    python tools/prepare_nuclei.py stage1_train.zip
+python tools/prepare_nuclei.py stage1_train.zip
 """
 
 import argparse

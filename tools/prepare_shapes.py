@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Draw the embedded data set Shapes in COCO format: rings, crossing bars, wires, combs, chairs and crowds.
 
-    python tools/prepare_shapes.py
-    python tools/prepare_shapes.py --difficulty 0.9 --output datasets/shapes_hard
+python tools/prepare_shapes.py
+python tools/prepare_shapes.py --difficulty 0.9 --output datasets/shapes_hard
 """
 
 import argparse
@@ -10,7 +10,7 @@ import json
 import os
 import sys
 
-from dml_instance.data.shapes import CLASS_NAMES, SCENE_KINDS, write_shapes
+from dml_instance.data.shapes import CLASS_NAMES, DEFAULT_DIFFICULTY, SCENE_KINDS, write_shapes
 
 
 def counts_of(root: str, split: str) -> str:
@@ -47,7 +47,9 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--test", type=int, default=100, metavar="N", help="test images (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same set (default: %(default)s)")
     parser.add_argument("--size", type=int, default=160, help="pixels a side, at least 64 (default: %(default)s)")
-    parser.add_argument("--difficulty", type=float, default=0.5, help="from 0, easy, to 1 (default: %(default)s)")
+    parser.add_argument(
+        "--difficulty", type=float, default=DEFAULT_DIFFICULTY, help="0 (easy) to 1 (default: %(default)s)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a set with other parameters")
     return parser
 

@@ -2,7 +2,7 @@
 """Draw what a trained model sees: input, embedding as colours, seediness with seeds, instances, ground truth.
 
     python tools/visualize.py --config-file configs/Shapes/dml_slim_unet.yaml --dataset shapes_val --number 8
-    python tools/visualize.py --config-file configs/DSB2018/dml_slim_unet.yaml --input photo.png folder/ --output pictures
+    python tools/visualize.py --config-file configs/DSB2018/dml_slim_unet.yaml --input a.png folder --output pictures
 
 A file that is no readable image is skipped and reported; the others are drawn.
 """
@@ -13,16 +13,15 @@ import os
 import sys
 
 import cv2
+import detectron2.data.transforms as T
 import numpy as np
 import torch
-from tqdm import tqdm
-
-import detectron2.data.transforms as T
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.data.detection_utils import annotations_to_instances, convert_image_to_rgb, read_image
 from detectron2.modeling import build_model
 from detectron2.utils.logger import setup_logger
+from tqdm import tqdm
 
 from dml_instance.engine import load_config
 from dml_instance.modeling import DMLInstance
@@ -91,7 +90,8 @@ def main(args: argparse.Namespace) -> int:
     metadata = MetadataCatalog.get(dataset)
     records = image_files(args.input) if args.input else DatasetCatalog.get(dataset)
     if args.number:
-        records = records[:: max(len(records) // args.number, 1)][: args.number]
+        evenly = np.linspace(0, len(records) - 1, min(args.number, len(records)))
+        records = [records[index] for index in evenly.round().astype(int)]
     output = args.output or os.path.join(cfg.OUTPUT_DIR, "pictures")
     os.makedirs(output, exist_ok=True)
 

@@ -2,9 +2,8 @@
 
 import math
 
-import numpy as np
-
 import detectron2.data.transforms as T
+import numpy as np
 from detectron2.data.detection_utils import build_augmentation
 
 

@@ -1,8 +1,8 @@
 """The data sets that are known by name, under ``$DETECTRON2_DATASETS`` (default: ``datasets``).
 
-    shapes_train, shapes_val, shapes_test      shapes/          drawn by tools/prepare_shapes.py
-    dsb2018_nuclei_train, dsb2018_nuclei_val   dsb2018/         converted by tools/prepare_nuclei.py
-    dsb2018_nuclei_fit, dsb2018_nuclei_dev     dsb2018/         four fifths and one fifth of train, for choosing settings
+shapes_train, shapes_val, shapes_test      shapes/          drawn by tools/prepare_shapes.py
+dsb2018_nuclei_train, dsb2018_nuclei_val   dsb2018/         converted by tools/prepare_nuclei.py
+dsb2018_nuclei_fit, dsb2018_nuclei_dev     dsb2018/         four fifths and one fifth of train, for choosing settings
 """
 
 import os
@@ -31,7 +31,7 @@ def register_all() -> None:
             f"shapes_{split}",
             os.path.join(root, "shapes", "annotations", f"instances_{split}.json"),
             os.path.join(root, "shapes", "images", split),
-            category_ids={index: name for index, name in enumerate(CLASS_NAMES, start=1)},
+            category_ids=dict(enumerate(CLASS_NAMES, start=1)),
             hint="Draw it with: python tools/prepare_shapes.py",
         )
     for split, source, subset in (

@@ -117,7 +117,7 @@ def _convert(archive: zipfile.ZipFile, part: str, split: dict[str, str]) -> dict
     chosen = {i: split[i[:_NAME_LENGTH]] for i in images if i[:_NAME_LENGTH] in split}
     if not chosen:
         raise ValueError(
-            f"{archive.filename} holds none of the expected images (ID/images/ID.png); is it stage1_train.zip of BBBC038?"
+            f"{archive.filename} holds none of the expected ID/images/ID.png; is it stage1_train.zip of BBBC038?"
         )
     os.makedirs(os.path.join(part, "images"))
     os.makedirs(os.path.join(part, "annotations"))

@@ -10,9 +10,9 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
-from .shapes_drawing import CLASS_NAMES, SCENE_KINDS, Difficulty, Scene, draw_scene
+from .shapes_drawing import CLASS_NAMES, DEFAULT_DIFFICULTY, SCENE_KINDS, Difficulty, Scene, draw_scene
 
-__all__ = ["CLASS_NAMES", "SCENE_KINDS", "draw_split", "write_shapes"]
+__all__ = ["CLASS_NAMES", "DEFAULT_DIFFICULTY", "SCENE_KINDS", "draw_split", "write_shapes"]
 
 # Part of each image's random seed, so that no split repeats another.
 _SPLIT_CODES = {"train": 0, "val": 1, "test": 2}
@@ -42,7 +42,7 @@ def write_shapes(
     *,
     seed: int = 0,
     size: int = 160,
-    difficulty: float = 0.5,
+    difficulty: float = DEFAULT_DIFFICULTY,
     overwrite: bool = False,
 ) -> bool:
     """Write ``root/images/SPLIT/000001.png ...`` and ``root/annotations/instances_SPLIT.json``.

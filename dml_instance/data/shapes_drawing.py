@@ -13,6 +13,9 @@ import numpy as np
 CLASS_NAMES = ("ring", "bar", "wire", "comb", "chair", "blob")
 SCENE_KINDS = ("rings", "bars", "wires", "combs", "crowds")
 
+# Hard enough that colour alone tells neither class nor instance, easy enough to be learnt in minutes on a CPU.
+DEFAULT_DIFFICULTY = 0.3
+
 # Strokes and noise are given for this size and scale with the image.
 _REFERENCE_SIZE = 160
 
@@ -30,6 +33,8 @@ class Difficulty:
         stroke: width of strokes in pixels of a 160-pixel image, 7 to 3.
         color_spread: standard deviation of colours around the image's own mean colour, 60 to 15 grey levels; the
             same for objects of every class and for the background.
+        texture: contrast of the stripes, speckles and gradients of one surface, as a share of the difference of two
+            such colours, 0.2 to 0.8.
         rim: grey levels by which an object's rim is darker or brighter than its inside, 70 to 20.
         noise: standard deviation of the pixel noise, 4 to 24 grey levels.
     """
@@ -37,6 +42,7 @@ class Difficulty:
     count: float
     stroke: float
     color_spread: float
+    texture: float
     rim: float
     noise: float
 
@@ -49,7 +55,9 @@ class Difficulty:
         def between(easy: float, hard: float) -> float:
             return easy + level * (hard - easy)
 
-        return cls(between(0.7, 1.3), between(7, 3), between(60, 15), between(70, 20), between(4, 24))
+        return cls(
+            between(0.7, 1.3), between(7, 3), between(60, 15), between(0.2, 0.8), between(70, 20), between(4, 24)
+        )
 
 
 @dataclass(frozen=True)
@@ -257,9 +265,9 @@ def _visible(drawn: Drawn) -> tuple[Drawn, list[np.ndarray]]:
         drawn = drawn[:worst] + drawn[worst + 1 :]
 
 
-def _texture(rng: np.random.Generator, size: int, mean: np.ndarray, spread: float) -> np.ndarray:
+def _texture(rng: np.random.Generator, size: int, mean: np.ndarray, levels: Difficulty) -> np.ndarray:
     """(size, size, 3) float: flat, striped, shaded or speckled, in two colours round the image's mean colour."""
-    colors = mean + rng.normal(0, spread, (2, 3))
+    colors = mean + rng.normal(0, levels.color_spread, (2, 3))
     kind = rng.choice(["flat", "stripes", "gradient", "speckle"])
     rows, columns = np.mgrid[:size, :size] / size
     angle = rng.uniform(0, 2 * math.pi)
@@ -272,10 +280,12 @@ def _texture(rng: np.random.Generator, size: int, mean: np.ndarray, spread: floa
         mix = (along - along.min()) / np.ptp(along)
     else:
         mix = (cv2.GaussianBlur(rng.normal(0, 1, (size, size)), (0, 0), 1.2) > 0).astype(float)
-    return colors[0] + mix[..., None] * (colors[1] - colors[0]) * 0.6
+    return colors[0] + mix[..., None] * (colors[1] - colors[0]) * levels.texture
 
 
-def draw_scene(rng: np.random.Generator, kind: str, size: int = _REFERENCE_SIZE, difficulty: float = 0.5) -> Scene:
+def draw_scene(
+    rng: np.random.Generator, kind: str, size: int = _REFERENCE_SIZE, difficulty: float = DEFAULT_DIFFICULTY
+) -> Scene:
     """Draw one scene; the same generator state gives the same scene.
 
     Args:
@@ -300,10 +310,10 @@ def draw_scene(rng: np.random.Generator, kind: str, size: int = _REFERENCE_SIZE,
 
     mean = rng.uniform(80, 175, 3)
     rim_shade = levels.rim * (1 if rng.random() < 0.5 else -1)
-    image = _texture(rng, size, mean, levels.color_spread)
+    image = _texture(rng, size, mean, levels)
     for (_, mask), part in zip(drawn, parts, strict=True):
         inside = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1).astype(bool)
-        texture = _texture(rng, size, mean, levels.color_spread)
+        texture = _texture(rng, size, mean, levels)
         texture[~inside] += rim_shade
         image[part] = texture[part]
     image = cv2.GaussianBlur(image, (3, 3), 0.6) + rng.normal(0, levels.noise, image.shape)

@@ -1,12 +1,13 @@
 """A slim ResNet that keeps stride 2, for training from scratch on small images and small machines."""
 
+from itertools import pairwise
+
 import fvcore.nn.weight_init as weight_init
 import torch.nn.functional as F
-from torch import Tensor
-
 from detectron2.layers import Conv2d, ShapeSpec, get_norm
 from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone.resnet import BasicBlock, CNNBlockBase, ResNet
+from torch import Tensor
 
 
 class StrideTwoStem(CNNBlockBase):
@@ -41,12 +42,17 @@ def build_slim_resnet_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
             "MODEL.DML.BACKBONE.CHANNELS needs the stem's channels and one entry for each of BLOCKS, "
             f"got {list(channels)} for {list(blocks)}"
         )
-    if any(before == after for before, after in zip(channels[:-1], channels[1:], strict=True)):
+    if any(before == after for before, after in pairwise(channels)):
         raise ValueError(f"MODEL.DML.BACKBONE.CHANNELS must differ from one stage to the next, got {list(channels)}")
     norm = cfg.MODEL.RESNETS.NORM
     stages = [
         ResNet.make_stage(
-            BasicBlock, count, stride_per_block=[2] + [1] * (count - 1), in_channels=before, out_channels=after, norm=norm
+            BasicBlock,
+            count,
+            stride_per_block=[2] + [1] * (count - 1),
+            in_channels=before,
+            out_channels=after,
+            norm=norm,
         )
         for count, before, after in zip(blocks, channels[:-1], channels[1:], strict=True)
     ]

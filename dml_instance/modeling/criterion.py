@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-
 from detectron2.config import configurable
+from torch import Tensor
 
 from ..masks import instance_id_map
 from ..similarity import pairwise_squared_distance
@@ -86,9 +85,7 @@ class DMLCriterion:
             "seed_target": dml.SEED.TARGET,
             "target_iou": dml.SEED.TARGET_IOU,
             "seed_lambda": dml.SEED.LAMBDA,
-            "ramp": tuple(
-                int(fraction * cfg.SOLVER.MAX_ITER) for fraction in (dml.SEED.RAMP_START, dml.SEED.RAMP_END)
-            ),
+            "ramp": tuple(int(fraction * cfg.SOLVER.MAX_ITER) for fraction in (dml.SEED.RAMP_START, dml.SEED.RAMP_END)),
         }
 
     def __call__(
@@ -115,9 +112,7 @@ class DMLCriterion:
         for prediction, sizes in zip(predictions, image_sizes, strict=True):
             for index, (size, masks, classes) in enumerate(zip(sizes, gt_masks, gt_classes, strict=True)):
                 embedding, class_logits = prediction.of_image(index, size)
-                terms.append(
-                    self._of_image(embedding, class_logits, _resized(masks, size), classes, prediction.stride)
-                )
+                terms.append(self._of_image(embedding, class_logits, _resized(masks, size), classes, prediction.stride))
         mean = {name: torch.stack([term[name] for term in terms]).mean() for name in terms[0]}
         weight = seed_loss_weight(iteration, final=self.seed_lambda, start=self.ramp[0], end=self.ramp[1])
         losses = {"loss_pair": mean["pair"], "loss_seed": weight * mean["seed"]}

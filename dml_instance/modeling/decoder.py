@@ -6,9 +6,8 @@ Shapes: B images, C decoder channels, H x W image pixels.
 from collections.abc import Sequence
 
 import torch.nn.functional as F
-from torch import Tensor, nn
-
 from detectron2.layers import ShapeSpec
+from torch import Tensor, nn
 
 from .layers import conv_norm_relu
 
@@ -44,9 +43,7 @@ class TopDownDecoder(nn.Module):
         by_stride = {input_shape[name].stride: name for name in in_features}
         coarsest = max(by_stride)
         if stride < 1 or stride > coarsest or coarsest % stride or (coarsest // stride) & (coarsest // stride - 1):
-            raise ValueError(
-                f"MODEL.DML.DECODER.STRIDE {stride} cannot be reached by doubling from stride {coarsest}"
-            )
+            raise ValueError(f"MODEL.DML.DECODER.STRIDE {stride} cannot be reached by doubling from stride {coarsest}")
         self.stride = stride
         # Levels from coarse to fine; one without a feature of its own is only upsampled and convolved.
         self._levels = [(coarsest, by_stride[coarsest])]

@@ -99,9 +99,7 @@ def find_candidates(
     )
 
 
-def select_seeds(
-    candidates: Candidates, *, max_seeds: int, alpha: float, dissimilarity: bool, context: float
-) -> Seeds:
+def select_seeds(candidates: Candidates, *, max_seeds: int, alpha: float, dissimilarity: bool, context: float) -> Seeds:
     """Greedy seeds that balance score and diversity (paper, section 3.3).
 
     The first seed is the candidate with the highest S. Then

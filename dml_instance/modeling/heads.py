@@ -3,6 +3,8 @@
 Shapes: B images, D embedding channels, T thresholds, K classes, h x w grid cells.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,7 @@ COORDINATE_UNIT = 64.0
 def _predictor(in_channels: int, out_channels: int, *, num_convs: int, channels: int, norm: str) -> nn.Sequential:
     """``num_convs`` 3x3 convolutions and a 1x1 predictor, which starts near zero."""
     widths = [in_channels] + [channels] * num_convs
-    layers = [conv_norm_relu(a, b, 3, norm) for a, b in zip(widths[:-1], widths[1:], strict=True)]
+    layers = [conv_norm_relu(a, b, 3, norm) for a, b in pairwise(widths)]
     predictor = nn.Conv2d(widths[-1], out_channels, 1)
     nn.init.normal_(predictor.weight, std=0.01 if num_convs == 0 else 0.05)
     nn.init.zeros_(predictor.bias)
@@ -39,9 +41,7 @@ class EmbeddingHead(nn.Module):
         super().__init__()
         self.stride = stride
         self.coordinates = coordinates
-        self.layers = _predictor(
-            in_channels + 2 * coordinates, dim, num_convs=num_convs, channels=channels, norm=norm
-        )
+        self.layers = _predictor(in_channels + 2 * coordinates, dim, num_convs=num_convs, channels=channels, norm=norm)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, h, w) to (B, D, h, w)."""
@@ -58,9 +58,7 @@ class EmbeddingHead(nn.Module):
 class SeedHead(nn.Module):
     """Features to, for every threshold, the class of the mask that would be grown from each cell."""
 
-    def __init__(
-        self, in_channels: int, *, num_classes: int, num_taus: int, num_convs: int, channels: int, norm: str
-    ):
+    def __init__(self, in_channels: int, *, num_classes: int, num_taus: int, num_convs: int, channels: int, norm: str):
         super().__init__()
         self.num_taus = num_taus
         self.layers = _predictor(

@@ -29,6 +29,7 @@ class InstanceGrouping:
         max_overlap: float,
         mask_resolution: str,
         score: str,
+        class_of: str,
         max_instances: int,
     ):
         """
@@ -44,6 +45,7 @@ class InstanceGrouping:
             ("DIVERSITY", diversity, ("distance", "dissimilarity")),
             ("MASK_RESOLUTION", mask_resolution, ("output", "grid")),
             ("SCORE", score, ("seediness", "seediness_similarity")),
+            ("CLASS", class_of, ("seed", "vote")),
         ):
             if value not in choices:
                 raise ValueError(f"MODEL.DML.GROUPING.{key} is one of {choices}, got {value!r}")
@@ -61,6 +63,7 @@ class InstanceGrouping:
         self.max_overlap = max_overlap
         self.interpolate = mask_resolution == "output"
         self.score_similarity = score == "seediness_similarity"
+        self.vote = class_of == "vote"
         self.max_instances = max_instances
 
     @classmethod
@@ -79,6 +82,7 @@ class InstanceGrouping:
             "max_overlap": grouping.MAX_OVERLAP,
             "mask_resolution": grouping.MASK_RESOLUTION,
             "score": grouping.SCORE,
+            "class_of": grouping.CLASS,
             "max_instances": cfg.TEST.DETECTIONS_PER_IMAGE,
         }
 
@@ -127,8 +131,10 @@ class InstanceGrouping:
             image_sizes: (height, width) of this image at every scale, before padding.
             output_size: (height, width) wanted.
         """
+        of_image = [p.of_image(index, size) for p, size in zip(predictions, image_sizes, strict=True)]
         return assemble_instances(
-            [p.of_image(index, size)[0] for p, size in zip(predictions, image_sizes, strict=True)],
+            [embedding for embedding, _ in of_image],
+            [class_logits for _, class_logits in of_image],
             [
                 tuple(p.stride * wanted / side for wanted, side in zip(output_size, size, strict=True))
                 for p, size in zip(predictions, image_sizes, strict=True)
@@ -136,11 +142,10 @@ class InstanceGrouping:
             self.seeds(predictions, image_sizes, index),
             taus=self.taus,
             output_size=output_size,
-            gaps=[
-                -1 if self.connect_gap < 0 else round(self.connect_gap * p.scale / p.stride) for p in predictions
-            ],
+            gaps=[-1 if self.connect_gap < 0 else round(self.connect_gap * p.scale / p.stride) for p in predictions],
             max_overlap=self.max_overlap,
             interpolate=self.interpolate,
             score_similarity=self.score_similarity,
+            vote=self.vote,
             max_instances=self.max_instances,
         )

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
 from detectron2.config import configurable
 from detectron2.layers import move_device_like
 from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
 from detectron2.structures import BitMasks, ImageList, Instances, PolygonMasks
 from detectron2.utils.events import get_event_storage
+from torch import Tensor, nn
 
 from ..structures import PixelPredictions
 from .criterion import DMLCriterion
@@ -91,9 +90,7 @@ class DMLInstance(nn.Module):
                 "set and let tools/train_net.py take the number from it"
             )
         if dml.INPUT_NORMALIZATION not in ("dataset", "image"):
-            raise ValueError(
-                f'MODEL.DML.INPUT_NORMALIZATION is "dataset" or "image", got {dml.INPUT_NORMALIZATION!r}'
-            )
+            raise ValueError(f'MODEL.DML.INPUT_NORMALIZATION is "dataset" or "image", got {dml.INPUT_NORMALIZATION!r}')
         backbone = build_backbone(cfg)
         features = backbone.output_shape()
         decoder = seed_decoder = None

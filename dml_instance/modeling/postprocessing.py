@@ -4,7 +4,7 @@ Masks are grown one by one, best seed first, each inside a window that follows i
 with the area of the objects and not with the image times their number. Growing, joining pieces and dropping
 duplicates happen on the grid of the head; only masks that stay are brought to the output size.
 
-Shapes: D embedding channels, h x w grid cells, N instances, H x W output pixels.
+Shapes: D embedding channels, T thresholds, K classes, h x w grid cells, N instances, H x W output pixels.
 """
 
 from collections.abc import Sequence
@@ -14,9 +14,8 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-
 from detectron2.structures import Boxes, Instances
+from torch import Tensor
 
 from ..masks import bounding_window, connected_part, touches_inner_border
 from ..similarity import distance_threshold, similarity, squared_distance_map
@@ -134,8 +133,26 @@ def _to_output(
     return window, pixels
 
 
+def vote_class(probability: Tensor, mask: GrownMask, seed: tuple[int, int]) -> tuple[int, float]:
+    """The class that the cells of a mask agree on, and its score.
+
+    Args:
+        probability: (K, h, w) on the CPU, of each class for the mask grown from a cell; they and background's add up
+            to 1, so that cells whose own mask is poor count little.
+        mask: the mask; seed: (row, column) of its seed.
+
+    Returns:
+        The class with the largest share of the votes, and the seed's probability of an object times that share.
+        With one class the score is the seediness.
+    """
+    votes = probability[:, mask.window[0], mask.window[1]][:, torch.from_numpy(mask.part)].nan_to_num(0.0).sum(dim=1)
+    share, winner = (votes / votes.sum().clamp(min=torch.finfo(torch.float32).tiny)).max(dim=0)
+    return int(winner), float(share * probability[:, seed[0], seed[1]].sum().clamp(max=1))
+
+
 def assemble_instances(
     embeddings: Sequence[Tensor],
+    class_logits: Sequence[Tensor],
     cell_sizes: Sequence[tuple[float, float]],
     seeds: Seeds,
     *,
@@ -145,12 +162,14 @@ def assemble_instances(
     max_overlap: float,
     interpolate: bool,
     score_similarity: bool,
+    vote: bool,
     max_instances: int,
 ) -> Instances:
     """Grow the seeds of one image, drop near-duplicates, and bring what stays to the output size.
 
     Args:
         embeddings: (D, h, w) for every pyramid scale, any device.
+        class_logits: (T, K + 1, h, w) for every scale, for the vote on the class.
         cell_sizes: for every scale the output pixels a cell, (vertical, horizontal).
         seeds: N of them.
         taus: the thresholds that ``seeds.tau_index`` counts.
@@ -160,6 +179,7 @@ def assemble_instances(
             seed is owned.
         interpolate: see ``MODEL.DML.GROUPING.MASK_RESOLUTION``.
         score_similarity: multiply the score by the mean similarity inside the mask.
+        vote: class and score by ``vote_class``; otherwise those of the seed (paper).
         max_instances: the best this many are returned.
 
     Returns:
@@ -168,6 +188,7 @@ def assemble_instances(
     """
     device = embeddings[0].device
     maps = [embedding.detach().float().cpu() for embedding in embeddings]
+    probabilities = [logits.detach().float().softmax(dim=1)[:, 1:].cpu() for logits in class_logits] if vote else None
     ownership = _Ownership([tuple(embedding.shape[-2:]) for embedding in maps])
     kept = []
     order = seeds.score.argsort(descending=True, stable=True)
@@ -185,6 +206,8 @@ def assemble_instances(
         )
         if not pixels.any():
             continue
+        if vote:
+            pred_class, score = vote_class(probabilities[level][tau_index], mask, position)
         if score_similarity:
             score *= float(similarity(mask.squared_distance[torch.from_numpy(mask.part)]).mean())
         kept.append((score, pred_class, window, pixels))
