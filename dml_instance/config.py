@@ -30,7 +30,7 @@ def add_dml_config(cfg: CN) -> None:
     dml.IN_FEATURES = ["stem", "res2", "res3", "res4", "res5"]
     dml.BACKBONE = CN()
     # build_slim_resnet_backbone only: channels of the stem (stride 2) and of res2 ... res5 (strides 4 to 32).
-    dml.BACKBONE.CHANNELS = [16, 32, 64, 96, 128]
+    dml.BACKBONE.CHANNELS = [16, 32, 64, 128, 256]
     # build_slim_resnet_backbone only: residual blocks of res2 ... res5.
     dml.BACKBONE.BLOCKS = [1, 1, 2, 2]
     dml.DECODER = CN()

@@ -41,16 +41,18 @@ def test_only_background_or_only_one_object(value):
     cell, group = sample_cells_per_group(ids, per_instance=3, max_instances=5, background=2)
     assert len(cell) == (3 if value else 2)
     assert (group == value).all()
-    assert (ids.flatten()[sample_seed_cells(ids, count=8, foreground_fraction=0.5)] == value).all()
+    assert (ids.flatten()[sample_seed_cells(ids, objects=4, background=4)] == value).all()
 
 
 def test_seed_cells_are_shared_among_instances_and_background():
     torch.manual_seed(0)
     ids = torch.zeros(30, 30, dtype=torch.int64)
     ids[:20, :20], ids[25:27, 25:27] = 1, 2
-    group = ids.flatten()[sample_seed_cells(ids, count=4000, foreground_fraction=0.6)]
-    shares = torch.bincount(group) / 4000
-    torch.testing.assert_close(shares, torch.tensor([0.4, 0.3, 0.3]), atol=0.03, rtol=0)
+    group = ids.flatten()[sample_seed_cells(ids, objects=3000, background=1000)]
+    assert (group[:3000] > 0).all()
+    assert (group[3000:] == 0).all()
+    torch.testing.assert_close(torch.bincount(group) / 4000, torch.tensor([0.25, 0.375, 0.375]), atol=0.03, rtol=0)
+    assert len(sample_seed_cells(ids, objects=0, background=5)) == 5
 
 
 def test_regions_are_boxes_grown_by_the_context():

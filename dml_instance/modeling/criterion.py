@@ -143,32 +143,38 @@ class DMLCriterion:
             normalization=self.pair_normalization,
         )
 
-        seed = sample_seed_cells(ids, count=self.seed_pixels, foreground_fraction=self.foreground_fraction)
-        seed_group = ids.flatten()[seed]
-        is_object = (seed_group > 0).float()
-        distance = pairwise_squared_distance(pixels[seed], pixels)
-        region = regions[seed_group]
+        objects = round(self.seed_pixels * self.foreground_fraction)
+        seed = sample_seed_cells(ids, objects=objects, background=self.seed_pixels - objects)
+        # What grows from background is worth 0 unless any instance counts: no mask needs to be grown there.
+        grown = seed if self.context < 0 else seed[:objects]
+        group = ids.flatten()[grown]
+        is_object = (group > 0).float()
+        distance = pairwise_squared_distance(pixels[grown], pixels)
+        region = regions[group]
         iou, instance = seed_targets(
-            distance.detach(), seed_group, ids.flatten(), region, self.taus, any_instance=self.context < 0
+            distance.detach(), group, ids.flatten(), region, self.taus, any_instance=self.context < 0
         )
+        rest = (0, 0, 0, len(seed) - len(grown))
         logits = class_logits.flatten(2)
         return {
             "pair": pair,
-            "mask": mask_loss(distance, ids.flatten() == seed_group[:, None], region & (seed_group > 0)[:, None]),
-            "seed": self._seed_loss(logits, logits[..., seed].permute(2, 0, 1), ids.flatten(), iou, instance, classes),
+            "mask": mask_loss(distance, ids.flatten() == group[:, None], region & (group > 0)[:, None]),
+            "seed": self._seed_loss(logits, seed, ids.flatten(), F.pad(iou, rest), F.pad(instance, rest), classes),
             "target_iou": (iou.amax(dim=1) * is_object).sum() / is_object.sum().clamp(min=1),
         }
 
     def _seed_loss(
-        self, logits: Tensor, seed_logits: Tensor, ids: Tensor, iou: Tensor, instance: Tensor, classes: Tensor
+        self, logits: Tensor, seed: Tensor, ids: Tensor, iou: Tensor, instance: Tensor, classes: Tensor
     ) -> Tensor:
         """L_cls in the form that SEED.TARGET asks for.
 
         Args:
-            logits: (T, K + 1, h * w) of all cells; seed_logits: (V, T, K + 1) of the seed pixels.
+            logits: (T, K + 1, h * w) of all cells.
+            seed: (V,) flat indices of the seed pixels.
             ids: (h * w,) instance of each cell; iou, instance: (V, T) from ``seed_targets``.
             classes: (G,) of the instances.
         """
+        seed_logits = logits[..., seed].permute(2, 0, 1)
         if self.seed_target == "class":
             target_class = classes[instance] if len(classes) else instance
             return seed_loss(seed_logits, target_class, (iou >= self.target_iou).float())

@@ -43,25 +43,28 @@ def sample_cells_per_group(
     return cell[kept], group[kept]
 
 
-def sample_seed_cells(ids: Tensor, *, count: int, foreground_fraction: float) -> Tensor:
+def sample_seed_cells(ids: Tensor, *, objects: int, background: int) -> Tensor:
     """The set V of the seed loss: cells from objects, each instance as often as any other, and from background.
 
     Args:
         ids: (h, w) int64 from ``instance_id_map``.
-        count: cells in all; drawn with replacement.
-        foreground_fraction: share from objects in [0, 1]. Without objects, or without background, the other kind
-            takes all.
+        objects, background: how many of either kind; drawn with replacement. Where there are no objects, or no
+            background, all cells are of the other kind.
 
     Returns:
-        (count,) int64 flat indices.
+        (objects + background,) int64 flat indices, those from objects first.
     """
     flat = ids.flatten()
     share = 1 / torch.bincount(flat)[flat].float()
-    is_object = flat > 0
-    number_of_objects = (share * is_object).sum().clamp(min=1e-6)
-    weight = torch.where(is_object, foreground_fraction * share / number_of_objects, (1 - foreground_fraction) * share)
-    # The chance of either kind is its fraction, not its exact number: one draw, no host sync.
-    return torch.multinomial(weight + torch.finfo(torch.float32).tiny, count, replacement=True)
+    # A weight too small to matter keeps the draw possible, without a look at the values, where a kind is missing.
+    tiny = 1e-12
+    return torch.cat(
+        [
+            torch.multinomial(share * is_kind + tiny, count, replacement=True)
+            for is_kind, count in ((flat > 0, objects), (flat == 0, background))
+            if count > 0
+        ]
+    )
 
 
 def object_regions(ids: Tensor, count: int, context: float) -> Tensor:
