@@ -38,9 +38,9 @@ def add_dml_config(cfg: CN) -> None:
     dml.DECODER.CHANNELS = 32
     # Stride of the decoder's output in pixels, a power of two. Measured: 2 against 4.
     dml.DECODER.STRIDE = 2
-    # Give the seed head a decoder of its own: telling instances apart and telling classes want different features.
-    # Measured.
-    dml.DECODER.SEPARATE_SEEDS = True
+    # Stride of a second decoder for the seed head alone, whose predictions are then interpolated to DECODER.STRIDE:
+    # telling instances apart and telling classes want different features. 0: one decoder for both. Measured.
+    dml.DECODER.SEED_STRIDE = 4
     # Norm of the decoder and the heads, by Detectron2's names: "BN", "SyncBN", "GN", "" ...
     dml.NORM = "BN"
     dml.HEAD = CN()

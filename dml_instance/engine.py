@@ -96,7 +96,7 @@ class TrainingClock(HookBase):
     def after_train(self):
         if not comm.is_main_process():
             return
-        iterations = self.trainer.iter + 1
+        iterations = self.trainer.iter
         write_json(
             os.path.join(self._cfg.OUTPUT_DIR, TRAINING_FILE),
             {

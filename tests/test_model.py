@@ -136,6 +136,8 @@ BACKBONES = {
         *("MODEL.RESNETS.OUT_FEATURES", ["res2", "res4"], "MODEL.DML.IN_FEATURES", ["res2", "res4"]),
     ],
     "pyramid": ["MODEL.DML.PYRAMID_SCALES", [0.5, 1.0, 2.0]],
+    "one decoder for both heads": ["MODEL.DML.DECODER.SEED_STRIDE", 0],
+    "seeds as fine as the embedding": ["MODEL.DML.DECODER.SEED_STRIDE", 2],
     "coordinates": ["MODEL.DML.HEAD.COORDINATES", True],
     "group norm": ["MODEL.DML.NORM", "GN"],
 }

@@ -86,9 +86,11 @@ def main(args: argparse.Namespace) -> int:
         sys.exit(f"error: no weights at {weights}; train first, or give --weights")
     model = build_model(cfg).eval()
     DetectionCheckpointer(model).load(weights)
-    dataset = args.dataset or (cfg.DATASETS.TEST[0] if cfg.DATASETS.TEST else cfg.DATASETS.TRAIN[0])
-    metadata = MetadataCatalog.get(dataset)
-    records = image_files(args.input) if args.input else DatasetCatalog.get(dataset)
+    datasets = [args.dataset] if args.dataset else [*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN]
+    if not args.input and not datasets:
+        sys.exit("error: nothing to draw; give --input or --dataset")
+    metadata = MetadataCatalog.get(datasets[0]) if datasets else Metadata()
+    records = image_files(args.input) if args.input else DatasetCatalog.get(datasets[0])
     if args.number:
         evenly = np.linspace(0, len(records) - 1, min(args.number, len(records)))
         records = [records[index] for index in evenly.round().astype(int)]

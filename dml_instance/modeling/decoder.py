@@ -25,7 +25,7 @@ class TopDownDecoder(nn.Module):
         """
         Args:
             input_shape: the backbone's ``output_shape()``.
-            in_features: names of the features to use.
+            in_features: names of the features to use; those finer than the output are left out.
             channels: C.
             stride: stride of the output, a power of two, no coarser than the coarsest feature.
             norm: Detectron2's name of a norm.
@@ -50,7 +50,7 @@ class TopDownDecoder(nn.Module):
         while self._levels[-1][0] > stride:
             finer = self._levels[-1][0] // 2
             self._levels.append((finer, by_stride.get(finer)))
-        unused = set(by_stride.values()) - {name for _, name in self._levels}
+        unused = {name for s, name in by_stride.items() if s >= stride} - {name for _, name in self._levels}
         if unused:
             raise ValueError(f"MODEL.DML.IN_FEATURES {sorted(unused)} lie at no stride between {coarsest} and {stride}")
         self.lateral = nn.ModuleDict(

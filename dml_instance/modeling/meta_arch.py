@@ -96,10 +96,10 @@ class DMLInstance(nn.Module):
         decoder = seed_decoder = None
         if dml.DECODER.CHANNELS > 0:
             channels, stride = dml.DECODER.CHANNELS, dml.DECODER.STRIDE
-            rules = {"in_features": dml.IN_FEATURES, "channels": channels, "stride": stride, "norm": dml.NORM}
-            decoder = TopDownDecoder(features, **rules)
-            if dml.DECODER.SEPARATE_SEEDS:
-                seed_decoder = TopDownDecoder(features, **rules)
+            rules = {"in_features": dml.IN_FEATURES, "channels": channels, "norm": dml.NORM}
+            decoder = TopDownDecoder(features, stride=stride, **rules)
+            if dml.DECODER.SEED_STRIDE > 0:
+                seed_decoder = TopDownDecoder(features, stride=dml.DECODER.SEED_STRIDE, **rules)
         else:
             if len(dml.IN_FEATURES) != 1 or dml.IN_FEATURES[0] not in features:
                 raise ValueError(
@@ -182,7 +182,12 @@ class DMLInstance(nn.Module):
         features = self.backbone(images.tensor)
         for_embedding = self.decoder(features) if self.decoder is not None else features[self.in_feature]
         for_seeds = self.seed_decoder(features) if self.seed_decoder is not None else for_embedding
-        return PixelPredictions(self.embedding_head(for_embedding), self.seed_head(for_seeds), self.stride, scale)
+        embedding, class_logits = self.embedding_head(for_embedding), self.seed_head(for_seeds)
+        if class_logits.shape[-2:] != embedding.shape[-2:]:
+            class_logits = F.interpolate(
+                class_logits.flatten(1, 2), size=embedding.shape[-2:], mode="bilinear", align_corners=False
+            ).unflatten(1, class_logits.shape[1:3])
+        return PixelPredictions(embedding, class_logits, self.stride, scale)
 
     def losses(
         self,
