@@ -20,6 +20,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
+    package_data={"dml_instance.data": ["dsb2018_split.txt"]},
     packages=find_packages(include=["dml_instance", "dml_instance.*"]),
     install_requires=[
         "torch>=2.1",
