@@ -119,7 +119,7 @@ def add_dml_config(cfg: CN) -> None:
     dml.GROUPING.CLASS = "vote"
     # Score of an instance: "seediness" of its seed, or "seediness_similarity", times the mean similarity inside its
     # mask. Open in the paper; measured.
-    dml.GROUPING.SCORE = "seediness"
+    dml.GROUPING.SCORE = "seediness_similarity"
 
     # --- training, by tools/train_net.py, for every meta-architecture -----------------------------------------------
     dml.SOLVER = CN()

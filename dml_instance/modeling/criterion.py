@@ -185,6 +185,8 @@ class DMLCriterion:
 
 def _resized(masks: Tensor, size: tuple[int, int]) -> Tensor:
     """(G, H, W) bool masks at another image size; unchanged where they have it already."""
-    if masks.shape[-2:] == tuple(size) or len(masks) == 0:
-        return masks.new_zeros((0, *size)) if len(masks) == 0 else masks
+    if len(masks) == 0:
+        return masks.new_zeros((0, *size))
+    if masks.shape[-2:] == tuple(size):
+        return masks
     return F.interpolate(masks[None].float(), size=size, mode="nearest-exact")[0] > 0.5
