@@ -100,7 +100,7 @@ class TrainingClock(HookBase):
         write_json(
             os.path.join(self._cfg.OUTPUT_DIR, TRAINING_FILE),
             {
-                "minutes": round(self._seconds / 60, 2),
+                "minutes": round(self._seconds / 60, 4),
                 "iterations": iterations,
                 "images_per_second": round(iterations * self._cfg.SOLVER.IMS_PER_BATCH / max(self._seconds, 1e-9), 2),
                 "seed": self._cfg.SEED,
