@@ -22,7 +22,7 @@ def add_dml_config(cfg: CN) -> None:
     dml.INPUT_NORMALIZATION = "dataset"
     # How far round an object, in pixels, other pixels must be told apart from it. -1: the whole image, as in the
     # paper, where an embedding is unique in the image. Otherwise pairs, mask loss and seed targets look no further
-    # than this beyond an object's bounds, and look-alikes further off are left to GROUPING.CONNECT_GAP. Measured.
+    # than this beyond an object's bounds, and look-alikes further off are left to GROUPING.CONNECT_GAP.
     dml.CONTEXT = 32
 
     # --- network ---------------------------------------------------------------------------------------------------
@@ -36,10 +36,10 @@ def add_dml_config(cfg: CN) -> None:
     dml.DECODER = CN()
     # Channels of the top-down decoder. 0: no decoder, the heads read the one feature of IN_FEATURES (paper).
     dml.DECODER.CHANNELS = 32
-    # Stride of the decoder's output in pixels, a power of two. Measured: 2 against 4.
+    # Stride of the decoder's output in pixels, a power of two.
     dml.DECODER.STRIDE = 2
     # Stride of a second decoder for the seed head alone, whose predictions are then interpolated to DECODER.STRIDE:
-    # telling instances apart and telling classes want different features. 0: one decoder for both. Measured.
+    # telling instances apart and telling classes want different features. 0: one decoder for both.
     dml.DECODER.SEED_STRIDE = 4
     # Norm of the decoder and the heads, by Detectron2's names: "BN", "SyncBN", "GN", "" ...
     dml.NORM = "BN"
@@ -57,16 +57,16 @@ def add_dml_config(cfg: CN) -> None:
     dml.PAIRS = CN()
     # Random cells of every instance; an instance with fewer gives all it has. Paper: 10 worked best.
     dml.PAIRS.PIXELS_PER_INSTANCE = 10
-    # Random background cells, as one more group; 0: background takes no part. Open in the paper; measured.
+    # Random background cells, as one more group; 0: background takes no part. Open in the paper.
     dml.PAIRS.BACKGROUND_PIXELS = 96
     # Instances an image at most, drawn at random: bounds the pairs an image by
     # (MAX_INSTANCES * PIXELS_PER_INSTANCE + BACKGROUND_PIXELS)^2.
     dml.PAIRS.MAX_INSTANCES = 48
     # A pair's weight is inverse to the product of its two groups' sizes. "area": of their cells in the image
-    # (paper); "count": of their sampled cells, which makes every pair of groups weigh the same. Measured.
+    # (paper); "count": of their sampled cells, which makes every pair of groups weigh the same.
     dml.PAIRS.WEIGHTS = "count"
     # "joint": all weights sum to 1 and the sum is divided by |S| (paper). "apart": pairs of one object and pairs of
-    # two objects are averaged apart, and the two averages count alike. Measured.
+    # two objects are averaged apart, and the two averages count alike.
     dml.PAIRS.NORMALIZATION = "apart"
 
     # --- mask loss (not in the paper: it never looks at a mask as a whole) ------------------------------------------
@@ -78,7 +78,7 @@ def add_dml_config(cfg: CN) -> None:
     dml.SEED = CN()
     # Pixels V an image that the seed loss and the mask loss look at. Open in the paper.
     dml.SEED.PIXELS = 96
-    # Share of them drawn from objects, every instance as often as any other; the rest is background. Measured.
+    # Share of them drawn from objects, every instance as often as any other; the rest is background.
     dml.SEED.FOREGROUND_FRACTION = 0.5
     # What the head learns of the mask grown from a pixel. "class": the instance's class where their IoU reaches
     # SEED.TARGET_IOU, else background (paper). "iou": their IoU as the probability of an object, so that the score of
@@ -115,7 +115,7 @@ def add_dml_config(cfg: CN) -> None:
     # Where distances are cut at the threshold: "output", after bilinear interpolation to the requested size, or
     # "grid", at the head's stride. Open in the paper; measured.
     dml.GROUPING.MASK_RESOLUTION = "output"
-    # Class of an instance: that of its "seed" (paper), or a "vote" of all cells of its mask. Measured.
+    # Class of an instance: that of its "seed" (paper), or a "vote" of all cells of its mask.
     dml.GROUPING.CLASS = "vote"
     # Score of an instance: "seediness" of its seed, or "seediness_similarity", times the mean similarity inside its
     # mask. Open in the paper; measured.

@@ -105,34 +105,21 @@ def test_objects_without_masks_are_named_as_the_problem():
         losses_of(model_of(), batch)
 
 
+RESNET_18 = ["MODEL.RESNETS.DEPTH", 18, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64]
 BACKBONES = {
     "resnet to stride 8, no decoder, paper form": [
-        *(
-            "MODEL.BACKBONE.NAME",
-            "build_resnet_backbone",
-            "MODEL.RESNETS.DEPTH",
-            18,
-            "MODEL.RESNETS.RES2_OUT_CHANNELS",
-            64,
-        ),
+        *("MODEL.BACKBONE.NAME", "build_resnet_backbone", *RESNET_18),
         *("MODEL.RESNETS.OUT_FEATURES", ["res3"], "MODEL.DML.IN_FEATURES", ["res3"], "MODEL.DML.DECODER.CHANNELS", 0),
         *("MODEL.DML.HEAD.NUM_CONVS", 0, "MODEL.DML.HEAD.EMBEDDING_DIM", 64),
     ],
     "fpn at stride 4": [
-        *("MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone", "MODEL.RESNETS.DEPTH", 18),
-        *("MODEL.RESNETS.RES2_OUT_CHANNELS", 64, "MODEL.RESNETS.OUT_FEATURES", ["res2", "res3", "res4", "res5"]),
+        *("MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone", *RESNET_18),
+        *("MODEL.RESNETS.OUT_FEATURES", ["res2", "res3", "res4", "res5"]),
         *("MODEL.FPN.IN_FEATURES", ["res2", "res3", "res4", "res5"], "MODEL.FPN.OUT_CHANNELS", 32),
         *("MODEL.DML.IN_FEATURES", ["p2"], "MODEL.DML.DECODER.CHANNELS", 0),
     ],
     "resnet with a decoder beyond its finest feature": [
-        *(
-            "MODEL.BACKBONE.NAME",
-            "build_resnet_backbone",
-            "MODEL.RESNETS.DEPTH",
-            18,
-            "MODEL.RESNETS.RES2_OUT_CHANNELS",
-            64,
-        ),
+        *("MODEL.BACKBONE.NAME", "build_resnet_backbone", *RESNET_18),
         *("MODEL.RESNETS.OUT_FEATURES", ["res2", "res4"], "MODEL.DML.IN_FEATURES", ["res2", "res4"]),
     ],
     "pyramid": ["MODEL.DML.PYRAMID_SCALES", [0.5, 1.0, 2.0]],

@@ -125,6 +125,7 @@ class DMLCriterion:
     ) -> dict[str, Tensor]:
         """The unweighted terms of one image at one scale; masks (G, H, W) have the size of the network's input."""
         ids = instance_id_map(masks, stride)
+        flat = ids.flatten()
         regions = object_regions(ids, len(masks), self.context / stride)
         pixels = embedding.flatten(1).T.float()
 
@@ -134,7 +135,7 @@ class DMLCriterion:
             max_instances=self.max_instances,
             background=self.background_pixels,
         )
-        size = torch.bincount(group if self.pair_weights == "count" else ids.flatten(), minlength=len(masks) + 1)
+        size = torch.bincount(group if self.pair_weights == "count" else flat, minlength=len(masks) + 1)
         pair = pair_loss(
             pixels[cell],
             group,
@@ -147,19 +148,17 @@ class DMLCriterion:
         seed = sample_seed_cells(ids, objects=objects, background=self.seed_pixels - objects)
         # What grows from background is worth 0 unless any instance counts: no mask needs to be grown there.
         grown = seed if self.context < 0 else seed[:objects]
-        group = ids.flatten()[grown]
+        group = flat[grown]
         is_object = (group > 0).float()
         distance = pairwise_squared_distance(pixels[grown], pixels)
         region = regions[group]
-        iou, instance = seed_targets(
-            distance.detach(), group, ids.flatten(), region, self.taus, any_instance=self.context < 0
-        )
+        iou, instance = seed_targets(distance.detach(), group, flat, region, self.taus, any_instance=self.context < 0)
         rest = (0, 0, 0, len(seed) - len(grown))
         logits = class_logits.flatten(2)
         return {
             "pair": pair,
-            "mask": mask_loss(distance, ids.flatten() == group[:, None], region & (group > 0)[:, None]),
-            "seed": self._seed_loss(logits, seed, ids.flatten(), F.pad(iou, rest), F.pad(instance, rest), classes),
+            "mask": mask_loss(distance, flat == group[:, None], region & (group > 0)[:, None]),
+            "seed": self._seed_loss(logits, seed, flat, F.pad(iou, rest), F.pad(instance, rest), classes),
             "target_iou": (iou.amax(dim=1) * is_object).sum() / is_object.sum().clamp(min=1),
         }
 
