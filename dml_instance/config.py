@@ -43,15 +43,25 @@ def add_dml_config(cfg: CN) -> None:
     dml.DECODER.SEED_STRIDE = 4
     # Norm of the decoder and the heads, by Detectron2's names: "BN", "SyncBN", "GN", "" ...
     dml.NORM = "BN"
-    dml.HEAD = CN()
-    # 3x3 convolutions of each head before its 1x1 predictor. Paper: 0.
-    dml.HEAD.NUM_CONVS = 1
-    # Their channels.
-    dml.HEAD.CHANNELS = 32
+    dml.EMBEDDING_HEAD = CN()
     # Embedding channels D. Paper: 64 worked best on VOC.
-    dml.HEAD.EMBEDDING_DIM = 16
-    # Feed the row and column of each cell to the embedding head, in units of 64 pixels: a notion of place.
-    dml.HEAD.COORDINATES = False
+    dml.EMBEDDING_HEAD.DIM = 16
+    # 3x3 convolutions before its 1x1 predictor. Paper: 0.
+    dml.EMBEDDING_HEAD.NUM_CONVS = 1
+    # Their channels.
+    dml.EMBEDDING_HEAD.CHANNELS = 32
+    # Feed the row and column of each cell to the head, in units of 64 pixels: a notion of place.
+    dml.EMBEDDING_HEAD.COORDINATES = False
+    dml.SEED_HEAD = CN()
+    # One 3x3 convolution for each entry, dilated by so many cells, before its 1x1 predictor. []: none (paper).
+    dml.SEED_HEAD.DILATIONS = [1, 2, 4, 8]
+    # Their channels.
+    dml.SEED_HEAD.CHANNELS = 64
+    # Feed the similarity of each cell to the cells round it, on circles of these radii in pixels, to the head: it then
+    # sees the mask that it has to judge. []: off (paper). Measured.
+    dml.SEED_HEAD.RADII = [4, 8, 16, 32]
+    # Points on each circle.
+    dml.SEED_HEAD.DIRECTIONS = 16
 
     # --- embedding loss (paper, section 3.1) -----------------------------------------------------------------------
     dml.PAIRS = CN()
@@ -125,6 +135,9 @@ def add_dml_config(cfg: CN) -> None:
     dml.SOLVER = CN()
     # "SGD" (Detectron2's) or "AdamW".
     dml.SOLVER.OPTIMIZER = "SGD"
+    # Forward pass of a training step on the CPU under bfloat16 autocast: "on", "off", or "auto", where the processor
+    # has instructions for it. On CUDA SOLVER.AMP.ENABLED is the key.
+    dml.SOLVER.CPU_BFLOAT16 = "auto"
     # Augmentation through Detectron2's transforms, before INPUT.CROP; resizing and RANDOM_FLIP stay stock keys.
     dml.AUGMENTATION = CN()
     # The image is resized by a random factor in this range, log-uniform, > 0. [1.0, 1.0]: off.

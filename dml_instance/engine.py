@@ -104,6 +104,7 @@ class TrainingClock(HookBase):
                 "iterations": iterations,
                 "images_per_second": round(iterations * self._cfg.SOLVER.IMS_PER_BATCH / max(self._seconds, 1e-9), 2),
                 "seed": self._cfg.SEED,
+                "bfloat16": trains_in_bfloat16(self._cfg),
                 "parameters": sum(p.numel() for p in self.trainer.model.parameters()),
             },
         )
@@ -170,8 +171,46 @@ def build_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
     )
 
 
+def trains_in_bfloat16(cfg: CfgNode) -> bool:
+    """Whether training steps on this machine run under bfloat16 autocast, by ``MODEL.DML.SOLVER.CPU_BFLOAT16``.
+
+    Raises:
+        ValueError: for another value than "on", "off" or "auto".
+    """
+    choice = cfg.MODEL.DML.SOLVER.CPU_BFLOAT16
+    if choice not in ("on", "off", "auto"):
+        raise ValueError(f'MODEL.DML.SOLVER.CPU_BFLOAT16 is "on", "off" or "auto", got {choice!r}')
+    if choice == "off" or cfg.MODEL.DEVICE != "cpu":
+        return False
+    # Without these instructions bfloat16 is emulated, slower than float32.
+    can = getattr(torch.cpu, "get_capabilities", dict)()
+    return choice == "on" or can.get("avx512_bf16", False) or can.get("amx_bf16", False)
+
+
+class _BFloat16Forward:
+    """A model's forward function, under bfloat16 autocast while the model is in training mode.
+
+    Detectron2's own mixed precision needs CUDA. Wrapping the forward function alone keeps the backward pass out.
+    """
+
+    def __init__(self, model: nn.Module):
+        self._model = model
+        self._forward = model.forward
+
+    def __call__(self, *args, **kwargs):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._model.training):
+            return self._forward(*args, **kwargs)
+
+
 class Trainer(DefaultTrainer):
     """``DefaultTrainer`` with AdamW as a choice, the augmenting mapper, stock evaluators and result files."""
+
+    @classmethod
+    def build_model(cls, cfg):
+        model = super().build_model(cfg)
+        if trains_in_bfloat16(cfg):
+            model.forward = _BFloat16Forward(model)
+        return model
 
     def build_hooks(self):
         return [TrainingClock(self.cfg), *super().build_hooks()]

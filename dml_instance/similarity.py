@@ -12,6 +12,7 @@ Shapes: D embedding channels, P and Q pixels, h x w grid cells.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -75,6 +76,33 @@ def log_dissimilarity(squared_distance: Tensor, margin: float = COINCIDENCE_MARG
     shifted = squared_distance.float() + margin
     # log tanh(x / 2) = log(1 - e^-x) - log(1 + e^-x): exact for small x through expm1, and 0 for large x.
     return torch.log(-torch.expm1(-shifted)) - torch.log1p(torch.exp(-shifted))
+
+
+def self_similarity(embedding: Tensor, offsets: Sequence[tuple[int, int]], step: int = 1) -> Tensor:
+    """How alike each grid cell is to the cells that lie at fixed offsets from it.
+
+    Args:
+        embedding: (B, D, h, w).
+        offsets: N of (rows, columns) in cells.
+        step: only every so many cells, along both axes, are asked.
+
+    Returns:
+        (B, N, ceil(h / step), ceil(w / step)) float32 in [0, 1]; 0 where the offset leaves the grid. Memory is that,
+        and one copy of the embedding.
+    """
+    height, width = embedding.shape[-2:]
+    embedding = embedding.float()
+    reach = max((max(abs(row), abs(column)) for row, column in offsets), default=0)
+    # Not a number is alike to nothing: it marks what lies outside, and a comparison with it is replaced below.
+    padded = F.pad(embedding, [reach] * 4, value=torch.nan)
+    centre = embedding[..., ::step, ::step]
+    distances = [
+        (padded[..., reach + row : reach + row + height : step, reach + column : reach + column + width : step] - centre)
+        .square()
+        .sum(dim=1)
+        for row, column in offsets
+    ]
+    return similarity(torch.stack(distances, dim=1)).nan_to_num(0.0)
 
 
 def distance_threshold(tau: float) -> float:

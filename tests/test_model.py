@@ -110,7 +110,8 @@ BACKBONES = {
     "resnet to stride 8, no decoder, paper form": [
         *("MODEL.BACKBONE.NAME", "build_resnet_backbone", *RESNET_18),
         *("MODEL.RESNETS.OUT_FEATURES", ["res3"], "MODEL.DML.IN_FEATURES", ["res3"], "MODEL.DML.DECODER.CHANNELS", 0),
-        *("MODEL.DML.HEAD.NUM_CONVS", 0, "MODEL.DML.HEAD.EMBEDDING_DIM", 64),
+        *("MODEL.DML.EMBEDDING_HEAD.NUM_CONVS", 0, "MODEL.DML.EMBEDDING_HEAD.DIM", 64),
+        *("MODEL.DML.SEED_HEAD.DILATIONS", [], "MODEL.DML.SEED_HEAD.RADII", []),
     ],
     "fpn at stride 4": [
         *("MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone", *RESNET_18),
@@ -125,7 +126,7 @@ BACKBONES = {
     "pyramid": ["MODEL.DML.PYRAMID_SCALES", [0.5, 1.0, 2.0]],
     "one decoder for both heads": ["MODEL.DML.DECODER.SEED_STRIDE", 0],
     "seeds as fine as the embedding": ["MODEL.DML.DECODER.SEED_STRIDE", 2],
-    "coordinates": ["MODEL.DML.HEAD.COORDINATES", True],
+    "coordinates": ["MODEL.DML.EMBEDDING_HEAD.COORDINATES", True],
     "group norm": ["MODEL.DML.NORM", "GN"],
 }
 
@@ -186,7 +187,7 @@ def test_a_choice_that_does_not_exist_names_its_key(key, value):
 
 
 def test_two_objects_are_learnt_from_one_image():
-    model = model_of("MODEL.DML.HEAD.EMBEDDING_DIM", 4)
+    model = model_of("MODEL.DML.EMBEDDING_HEAD.DIM", 4)
     batch = [model_input(*square_and_disc())]
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     model.train()

@@ -10,6 +10,7 @@ from dml_instance.similarity import (
     log_dissimilarity,
     log_similarity,
     pairwise_squared_distance,
+    self_similarity,
     similarity,
     squared_distance_map,
 )
@@ -82,3 +83,33 @@ def test_distance_map_is_zero_at_the_seed_and_agrees_with_the_matrix():
     pixels = embedding.flatten(1).T
     expected = pairwise_squared_distance(pixels[2 * 6 + 3][None], pixels).view(5, 6)
     torch.testing.assert_close(distance, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_self_similarity_is_the_similarity_to_the_cell_at_each_offset(step):
+    embedding = torch.randn(2, 3, 7, 6)
+    offsets = [(0, 1), (-2, 0), (3, -4), (0, 9)]
+    got = self_similarity(embedding, offsets, step)
+    assert got.shape == (2, 4, len(range(0, 7, step)), len(range(0, 6, step)))
+    for image in range(2):
+        for index, (down, right) in enumerate(offsets):
+            for i, row in enumerate(range(0, 7, step)):
+                for j, column in enumerate(range(0, 6, step)):
+                    other = (row + down, column + right)
+                    expected = 0.0
+                    if 0 <= other[0] < 7 and 0 <= other[1] < 6:
+                        difference = embedding[image, :, row, column] - embedding[image, :, other[0], other[1]]
+                        expected = 2 / (1 + math.exp(difference.square().sum().item()))
+                    assert got[image, index, i, j].item() == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 6e4])
+def test_self_similarity_is_finite_whatever_it_is_given(dtype, value):
+    embedding = torch.zeros(1, 2, 4, 4, dtype=dtype)
+    embedding[0, 0, 1, 1] = value
+    got = self_similarity(embedding, [(0, 1), (1, 1)])
+    assert got.dtype == torch.float32
+    assert ((got >= 0) & (got <= 1)).all()
+    assert got[0, 0, 1, 0] == 0
+    assert got[0, 0, 2, 0] == 1

@@ -1,25 +1,30 @@
-"""The two heads: one feature map to PixelPredictions.
+"""The two heads: feature maps to embeddings, and to the class of the mask that would grow from each cell.
 
-Shapes: B images, D embedding channels, T thresholds, K classes, h x w grid cells.
+Shapes: B images, C feature channels, D embedding channels, T thresholds, K classes, h x w grid cells.
 """
 
+import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+from ..similarity import self_similarity
 from .layers import conv_norm_relu
 
 # Cells of coordinates enter the embedding head in these units, in pixels: a few units across an image.
 COORDINATE_UNIT = 64.0
 
 
-def _predictor(in_channels: int, out_channels: int, *, num_convs: int, channels: int, norm: str) -> nn.Sequential:
-    """``num_convs`` 3x3 convolutions and a 1x1 predictor, which starts near zero."""
-    widths = [in_channels] + [channels] * num_convs
-    layers = [conv_norm_relu(a, b, 3, norm) for a, b in pairwise(widths)]
+def _predictor(
+    in_channels: int, out_channels: int, *, dilations: Sequence[int], channels: int, norm: str
+) -> nn.Sequential:
+    """A 3x3 convolution for each of ``dilations`` and a 1x1 predictor, which starts near zero."""
+    widths = [in_channels] + [channels] * len(dilations)
+    layers = [conv_norm_relu(a, b, 3, norm, d) for (a, b), d in zip(pairwise(widths), dilations, strict=True)]
     predictor = nn.Conv2d(widths[-1], out_channels, 1)
-    nn.init.normal_(predictor.weight, std=0.01 if num_convs == 0 else 0.05)
+    nn.init.normal_(predictor.weight, std=0.05 if dilations else 0.01)
     nn.init.zeros_(predictor.bias)
     return nn.Sequential(*layers, predictor)
 
@@ -41,7 +46,9 @@ class EmbeddingHead(nn.Module):
         super().__init__()
         self.stride = stride
         self.coordinates = coordinates
-        self.layers = _predictor(in_channels + 2 * coordinates, dim, num_convs=num_convs, channels=channels, norm=norm)
+        self.layers = _predictor(
+            in_channels + 2 * coordinates, dim, dilations=[1] * num_convs, channels=channels, norm=norm
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, h, w) to (B, D, h, w)."""
@@ -55,16 +62,68 @@ class EmbeddingHead(nn.Module):
         return self.layers(features)
 
 
-class SeedHead(nn.Module):
-    """Features to, for every threshold, the class of the mask that would be grown from each cell."""
+def offsets_on_circles(radii: Sequence[float], directions: int, stride: int) -> list[tuple[int, int]]:
+    """Steps (rows, columns) in cells of ``stride`` pixels to points on circles of ``radii`` pixels.
 
-    def __init__(self, in_channels: int, *, num_classes: int, num_taus: int, num_convs: int, channels: int, norm: str):
+    Points that fall on the same cell, or on the centre, count once, or not at all.
+    """
+    offsets = {}
+    for radius in radii:
+        for angle in (2 * math.pi * k / directions for k in range(directions)):
+            offset = (round(radius * math.sin(angle) / stride), round(radius * math.cos(angle) / stride))
+            if offset != (0, 0):
+                offsets[offset] = None
+    return list(offsets)
+
+
+class SeedHead(nn.Module):
+    """Features to, for every threshold, the class of the mask that would be grown from each cell.
+
+    What the mask looks like is in the embedding, but not in any one cell of it: the head is also given how similar
+    each cell is to those round it, in a star of directions and distances, so that it sees the mask that it has to
+    judge. No gradient flows back through the similarities: they are what is judged.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        num_classes: int,
+        num_taus: int,
+        offsets: Sequence[tuple[int, int]],
+        dilations: Sequence[int],
+        channels: int,
+        norm: str,
+    ):
+        """
+        Args:
+            in_channels: C.
+            num_classes: K; num_taus: T.
+            offsets: (rows, columns) in cells of the embedding, from ``offsets_on_circles``; empty: features alone.
+            dilations, channels, norm: the convolutions before the predictor.
+        """
         super().__init__()
         self.num_taus = num_taus
+        self.offsets = tuple(offsets)
         self.layers = _predictor(
-            in_channels, num_taus * (num_classes + 1), num_convs=num_convs, channels=channels, norm=norm
+            in_channels + len(self.offsets),
+            num_taus * (num_classes + 1),
+            dilations=dilations,
+            channels=channels,
+            norm=norm,
         )
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, C, h, w) to logits (B, T, K + 1, h, w), index 0 of K + 1 is background."""
+    def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
+        """
+        Args:
+            features: (B, C, h, w).
+            embedding: (B, D, h * s, w * s) for a whole number s >= 1.
+
+        Returns:
+            Logits (B, T, K + 1, h, w), index 0 of K + 1 is background.
+        """
+        if self.offsets:
+            step = embedding.shape[-1] // features.shape[-1]
+            star = self_similarity(embedding.detach(), self.offsets, step)
+            features = torch.cat([features, star.to(features.dtype)], dim=1)
         return self.layers(features).unflatten(1, (self.num_taus, -1))

@@ -5,13 +5,14 @@ import torch.nn.functional as F
 from detectron2.layers import Conv2d, get_norm
 
 
-def conv_norm_relu(in_channels: int, out_channels: int, kernel_size: int, norm: str) -> Conv2d:
+def conv_norm_relu(in_channels: int, out_channels: int, kernel_size: int, norm: str, dilation: int = 1) -> Conv2d:
     """A convolution of stride 1 that keeps the size, with norm and ReLU; without a norm it has a bias."""
     conv = Conv2d(
         in_channels,
         out_channels,
         kernel_size,
-        padding=kernel_size // 2,
+        padding=dilation * (kernel_size // 2),
+        dilation=dilation,
         bias=norm == "",
         norm=get_norm(norm, out_channels),
         activation=F.relu,

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..structures import PixelPredictions
 from .criterion import DMLCriterion
 from .decoder import TopDownDecoder
-from .heads import EmbeddingHead, SeedHead
+from .heads import EmbeddingHead, SeedHead, offsets_on_circles
 from .inference import InstanceGrouping
 
 
@@ -98,6 +98,11 @@ class DMLInstance(nn.Module):
             channels, stride = dml.DECODER.CHANNELS, dml.DECODER.STRIDE
             rules = {"in_features": dml.IN_FEATURES, "channels": channels, "norm": dml.NORM}
             decoder = TopDownDecoder(features, stride=stride, **rules)
+            if 0 < dml.DECODER.SEED_STRIDE < stride:
+                raise ValueError(
+                    f"MODEL.DML.DECODER.SEED_STRIDE is 0 or at least DECODER.STRIDE {stride}, "
+                    f"got {dml.DECODER.SEED_STRIDE}"
+                )
             if dml.DECODER.SEED_STRIDE > 0:
                 seed_decoder = TopDownDecoder(features, stride=dml.DECODER.SEED_STRIDE, **rules)
         else:
@@ -107,7 +112,7 @@ class DMLInstance(nn.Module):
                     f"{sorted(features)}, got {list(dml.IN_FEATURES)}"
                 )
             channels, stride = features[dml.IN_FEATURES[0]].channels, features[dml.IN_FEATURES[0]].stride
-        convs = {"num_convs": dml.HEAD.NUM_CONVS, "channels": dml.HEAD.CHANNELS, "norm": dml.NORM}
+        embedding_head, seed_head = dml.EMBEDDING_HEAD, dml.SEED_HEAD
         return {
             "backbone": backbone,
             "decoder": decoder,
@@ -115,9 +120,23 @@ class DMLInstance(nn.Module):
             "in_feature": dml.IN_FEATURES[0],
             "stride": stride,
             "embedding_head": EmbeddingHead(
-                channels, dim=dml.HEAD.EMBEDDING_DIM, stride=stride, coordinates=dml.HEAD.COORDINATES, **convs
+                channels,
+                dim=embedding_head.DIM,
+                stride=stride,
+                coordinates=embedding_head.COORDINATES,
+                num_convs=embedding_head.NUM_CONVS,
+                channels=embedding_head.CHANNELS,
+                norm=dml.NORM,
             ),
-            "seed_head": SeedHead(channels, num_classes=dml.NUM_CLASSES, num_taus=len(dml.TAUS), **convs),
+            "seed_head": SeedHead(
+                channels,
+                num_classes=dml.NUM_CLASSES,
+                num_taus=len(dml.TAUS),
+                offsets=offsets_on_circles(seed_head.RADII, seed_head.DIRECTIONS, stride),
+                dilations=seed_head.DILATIONS,
+                channels=seed_head.CHANNELS,
+                norm=dml.NORM,
+            ),
             "criterion": DMLCriterion(cfg),
             "grouping": InstanceGrouping(cfg),
             "pyramid_scales": dml.PYRAMID_SCALES,
@@ -182,7 +201,8 @@ class DMLInstance(nn.Module):
         features = self.backbone(images.tensor)
         for_embedding = self.decoder(features) if self.decoder is not None else features[self.in_feature]
         for_seeds = self.seed_decoder(features) if self.seed_decoder is not None else for_embedding
-        embedding, class_logits = self.embedding_head(for_embedding), self.seed_head(for_seeds)
+        embedding = self.embedding_head(for_embedding)
+        class_logits = self.seed_head(for_seeds, embedding)
         if class_logits.shape[-2:] != embedding.shape[-2:]:
             class_logits = F.interpolate(
                 class_logits.flatten(1, 2), size=embedding.shape[-2:], mode="bilinear", align_corners=False
