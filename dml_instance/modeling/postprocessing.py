@@ -26,6 +26,10 @@ Window = tuple[slice, slice]
 # Half the side, in cells, of the first window; it doubles until the mask fits.
 _FIRST_REACH = 16
 
+# Before interpolation distances are clipped at so many thresholds. Another object can be any distance away; unclipped,
+# the cut between two cells would move the nearer to this one the more distinct the other is, and masks would shrink.
+_CLIP = 3.0
+
 
 @dataclass(frozen=True)
 class GrownMask:
@@ -103,7 +107,7 @@ def _to_output(
 
     Args:
         cell_size: output pixels a cell, (vertical, horizontal).
-        interpolate: cut the bilinearly interpolated distances at the threshold, next to the part of the mask;
+        interpolate: cut the bilinearly interpolated, clipped distances at the threshold, next to the part of the mask;
             otherwise every pixel follows the cell that it lies in.
     """
     local = bounding_window(mask.part, margin=1)
@@ -127,7 +131,7 @@ def _to_output(
         points = torch.stack(
             torch.meshgrid(columns / part.shape[1] * 2 - 1, rows / part.shape[0] * 2 - 1, indexing="xy"), dim=-1
         )
-        distance = mask.squared_distance[local][None, None].contiguous()
+        distance = mask.squared_distance[local][None, None].clamp(max=_CLIP * threshold)
         sampled = F.grid_sample(distance, points[None], mode="bilinear", padding_mode="border", align_corners=False)
         pixels = pixels & (sampled[0, 0] <= threshold)
     return window, pixels
