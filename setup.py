@@ -28,6 +28,8 @@ setup(
         "numpy",
         "scipy",
         "fvcore",
+        "matplotlib",
+        "tabulate",
         "opencv-python",
         "pycocotools",
         "tqdm",

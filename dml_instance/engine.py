@@ -85,24 +85,27 @@ class TrainingClock(HookBase):
 
     def __init__(self, cfg: CfgNode):
         self._cfg = cfg
-        self._seconds = 0.0
+        self.seconds = 0.0
 
     def before_step(self):
         self._start = time.perf_counter()
 
     def after_step(self):
-        self._seconds += time.perf_counter() - self._start
+        self.seconds += time.perf_counter() - self._start
 
     def after_train(self):
-        if not comm.is_main_process():
-            return
+        if comm.is_main_process():
+            self.write(self._cfg.OUTPUT_DIR)
+
+    def write(self, folder: str) -> None:
+        """Write ``training.json`` into a folder that exists."""
         iterations = self.trainer.iter
         write_json(
-            os.path.join(self._cfg.OUTPUT_DIR, TRAINING_FILE),
+            os.path.join(folder, TRAINING_FILE),
             {
-                "minutes": round(self._seconds / 60, 4),
+                "minutes": round(self.seconds / 60, 4),
                 "iterations": iterations,
-                "images_per_second": round(iterations * self._cfg.SOLVER.IMS_PER_BATCH / max(self._seconds, 1e-9), 2),
+                "images_per_second": round(iterations * self._cfg.SOLVER.IMS_PER_BATCH / max(self.seconds, 1e-9), 2),
                 "seed": self._cfg.SEED,
                 "bfloat16": trains_in_bfloat16(self._cfg),
                 "parameters": sum(p.numel() for p in self.trainer.model.parameters()),
@@ -110,10 +113,10 @@ class TrainingClock(HookBase):
         )
 
     def state_dict(self):
-        return {"seconds": self._seconds}
+        return {"seconds": self.seconds}
 
     def load_state_dict(self, state_dict):
-        self._seconds = state_dict["seconds"]
+        self.seconds = state_dict["seconds"]
 
 
 class InferenceTimer:

@@ -97,7 +97,10 @@ def self_similarity(embedding: Tensor, offsets: Sequence[tuple[int, int]], step:
     padded = F.pad(embedding, [reach] * 4, value=torch.nan)
     centre = embedding[..., ::step, ::step]
     distances = [
-        (padded[..., reach + row : reach + row + height : step, reach + column : reach + column + width : step] - centre)
+        (
+            padded[..., reach + row : reach + row + height : step, reach + column : reach + column + width : step]
+            - centre
+        )
         .square()
         .sum(dim=1)
         for row, column in offsets

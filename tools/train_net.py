@@ -17,18 +17,9 @@ from detectron2.engine import default_argument_parser, default_setup, launch
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 
-from dml_instance.data import register_coco
+from dml_instance.data import parse_registration, register_coco
 from dml_instance.engine import RESULTS_FILE, Trainer, load_config, read_json
 from dml_instance.report import results_table
-
-
-def parse_registration(text: str) -> tuple[str, str, str]:
-    """``NAME=ANNOTATIONS.json:IMAGE_DIR`` to its three parts; raises ValueError for anything else."""
-    name, equals, rest = text.partition("=")
-    json_file, colon, image_root = rest.rpartition(":")
-    if not (equals and colon and name and json_file and image_root):
-        raise ValueError(f"--register-coco takes NAME=ANNOTATIONS.json:IMAGE_DIR, got {text!r}")
-    return name, json_file, image_root
 
 
 def main(args):

@@ -2,9 +2,9 @@
 
 from .builtin import register_all
 from .classes import set_num_classes
-from .coco import register_coco
+from .coco import parse_registration, register_coco
 from .mapper import build_test_mapper, build_train_mapper
 
-__all__ = ["build_test_mapper", "build_train_mapper", "register_coco", "set_num_classes"]
+__all__ = ["build_test_mapper", "build_train_mapper", "parse_registration", "register_coco", "set_num_classes"]
 
 register_all()

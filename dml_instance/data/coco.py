@@ -91,6 +91,15 @@ def _check_annotation(annotation: dict, images: dict, categories: set, json_file
         )
 
 
+def parse_registration(text: str) -> tuple[str, str, str]:
+    """``NAME=ANNOTATIONS.json:IMAGE_DIR`` to its three parts; raises ValueError for anything else."""
+    name, equals, rest = text.partition("=")
+    json_file, colon, image_root = rest.rpartition(":")
+    if not (equals and colon and name and json_file and image_root):
+        raise ValueError(f"--register-coco takes NAME=ANNOTATIONS.json:IMAGE_DIR, got {text!r}")
+    return name, json_file, image_root
+
+
 def register_coco(name: str, json_file: str, image_root: str) -> None:
     """Register a user's data set, after checking it, with its class names.
 

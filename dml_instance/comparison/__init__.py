@@ -1,0 +1,1 @@
+"""Models beside each other: the same minutes on the same machine, and where one is better than the other."""

@@ -1,0 +1,154 @@
+"""Training for a number of minutes instead of iterations, in turns with other trainings."""
+
+import os
+import resource
+import sys
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase, default_writers
+from detectron2.utils.events import EventStorage
+
+from ..engine import RESULTS_FILE, Trainer, read_json, write_json
+
+# Long enough that changing turns costs nothing, short enough that the machine's mood hits all runs alike.
+TURN_SECONDS = 30.0
+
+
+class Turns:
+    """One of several processes that share a machine and work in turns, by word of a referee at the other end.
+
+    Resting, a process needs no processor: the queues of its data loaders are full.
+    """
+
+    def __init__(self, referee: Connection):
+        self._referee = referee
+
+    def wait(self) -> None:
+        """Block until it is this process's turn; raises EOFError when the referee is gone."""
+        self._referee.recv()
+
+    def rest(self, minutes: float) -> None:
+        """Say how many minutes are used up, give the turn away, and block until it comes back."""
+        self._referee.send(minutes)
+        self.wait()
+
+
+def referee(players: dict[str, Connection], on_turn: Callable[[str, float], None]) -> None:
+    """Give each of several processes its turn, one after the other, until all have hung up.
+
+    Args:
+        players: name and this end of each connection; the other end is in a ``Turns``.
+        on_turn: called after each turn with the name and the minutes used up.
+    """
+    playing = dict(players)
+    while playing:
+        for name, player in list(playing.items()):
+            try:
+                player.send("go")
+                on_turn(name, player.recv())
+            except (EOFError, OSError):
+                # Done, or dead: the exit status of the process says which.
+                del playing[name]
+
+
+class BudgetTrainer(Trainer):
+    """Trains until the minutes of its own training steps are used up, and scores itself on the way.
+
+    The learning rate follows the schedule of the config with the share of the budget that is used up in the place of
+    the share of SOLVER.MAX_ITER that is done, so that a slow hour of the machine does not cut the schedule off.
+    Checkpoints and evaluation do not count against the budget.
+    """
+
+    def __init__(self, cfg: CfgNode, minutes: float, marks: Sequence[float], turns: Turns | None = None):
+        """
+        Args:
+            cfg: of the run.
+            minutes: the budget.
+            marks: minutes at which the model is scored too, into ``minute_M`` in OUTPUT_DIR.
+            turns: None where nothing else is running.
+        """
+        self.minutes = minutes
+        self.marks = sorted(mark for mark in marks if mark < minutes)
+        self.turns = turns
+        super().__init__(cfg)
+
+    def build_hooks(self):
+        self.clock, *others = super().build_hooks()
+        # Hooks that save and score at the last iteration shall not see one.
+        self.max_iter = sys.maxsize
+        return [self.clock, _Schedule(), *others, _Milestones()]
+
+    def build_writers(self):
+        return default_writers(self.cfg.OUTPUT_DIR)
+
+    @property
+    def used(self) -> float:
+        """Minutes used up."""
+        return self.clock.seconds / 60
+
+    def train(self):
+        """Until the budget is used up; then scores the model and returns its metrics."""
+        with EventStorage(self.start_iter) as self.storage:
+            try:
+                self.iter = self.start_iter
+                self.before_train()
+                while self.used < self.minutes:
+                    self.before_step()
+                    self.run_step()
+                    self.after_step()
+                    self.iter += 1
+            finally:
+                self.after_train()
+        self.checkpointer.save("model_final")
+        return self.test(self.cfg, self.model)
+
+
+class _Schedule(HookBase):
+    """Sets the place in the learning-rate schedule by the share of the budget used up."""
+
+    def before_step(self):
+        trainer = self.trainer
+        last = trainer.cfg.SOLVER.MAX_ITER - 1
+        # Detectron2's own hook steps on from here after the iteration and sets the learning rate.
+        trainer.scheduler.last_epoch = min(int(trainer.used / trainer.minutes * last), last - 1)
+
+
+class _Milestones(HookBase):
+    """Scores the model at the marks and gives the turn away in between."""
+
+    def before_train(self):
+        self._turn_ends = self.trainer.clock.seconds + TURN_SECONDS
+        # A resumed run has passed some marks already.
+        self._marks = [mark for mark in self.trainer.marks if mark > self.trainer.used]
+
+    def after_step(self):
+        trainer = self.trainer
+        while self._marks and trainer.used >= self._marks[0]:
+            folder = os.path.join(trainer.cfg.OUTPUT_DIR, f"minute_{self._marks.pop(0):g}")
+            os.makedirs(folder, exist_ok=True)
+            cfg = trainer.cfg.clone()
+            cfg.defrost()
+            cfg.OUTPUT_DIR = folder
+            trainer.clock.write(folder)
+            trainer.test(cfg, trainer.model)
+            trainer.model.train()
+        if trainer.turns is not None and trainer.clock.seconds >= self._turn_ends:
+            trainer.turns.rest(trainer.used)
+            self._turn_ends = trainer.clock.seconds + TURN_SECONDS
+
+
+def peak_memory_mib() -> float:
+    """The most memory that this process has held so far, without its data loaders, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def train_within_budget(cfg: CfgNode, minutes: float, marks: Sequence[float], turns: Turns | None = None) -> None:
+    """One run of a comparison, from its last checkpoint if there is one; adds the peak memory to its results file."""
+    trainer = BudgetTrainer(cfg, minutes, marks, turns)
+    trainer.resume_or_load(resume=True)
+    trainer.train()
+    path = os.path.join(cfg.OUTPUT_DIR, RESULTS_FILE)
+    write_json(path, {**read_json(path), "peak_memory_mib": round(peak_memory_mib())})

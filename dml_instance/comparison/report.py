@@ -1,0 +1,187 @@
+"""What a comparison found, as one dictionary, as Markdown and as plots."""
+
+import os
+
+import matplotlib
+from pycocotools.coco import COCO
+from tabulate import tabulate
+
+from ..engine import RESULTS_FILE, read_json, write_json
+from .errors import OBJECT_KINDS, PREDICTION_KINDS, best_min_score, count_errors
+from .scores import (
+    attribute_groups,
+    box_overlaps,
+    load_predictions,
+    mask_scores,
+    object_counts,
+    quantile_groups,
+)
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+# Images are put in so many groups by a property.
+GROUPS = 4
+
+_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR")
+
+
+def predictions_file(folder: str, dataset: str) -> str:
+    """Where Detectron2's COCOEvaluator puts the predictions of a run."""
+    return os.path.join(folder, "inference", dataset, "coco_instances_results.json")
+
+
+def summarize(ground_truth: COCO, dataset: str, folders: dict[str, str], max_detections: int) -> dict:
+    """Everything that is known of each run, from the files in its folder.
+
+    Args:
+        ground_truth: of the data set.
+        dataset: its name.
+        folders: OUTPUT_DIR of each run by the run's name.
+        max_detections: counted an image.
+
+    Returns:
+        {"groups": {property: {group: number of images}}, "runs": {name: {...}}}, ready for JSON.
+    """
+    groups = {
+        "scene": attribute_groups(ground_truth, "scene"),
+        "objects in the image": quantile_groups(object_counts(ground_truth), GROUPS, "{:.0f}"),
+        "overlap of boxes": quantile_groups(box_overlaps(ground_truth), GROUPS),
+    }
+    groups = {kind: members for kind, members in groups.items() if len(members) > 1}
+    runs = {}
+    for name, folder in folders.items():
+        results = read_json(os.path.join(folder, RESULTS_FILE))
+        predictions = load_predictions(ground_truth, predictions_file(folder, dataset))
+        min_score = best_min_score(ground_truth, predictions)
+        runs[name] = {
+            "metrics": mask_scores(ground_truth, predictions, max_detections),
+            "training": results.get("training") or {},
+            "ms_per_image": results.get("ms_per_image"),
+            "peak_memory_mib": results.get("peak_memory_mib"),
+            "curve": _curve(folder, dataset, results),
+            "min_score": round(min_score, 2),
+            "errors": count_errors(ground_truth, predictions, min_score),
+            "groups": {
+                kind: {
+                    group: mask_scores(ground_truth, predictions, max_detections, ids)["AP"] for group, ids in g.items()
+                }
+                for kind, g in groups.items()
+            },
+        }
+    return {
+        "groups": {kind: {group: len(ids) for group, ids in members.items()} for kind, members in groups.items()},
+        "runs": runs,
+    }
+
+
+def _curve(folder: str, dataset: str, final: dict) -> list[dict[str, float]]:
+    """AP and AP50 at the minutes at which the run was scored, the last one included."""
+    marks = [read_json(os.path.join(entry.path, RESULTS_FILE)) for entry in os.scandir(folder) if entry.is_dir()]
+    points = []
+    for results in (*marks, final):
+        metrics = results.get("metrics", {}).get(dataset, {}).get("segm")
+        if metrics:
+            minutes = (results.get("training") or {}).get("minutes", 0.0)
+            points.append({"minutes": minutes, "AP": metrics["AP"], "AP50": metrics["AP50"]})
+    return sorted(points, key=lambda point: point["minutes"])
+
+
+def markdown(summary: dict) -> str:
+    """The report for people. ``summary`` is that of ``summarize`` with a title, command and machine added."""
+    runs = summary["runs"]
+    machine = summary["machine"]
+
+    def table(rows: list[list], header: list[str]) -> str:
+        return tabulate(rows, headers=header, floatfmt=".1f", missingval="-", tablefmt="github")
+
+    parts = [
+        f"# {summary['title']}",
+        f"{summary['minutes']:g} minutes of training for each run, in turns on one machine ({machine['cores']} cores, "
+        f"{machine['processor']}, torch {machine['torch']}, {machine['threads']} threads, {machine['date']}). Mask "
+        f"AP on `{summary['dataset']}`, at most {summary['max_detections']} detections an image. The command:",
+        "    " + summary["command"],
+        "## Result",
+        table(
+            [[name, *_row(run)] for name, run in runs.items()],
+            ["run", *_METRICS, "minutes", "iterations", "images/s", "ms/image", "peak MiB", "M parameters"],
+        ),
+        "Peak MiB is the process's, from training to evaluation; ms/image is inference alone, everything included.",
+        "## AP over minutes",
+        table(
+            [
+                [name, point["minutes"], point["AP"], point["AP50"]]
+                for name, run in runs.items()
+                for point in run["curve"]
+            ],
+            ["run", "minutes", "AP", "AP50"],
+        ),
+    ]
+    for kind, members in summary["groups"].items():
+        parts += [
+            f"## AP by {kind}",
+            table(
+                [
+                    [group, count, *(run["groups"][kind][group] for run in runs.values())]
+                    for group, count in members.items()
+                ],
+                [kind, "images", *runs],
+            ),
+        ]
+    parts += [
+        "## Errors",
+        "Each run at the least score that makes its F1 at IoU 0.5 highest; what the kinds mean stands in "
+        "`dml_instance/comparison/errors.py`.",
+        table(
+            [[kind, *(run["errors"][kind] for run in runs.values())] for kind in (*OBJECT_KINDS, *PREDICTION_KINDS)]
+            + [["least score", *(run["min_score"] for run in runs.values())]],
+            ["objects and predictions", *runs],
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _row(run: dict) -> list[float | None]:
+    """Figures of one run, in the order of the first table."""
+    training = run["training"]
+    return [
+        *(run["metrics"][metric] for metric in _METRICS),
+        *(training.get(key) for key in ("minutes", "iterations", "images_per_second")),
+        run["ms_per_image"],
+        run["peak_memory_mib"],
+        (training.get("parameters") or 0) / 1e6,
+    ]
+
+
+def plot(summary: dict, path: str) -> None:
+    """AP over minutes, and AP by overlap of boxes where it was measured, as one PNG."""
+    groups = "overlap of boxes" if "overlap of boxes" in summary["groups"] else None
+    figure, axes = plt.subplots(1, 2 if groups else 1, figsize=(10 if groups else 5, 3.6), squeeze=False)
+    for name, run in summary["runs"].items():
+        curve = run["curve"]
+        axes[0, 0].plot([p["minutes"] for p in curve], [p["AP"] for p in curve], marker="o", label=name)
+        if groups:
+            values = run["groups"][groups]
+            axes[0, 1].plot(list(values), list(values.values()), marker="o", label=name)
+    axes[0, 0].set(
+        xlabel="minutes of training", ylabel="mask AP", title=summary["dataset"], xlim=(0, None), ylim=(0, None)
+    )
+    if groups:
+        axes[0, 1].set(xlabel="overlap of an image's boxes (mean largest IoU)", ylabel="mask AP", ylim=(0, None))
+    for axis in axes.flat:
+        axis.grid(alpha=0.3)
+        axis.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def write_report(summary: dict, stem: str) -> list[str]:
+    """Write ``stem.json``, ``stem.md`` and ``stem.png``; returns the paths."""
+    os.makedirs(os.path.dirname(os.path.abspath(stem)), exist_ok=True)
+    with open(f"{stem}.md.part", "w", encoding="utf-8") as file:
+        file.write(markdown(summary) + f"\n![AP over minutes]({os.path.basename(stem)}.png)\n")
+    os.replace(f"{stem}.md.part", f"{stem}.md")
+    write_json(f"{stem}.json", summary)
+    plot(summary, f"{stem}.png")
+    return [f"{stem}.{ending}" for ending in ("md", "json", "png")]

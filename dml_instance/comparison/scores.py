@@ -1,0 +1,111 @@
+"""Mask AP of saved predictions, over all images or some, and properties of images to group them by."""
+
+import contextlib
+import io
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+
+def load_ground_truth(json_file: str) -> COCO:
+    """A COCO annotation file, without pycocotools' chatter."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return COCO(json_file)
+
+
+def load_predictions(ground_truth: COCO, predictions: str | list[dict]) -> COCO:
+    """A COCO results file or list, of masks; ``bbox`` is dropped so that areas are those of masks."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        loaded = ground_truth.loadRes(predictions)
+    for annotation in loaded.anns.values():
+        annotation["area"] = float(coco_mask.area(annotation["segmentation"]))
+    return loaded
+
+
+def mask_scores(
+    ground_truth: COCO, predictions: COCO, max_detections: int, image_ids: Sequence[int] | None = None
+) -> dict[str, float]:
+    """COCO's mask metrics, in percent.
+
+    Args:
+        ground_truth, predictions: of one data set.
+        max_detections: counted an image.
+        image_ids: only these; None: all.
+
+    Returns:
+        AP, AP50, AP75, APs, APm, APl and AR (average recall over IoU 0.5 to 0.95); NaN where there is no object.
+    """
+    evaluation = COCOeval(ground_truth, predictions, "segm")
+    evaluation.params.maxDets = [1, 10, max_detections]
+    if image_ids is not None:
+        evaluation.params.imgIds = list(image_ids)
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.evaluate()
+        evaluation.accumulate()
+    # precision: (IoU, recall, class, area range, max detections); recall: the same without recall.
+    precision, recall = evaluation.eval["precision"][..., -1], evaluation.eval["recall"][..., -1]
+    scores = {"AP": precision[..., 0], "AP50": precision[0, ..., 0], "AP75": precision[5, ..., 0]}
+    scores |= {name: precision[..., index] for index, name in enumerate(("APs", "APm", "APl"), start=1)}
+    scores["AR"] = recall[..., 0]
+    return {name: _mean_percent(values) for name, values in scores.items()}
+
+
+def _mean_percent(values: np.ndarray) -> float:
+    """Mean of what was measured (COCO marks the rest with -1), in percent."""
+    measured = values[values > -1]
+    return 100 * float(measured.mean()) if measured.size else float("nan")
+
+
+def object_counts(ground_truth: COCO) -> dict[int, int]:
+    """Number of objects of every image."""
+    return {image_id: len(ground_truth.imgToAnns[image_id]) for image_id in ground_truth.getImgIds()}
+
+
+def box_overlaps(ground_truth: COCO) -> dict[int, float]:
+    """How much the boxes of an image's objects overlap: the mean, over objects, of the largest IoU with another box.
+
+    Returns:
+        A number in [0, 1] for every image with at least two objects.
+    """
+    overlaps = {}
+    for image_id in ground_truth.getImgIds():
+        boxes = np.array([a["bbox"] for a in ground_truth.imgToAnns[image_id]], dtype=np.float64)
+        if len(boxes) >= 2:
+            iou = coco_mask.iou(boxes, boxes, [0] * len(boxes))
+            np.fill_diagonal(iou, 0)
+            overlaps[image_id] = float(iou.max(axis=1).mean())
+    return overlaps
+
+
+def quantile_groups(values: dict[int, float], count: int, form: str = "{:.2f}") -> dict[str, list[int]]:
+    """Images in groups of about equal number, by a property: name of the group, such as "0.10 to 0.20", to image ids.
+
+    Args:
+        values: property of each image.
+        count: groups wanted; fewer come out where values repeat.
+        form: how a bound is written.
+    """
+    ids, numbers = list(values), np.array(list(values.values()), dtype=np.float64)
+    if not ids:
+        return {}
+    edges = np.unique(np.quantile(numbers, np.linspace(0, 1, count + 1)))
+    if len(edges) == 1:
+        return {form.format(edges[0]): ids}
+    place = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
+    return {
+        f"{form.format(low)} to {form.format(high)}": [i for i, p in zip(ids, place, strict=True) if p == index]
+        for index, (low, high) in enumerate(pairwise(edges))
+    }
+
+
+def attribute_groups(ground_truth: COCO, attribute: str) -> dict[str, list[int]]:
+    """Images by an entry of their own in the annotation file, such as the "scene" of Shapes; empty without it."""
+    groups: dict[str, list[int]] = {}
+    for image_id, image in ground_truth.imgs.items():
+        if attribute in image:
+            groups.setdefault(str(image[attribute]), []).append(image_id)
+    return groups
