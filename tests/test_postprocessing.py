@@ -91,6 +91,22 @@ def test_two_objects_become_two_instances_with_tight_boxes():
     assert result.pred_boxes.tensor.tolist() == [[3, 2, 9, 8], [15, 10, 29, 18]]
 
 
+def test_an_interpolated_mask_does_not_shrink_the_more_distinct_its_neighbour_is():
+    ids = torch.zeros(12, 16, dtype=torch.int64)
+    ids[3:9, 4:12] = 1
+    areas = [
+        int(
+            assemble(
+                ids[None] * apart, seeds_of([[5, 6]], [0.9]), output_size=(48, 64), interpolate=True
+            ).pred_masks.sum()
+        )
+        for apart in (3.0, 30.0, 3000.0)
+    ]
+    assert areas[0] == areas[1] == areas[2]
+    # the border lies within half a cell, 2 pixels, of where the cells end
+    assert (6 * 4 - 4) * (8 * 4 - 4) < areas[0] <= (6 * 4 + 4) * (8 * 4 + 4)
+
+
 def test_near_duplicates_are_dropped_and_kept_on_request():
     ids = torch.zeros(10, 10, dtype=torch.int64)
     ids[2:8, 2:8] = 1
