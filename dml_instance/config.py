@@ -65,6 +65,8 @@ def add_dml_config(cfg: CN) -> None:
 
     # --- embedding loss (paper, section 3.1) -----------------------------------------------------------------------
     dml.PAIRS = CN()
+    # Weight of this loss, >= 0. Paper: 1, without a mask loss beside it. Measured.
+    dml.PAIRS.LOSS_WEIGHT = 0.1
     # Random cells of every instance; an instance with fewer gives all it has. Paper: 10 worked best.
     dml.PAIRS.PIXELS_PER_INSTANCE = 10
     # Random background cells, as one more group; 0: background takes no part. Open in the paper.

@@ -29,6 +29,7 @@ class DMLCriterion:
         pixels_per_instance: int,
         background_pixels: int,
         max_instances: int,
+        pair_loss_weight: float,
         pair_weights: str,
         pair_normalization: str,
         mask_loss_weight: float,
@@ -58,6 +59,7 @@ class DMLCriterion:
         self.pixels_per_instance = pixels_per_instance
         self.background_pixels = background_pixels
         self.max_instances = max_instances
+        self.pair_loss_weight = pair_loss_weight
         self.pair_weights = pair_weights
         self.pair_normalization = pair_normalization
         self.mask_loss_weight = mask_loss_weight
@@ -77,6 +79,7 @@ class DMLCriterion:
             "pixels_per_instance": dml.PAIRS.PIXELS_PER_INSTANCE,
             "background_pixels": dml.PAIRS.BACKGROUND_PIXELS,
             "max_instances": dml.PAIRS.MAX_INSTANCES,
+            "pair_loss_weight": dml.PAIRS.LOSS_WEIGHT,
             "pair_weights": dml.PAIRS.WEIGHTS,
             "pair_normalization": dml.PAIRS.NORMALIZATION,
             "mask_loss_weight": dml.MASK_LOSS.WEIGHT,
@@ -115,7 +118,7 @@ class DMLCriterion:
                 terms.append(self._of_image(embedding, class_logits, _resized(masks, size), classes, prediction.stride))
         mean = {name: torch.stack([term[name] for term in terms]).mean() for name in terms[0]}
         weight = seed_loss_weight(iteration, final=self.seed_lambda, start=self.ramp[0], end=self.ramp[1])
-        losses = {"loss_pair": mean["pair"], "loss_seed": weight * mean["seed"]}
+        losses = {"loss_pair": self.pair_loss_weight * mean["pair"], "loss_seed": weight * mean["seed"]}
         if self.mask_loss_weight > 0:
             losses["loss_mask"] = self.mask_loss_weight * mean["mask"]
         return losses, {"seed_lambda": weight, "target_iou": mean["target_iou"]}
