@@ -45,19 +45,23 @@ def load_config(config_file: str, options: list[str] = ()) -> CfgNode:
     return cfg
 
 
+def write_text(path: str, text: str) -> None:
+    """Write a file under a temporary name and move it into place."""
+    temporary = f"{path}.part"
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(temporary, path)
+
+
 def write_json(path: str, content: dict) -> None:
-    """Write a JSON file under a temporary name and move it into place; NaN becomes null."""
+    """Write a JSON file by ``write_text``; NaN becomes null."""
 
     def plain(value):
         if isinstance(value, dict):
             return {key: plain(item) for key, item in value.items()}
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    temporary = f"{path}.part"
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(plain(content), file, indent=2)
-        file.write("\n")
-    os.replace(temporary, path)
+    write_text(path, json.dumps(plain(content), indent=2) + "\n")
 
 
 def read_json(path: str) -> dict:
@@ -160,6 +164,11 @@ class InferenceTimer:
         return sum(counted) / len(counted) if counted else float("nan")
 
 
+def predictions_folder(output_dir: str, dataset_name: str) -> str:
+    """Where the predictions of a run on a data set are saved."""
+    return os.path.join(output_dir, "inference", dataset_name)
+
+
 def build_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
     """The stock evaluator for a data set's ``evaluator_type``; COCO's counts up to TEST.DETECTIONS_PER_IMAGE."""
     kind = MetadataCatalog.get(dataset_name).get("evaluator_type", "coco")
@@ -169,7 +178,7 @@ def build_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
         raise ValueError(f"data set {dataset_name} has evaluator_type {kind!r}; known are 'coco' and 'pascal_voc'")
     return COCOEvaluator(
         dataset_name,
-        output_dir=os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name),
+        output_dir=predictions_folder(cfg.OUTPUT_DIR, dataset_name),
         max_dets_per_image=cfg.TEST.DETECTIONS_PER_IMAGE,
     )
 

@@ -5,6 +5,11 @@ from tabulate import tabulate
 _METRICS = ("AP", "AP50", "AP75")
 
 
+def table(rows: list[list], header: list[str]) -> str:
+    """Rows as a Markdown table: one decimal, and "-" for what was not measured."""
+    return tabulate(rows, headers=header, floatfmt=".1f", missingval="-", tablefmt="github")
+
+
 def results_table(results: dict) -> str:
     """The figures of one ``results.json`` as a text table, a row a data set and task.
 
@@ -23,5 +28,4 @@ def results_table(results: dict) -> str:
             )
     # Masks are what this project is for; boxes follow.
     rows.sort(key=lambda row: (row[0], row[1] != "masks"))
-    header = ["data set", "of", *_METRICS, "training min", "ms/image"]
-    return tabulate(rows, headers=header, floatfmt=".1f", missingval="-", tablefmt="github")
+    return table(rows, ["data set", "of", *_METRICS, "training min", "ms/image"])

@@ -26,7 +26,7 @@ from dml_instance.comparison.scores import (
     object_counts,
     quantile_groups,
 )
-from toy_scenes import square_and_disc, write_coco
+from toy_scenes import rle, square_and_disc, write_coco
 
 ROOT = Path(__file__).parents[1]
 SIZE = (40, 60)
@@ -36,11 +36,6 @@ def box(top, left, bottom, right):
     mask = np.zeros(SIZE, np.uint8)
     mask[top:bottom, left:right] = 1
     return mask
-
-
-def rle(mask):
-    encoded = coco_mask.encode(np.asfortranarray(mask))
-    return {"size": encoded["size"], "counts": encoded["counts"].decode()}
 
 
 def data_set(*images, classes=2):

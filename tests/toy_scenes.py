@@ -41,6 +41,12 @@ def model_input(image, masks, classes):
     }
 
 
+def rle(mask):
+    """COCO's run-length encoding of a mask, fit for JSON."""
+    encoded = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": encoded["size"], "counts": encoded["counts"].decode()}
+
+
 def write_coco(folder, name, scenes, class_names=CLASS_NAMES, as_polygons=False, first_category=1):
     """Scenes (image, masks, classes) as a COCO data set; returns (annotation file, image folder)."""
     images, annotations = [], []
@@ -54,8 +60,7 @@ def write_coco(folder, name, scenes, class_names=CLASS_NAMES, as_polygons=False,
                 contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
                 segmentation = [contour.flatten().astype(float).tolist() for contour in contours]
             else:
-                segmentation = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
-                segmentation["counts"] = segmentation["counts"].decode()
+                segmentation = rle(mask)
             x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
             annotations.append(
                 {

@@ -115,12 +115,13 @@ def main(args: argparse.Namespace) -> None:
             f"got {sorted(tested)} and {sorted(limits)}"
         )
     (dataset,), limit = next(iter(tested)), limits.pop()
-    DatasetCatalog.get(dataset)
+    DatasetCatalog.get(dataset)  # fails here, and not after the training, where the data is missing
     os.makedirs(args.output, exist_ok=True)
     train_all(args)
 
     ground_truth = load_ground_truth(annotation_file(dataset, args.output))
     folders = {name: os.path.join(args.output, name) for name in names}
+    predictions = {n: load_predictions(ground_truth, predictions_file(folders[n], dataset)) for n in names}
     summary = {
         "title": args.title,
         "command": shlex.join(["python", "tools/compare.py", *sys.argv[1:]]),
@@ -129,13 +130,13 @@ def main(args: argparse.Namespace) -> None:
         "max_detections": limit,
         "machine": machine(),
         "configs": {name: rest for name, *rest in args.run},
-        **summarize(ground_truth, dataset, folders, limit),
+        **summarize(ground_truth, dataset, folders, predictions, limit),
     }
     files = write_report(summary, os.path.join(args.output, "report"))
     if len(names) > 1 and args.pictures:
-        loaded = {n: load_predictions(ground_truth, predictions_file(folders[n], dataset)) for n in names}
-        images = most_telling_images(ground_truth, loaded[names[0]], loaded[names[1]], limit, args.pictures)
-        shown = {name: (loaded[name], summary["runs"][name]["min_score"]) for name in names}
+        first, second = (predictions[name] for name in names[:2])
+        images = most_telling_images(ground_truth, first, second, limit, args.pictures)
+        shown = {name: (predictions[name], summary["runs"][name]["min_score"]) for name in names}
         pictures = os.path.join(args.output, "pictures")
         shutil.rmtree(pictures, ignore_errors=True)
         draw_side_by_side(ground_truth, dataset, shown, images, pictures)

@@ -133,7 +133,6 @@ class _Milestones(HookBase):
             cfg.OUTPUT_DIR = folder
             trainer.clock.write(folder)
             trainer.test(cfg, trainer.model)
-            trainer.model.train()
         if trainer.turns is not None and trainer.clock.seconds >= self._turn_ends:
             trainer.turns.rest(trainer.used)
             self._turn_ends = trainer.clock.seconds + TURN_SECONDS

@@ -1,6 +1,7 @@
 """What became of every object and every prediction: found, merged, split, poor, missed; duplicates and background."""
 
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -33,37 +34,78 @@ def count_errors(ground_truth: COCO, predictions: COCO, min_score: float) -> dic
     Returns:
         {kind: count} with all kinds.
     """
-    counts = Counter(dict.fromkeys((*OBJECT_KINDS, *PREDICTION_KINDS), 0))
+    return _count(_overlaps(ground_truth, predictions), min_score)
+
+
+@dataclass(frozen=True)
+class _Overlaps:
+    """How the P predictions of an image, best first, meet its G objects.
+
+    Attributes:
+        score: (P,).
+        iou: (P, G), like the following.
+        share_of_object, share_of_prediction: what part of either the other covers.
+        same_class: bool.
+    """
+
+    score: np.ndarray
+    iou: np.ndarray
+    share_of_object: np.ndarray
+    share_of_prediction: np.ndarray
+    same_class: np.ndarray
+
+
+def _overlaps(ground_truth: COCO, predictions: COCO) -> list[_Overlaps]:
+    """Of every image. Comparing masks is what takes time, and no score changes it."""
+    overlaps = []
     for image_id in ground_truth.getImgIds():
         objects = [a for a in ground_truth.imgToAnns[image_id] if not a.get("iscrowd", 0)]
-        found = [p for p in predictions.imgToAnns[image_id] if p["score"] >= min_score]
-        found.sort(key=lambda p: -p["score"])
-        counts.update(_errors_of_image(ground_truth, objects, found))
+        found = sorted(predictions.imgToAnns[image_id], key=lambda p: -p["score"])
+        object_masks = [ground_truth.annToRLE(a) for a in objects]
+        masks = [p["segmentation"] for p in found]
+        iou = np.reshape(coco_mask.iou(masks, object_masks, [0] * len(objects)), (len(found), len(objects)))
+        object_areas = np.array([coco_mask.area(m) for m in object_masks], dtype=np.float64)[None]
+        areas = np.array([coco_mask.area(m) for m in masks], dtype=np.float64)[:, None]
+        intersection = iou * (object_areas + areas) / (1 + iou)
+        overlaps.append(
+            _Overlaps(
+                score=np.array([p["score"] for p in found]),
+                iou=iou,
+                share_of_object=intersection / np.maximum(object_areas, 1),
+                share_of_prediction=intersection / np.maximum(areas, 1),
+                same_class=np.array(
+                    [[p["category_id"] == a["category_id"] for a in objects] for p in found], dtype=bool
+                ).reshape(iou.shape),
+            )
+        )
+    return overlaps
+
+
+def _count(overlaps: list[_Overlaps], min_score: float) -> dict[str, int]:
+    """The counts of ``count_errors``."""
+    counts = Counter(dict.fromkeys((*OBJECT_KINDS, *PREDICTION_KINDS), 0))
+    for image in overlaps:
+        counts.update(_errors_of_image(image, int((image.score >= min_score).sum())))
     return dict(counts)
 
 
-def _errors_of_image(ground_truth: COCO, objects: list[dict], predictions: list[dict]) -> Counter:
+def _errors_of_image(image: _Overlaps, count: int) -> Counter:
+    """Counts of one image with its best ``count`` predictions."""
+    objects = image.iou.shape[1]
     if not objects:
-        return Counter({"background": len(predictions)})
-    if not predictions:
-        return Counter({"missed": len(objects)})
-    object_masks = [ground_truth.annToRLE(a) for a in objects]
-    prediction_masks = [p["segmentation"] for p in predictions]
-    iou = coco_mask.iou(prediction_masks, object_masks, [0] * len(objects))
-    areas = coco_mask.area(object_masks).astype(np.float64)
-    prediction_areas = coco_mask.area(prediction_masks).astype(np.float64)
-    intersection = iou * (areas[None] + prediction_areas[:, None]) / (1 + iou)
-    share_of_object = intersection / np.maximum(areas[None], 1)
-    share_of_prediction = intersection / np.maximum(prediction_areas[:, None], 1)
-    same_class = np.array([[p["category_id"] == a["category_id"] for a in objects] for p in predictions])
+        return Counter({"background": count})
+    if not count:
+        return Counter({"missed": objects})
+    iou, same_class = image.iou[:count], image.same_class[:count]
+    share_of_object, share_of_prediction = image.share_of_object[:count], image.share_of_prediction[:count]
 
     fate: dict[int, str] = {}
     used: set[int] = set()
     for kind, allowed in (("found", same_class), ("wrong class", ~same_class)):
-        for index in range(len(predictions)):
+        for index in range(count):
             if index in used:
                 continue
-            free = [j for j in range(len(objects)) if j not in fate and allowed[index, j] and iou[index, j] >= HALF]
+            free = [j for j in range(objects) if j not in fate and allowed[index, j] and iou[index, j] >= HALF]
             if free:
                 fate[max(free, key=lambda j: iou[index, j])] = kind
                 used.add(index)
@@ -72,7 +114,7 @@ def _errors_of_image(ground_truth: COCO, objects: list[dict], predictions: list[
     merges = covers.sum(axis=1) >= 2
     inside = share_of_prediction >= HALF
     counts = Counter(fate.values())
-    for j in range(len(objects)):
+    for j in range(objects):
         if j in fate:
             continue
         pieces = inside[:, j]
@@ -84,7 +126,7 @@ def _errors_of_image(ground_truth: COCO, objects: list[dict], predictions: list[
             counts["poor mask"] += 1
         else:
             counts["missed"] += 1
-    for index in range(len(predictions)):
+    for index in range(count):
         if index in used:
             continue
         if iou[index].max() >= HALF:
@@ -96,19 +138,21 @@ def _errors_of_image(ground_truth: COCO, objects: list[dict], predictions: list[
     return counts
 
 
-def best_min_score(ground_truth: COCO, predictions: COCO, candidates: np.ndarray | None = None) -> float:
+def best_min_score(ground_truth: COCO, predictions: COCO) -> float:
     """The least score at which F1 of masks at IoU 0.5 is highest: where a model is best used, whatever its scores mean.
 
     Args:
         ground_truth, predictions: of one data set.
-        candidates: scores to try; 0.05 to 0.95 in steps of 0.05 if None.
+
+    Returns:
+        One of 0.05 to 0.95 in steps of 0.05.
     """
-    candidates = np.arange(0.05, 1.0, 0.05) if candidates is None else candidates
+    overlaps = _overlaps(ground_truth, predictions)
 
     def f1(score: float) -> float:
-        counts = count_errors(ground_truth, predictions, score)
+        counts = _count(overlaps, score)
         objects = sum(counts[kind] for kind in OBJECT_KINDS)
         wrong = sum(counts[kind] for kind in PREDICTION_KINDS) + counts["wrong class"]
         return 2 * counts["found"] / max(objects + counts["found"] + wrong, 1)
 
-    return float(max(candidates, key=f1))
+    return float(max(np.arange(0.05, 1.0, 0.05), key=f1))

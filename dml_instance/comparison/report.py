@@ -2,23 +2,19 @@
 
 import os
 
-import matplotlib
+from matplotlib.figure import Figure
 from pycocotools.coco import COCO
-from tabulate import tabulate
 
-from ..engine import RESULTS_FILE, read_json, write_json
+from ..engine import RESULTS_FILE, predictions_folder, read_json, write_json, write_text
+from ..report import table
 from .errors import OBJECT_KINDS, PREDICTION_KINDS, best_min_score, count_errors
 from .scores import (
     attribute_groups,
     box_overlaps,
-    load_predictions,
     mask_scores,
     object_counts,
     quantile_groups,
 )
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 
 # Images are put in so many groups by a property.
 GROUPS = 4
@@ -28,16 +24,19 @@ _METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR")
 
 def predictions_file(folder: str, dataset: str) -> str:
     """Where Detectron2's COCOEvaluator puts the predictions of a run."""
-    return os.path.join(folder, "inference", dataset, "coco_instances_results.json")
+    return os.path.join(predictions_folder(folder, dataset), "coco_instances_results.json")
 
 
-def summarize(ground_truth: COCO, dataset: str, folders: dict[str, str], max_detections: int) -> dict:
-    """Everything that is known of each run, from the files in its folder.
+def summarize(
+    ground_truth: COCO, dataset: str, folders: dict[str, str], predictions: dict[str, COCO], max_detections: int
+) -> dict:
+    """Everything that is known of each run, from its predictions and the files in its folder.
 
     Args:
         ground_truth: of the data set.
         dataset: its name.
         folders: OUTPUT_DIR of each run by the run's name.
+        predictions: of each run by its name.
         max_detections: counted an image.
 
     Returns:
@@ -52,20 +51,18 @@ def summarize(ground_truth: COCO, dataset: str, folders: dict[str, str], max_det
     runs = {}
     for name, folder in folders.items():
         results = read_json(os.path.join(folder, RESULTS_FILE))
-        predictions = load_predictions(ground_truth, predictions_file(folder, dataset))
-        min_score = best_min_score(ground_truth, predictions)
+        found = predictions[name]
+        min_score = best_min_score(ground_truth, found)
         runs[name] = {
-            "metrics": mask_scores(ground_truth, predictions, max_detections),
+            "metrics": mask_scores(ground_truth, found, max_detections),
             "training": results.get("training") or {},
             "ms_per_image": results.get("ms_per_image"),
             "peak_memory_mib": results.get("peak_memory_mib"),
             "curve": _curve(folder, dataset, results),
             "min_score": round(min_score, 2),
-            "errors": count_errors(ground_truth, predictions, min_score),
+            "errors": count_errors(ground_truth, found, min_score),
             "groups": {
-                kind: {
-                    group: mask_scores(ground_truth, predictions, max_detections, ids)["AP"] for group, ids in g.items()
-                }
+                kind: {group: mask_scores(ground_truth, found, max_detections, ids)["AP"] for group, ids in g.items()}
                 for kind, g in groups.items()
             },
         }
@@ -91,9 +88,6 @@ def markdown(summary: dict) -> str:
     """The report for people. ``summary`` is that of ``summarize`` with a title, command and machine added."""
     runs = summary["runs"]
     machine = summary["machine"]
-
-    def table(rows: list[list], header: list[str]) -> str:
-        return tabulate(rows, headers=header, floatfmt=".1f", missingval="-", tablefmt="github")
 
     parts = [
         f"# {summary['title']}",
@@ -156,7 +150,8 @@ def _row(run: dict) -> list[float | None]:
 def plot(summary: dict, path: str) -> None:
     """AP over minutes, and AP by overlap of boxes where it was measured, as one PNG."""
     groups = "overlap of boxes" if "overlap of boxes" in summary["groups"] else None
-    figure, axes = plt.subplots(1, 2 if groups else 1, figsize=(10 if groups else 5, 3.6), squeeze=False)
+    figure = Figure(figsize=(10 if groups else 5, 3.6))
+    axes = figure.subplots(1, 2 if groups else 1, squeeze=False)
     for name, run in summary["runs"].items():
         curve = run["curve"]
         axes[0, 0].plot([p["minutes"] for p in curve], [p["AP"] for p in curve], marker="o", label=name)
@@ -173,15 +168,12 @@ def plot(summary: dict, path: str) -> None:
         axis.legend()
     figure.tight_layout()
     figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
 def write_report(summary: dict, stem: str) -> list[str]:
     """Write ``stem.json``, ``stem.md`` and ``stem.png``; returns the paths."""
     os.makedirs(os.path.dirname(os.path.abspath(stem)), exist_ok=True)
-    with open(f"{stem}.md.part", "w", encoding="utf-8") as file:
-        file.write(markdown(summary) + f"\n![AP over minutes]({os.path.basename(stem)}.png)\n")
-    os.replace(f"{stem}.md.part", f"{stem}.md")
+    write_text(f"{stem}.md", markdown(summary) + f"\n![AP over minutes]({os.path.basename(stem)}.png)\n")
     write_json(f"{stem}.json", summary)
     plot(summary, f"{stem}.png")
     return [f"{stem}.{ending}" for ending in ("md", "json", "png")]

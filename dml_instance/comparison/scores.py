@@ -18,7 +18,7 @@ def load_ground_truth(json_file: str) -> COCO:
 
 
 def load_predictions(ground_truth: COCO, predictions: str | list[dict]) -> COCO:
-    """A COCO results file or list, of masks; ``bbox`` is dropped so that areas are those of masks."""
+    """A COCO results file or list, of masks, with the areas of the masks; loadRes takes those of boxes where it can."""
     with contextlib.redirect_stdout(io.StringIO()):
         loaded = ground_truth.loadRes(predictions)
     for annotation in loaded.anns.values():
