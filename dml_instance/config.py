@@ -52,6 +52,12 @@ def add_dml_config(cfg: CN) -> None:
     dml.EMBEDDING_HEAD.CHANNELS = 32
     # Feed the row and column of each cell to the head, in units of 64 pixels: a notion of place.
     dml.EMBEDDING_HEAD.COORDINATES = False
+    # Add the row and column of each cell, in units of this many pixels, to its first two embedding channels, so that
+    # twins in two places differ; what the network adds is where the pixels of an object meet. 0: off (paper). Measured.
+    dml.EMBEDDING_HEAD.PLACE_UNIT = 16.0
+    # Predict for each pixel a factor of the squared distances from it, which makes its threshold as wide as its object
+    # needs. False: 1 for all (paper). Measured.
+    dml.EMBEDDING_HEAD.DISTANCE_SCALE = True
     dml.SEED_HEAD = CN()
     # One 3x3 convolution for each entry, dilated by so many cells, before its 1x1 predictor. []: none (paper).
     dml.SEED_HEAD.DILATIONS = [1, 2, 4, 8]

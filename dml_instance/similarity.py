@@ -23,12 +23,13 @@ from torch import Tensor
 COINCIDENCE_MARGIN = 0.01
 
 
-def pairwise_squared_distance(a: Tensor, b: Tensor) -> Tensor:
+def pairwise_squared_distance(a: Tensor, b: Tensor, distance_scale: Tensor | None = None) -> Tensor:
     """Squared distances between two sets of embeddings.
 
     Args:
         a: (P, D) embeddings of any floating dtype.
         b: (Q, D) embeddings.
+        distance_scale: (P,) > 0, factors of the distances from each of ``a``; 1 if None.
 
     Returns:
         (P, Q) float32, >= 0. Memory is P x Q: the (P, Q, D) differences are never formed.
@@ -40,20 +41,22 @@ def pairwise_squared_distance(a: Tensor, b: Tensor) -> Tensor:
     # Autocast would run the product in half precision, and the difference of large numbers needs the digits.
     with torch.autocast(a.device.type, enabled=False):
         product = a @ b.T
-    return (a.square().sum(1)[:, None] + b.square().sum(1)[None] - 2 * product).clamp(min=0)
+    distance = (a.square().sum(1)[:, None] + b.square().sum(1)[None] - 2 * product).clamp(min=0)
+    return distance if distance_scale is None else distance_scale.float()[:, None] * distance
 
 
-def squared_distance_map(embedding: Tensor, seed: Tensor) -> Tensor:
+def squared_distance_map(embedding: Tensor, seed: Tensor, distance_scale: float = 1.0) -> Tensor:
     """Squared distance of every grid cell to one seed.
 
     Args:
         embedding: (D, h, w).
         seed: (D,) embedding of the seed pixel.
+        distance_scale: of the seed pixel, > 0.
 
     Returns:
         (h, w) float32, >= 0, and exactly 0 at the seed itself.
     """
-    return (embedding.float() - seed.float()[:, None, None]).square().sum(dim=0)
+    return (embedding.float() - seed.float()[:, None, None]).square().sum(dim=0) * distance_scale
 
 
 def similarity(squared_distance: Tensor) -> Tensor:
@@ -78,13 +81,16 @@ def log_dissimilarity(squared_distance: Tensor, margin: float = COINCIDENCE_MARG
     return torch.log(-torch.expm1(-shifted)) - torch.log1p(torch.exp(-shifted))
 
 
-def self_similarity(embedding: Tensor, offsets: Sequence[tuple[int, int]], step: int = 1) -> Tensor:
+def self_similarity(
+    embedding: Tensor, offsets: Sequence[tuple[int, int]], step: int = 1, distance_scale: Tensor | None = None
+) -> Tensor:
     """How alike each grid cell is to the cells that lie at fixed offsets from it.
 
     Args:
         embedding: (B, D, h, w).
         offsets: N of (rows, columns) in cells.
         step: only every so many cells, along both axes, are asked.
+        distance_scale: (B, h, w) > 0, factors of the distances from each cell; 1 if None.
 
     Returns:
         (B, N, ceil(h / step), ceil(w / step)) float32 in [0, 1]; 0 where the offset leaves the grid. Memory is that,
@@ -105,7 +111,10 @@ def self_similarity(embedding: Tensor, offsets: Sequence[tuple[int, int]], step:
         .sum(dim=1)
         for row, column in offsets
     ]
-    return similarity(torch.stack(distances, dim=1)).nan_to_num(0.0)
+    distance = torch.stack(distances, dim=1)
+    if distance_scale is not None:
+        distance = distance * distance_scale.float()[:, None, ::step, ::step]
+    return similarity(distance).nan_to_num(0.0)
 
 
 def distance_threshold(tau: float) -> float:

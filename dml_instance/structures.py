@@ -14,6 +14,7 @@ class PixelPredictions:
 
     Attributes:
         embedding: (B, D, h, w), any floating dtype.
+        distance_scale: (B, h, w) float32 > 0: how much squared distances from the cell count.
         class_logits: (B, T, K + 1, h, w): for each threshold the class of the mask that would be grown from the
             cell; index 0 is background.
         stride: pixels of the network's input image a cell, >= 1.
@@ -21,6 +22,7 @@ class PixelPredictions:
     """
 
     embedding: Tensor
+    distance_scale: Tensor
     class_logits: Tensor
     stride: int
     scale: float = 1.0
@@ -38,7 +40,7 @@ class PixelPredictions:
                 f"{tuple(self.embedding.shape[-2:])} and {tuple(self.class_logits.shape[-2:])}"
             )
 
-    def of_image(self, index: int, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def of_image(self, index: int, image_size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
         """Image ``index`` alone, without the cells that only cover padding.
 
         Args:
@@ -46,10 +48,13 @@ class PixelPredictions:
             image_size: (height, width) of this image at this scale, in pixels, before padding.
 
         Returns:
-            embedding (D, h', w') and class_logits (T, K + 1, h', w') with h' = ceil(height / stride).
+            embedding (D, h', w'), distance_scale (h', w') and class_logits (T, K + 1, h', w') with h' = ceil(height / stride).
         """
         rows, columns = (-(-side // self.stride) for side in image_size)
-        return self.embedding[index, :, :rows, :columns], self.class_logits[index, ..., :rows, :columns]
+        return tuple(
+            prediction[index, ..., :rows, :columns]
+            for prediction in (self.embedding, self.distance_scale, self.class_logits)
+        )
 
 
 @dataclass(frozen=True)

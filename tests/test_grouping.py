@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from dml_instance.modeling.grouping import Candidates, find_candidates, seediness, select_seeds
 
 
-def candidates_of(embedding, score, place=None, level=None):
+def candidates_of(embedding, score, place=None, level=None, distance_scale=None):
     count = len(score)
     zeros = torch.zeros(count, dtype=torch.int64)
     position = torch.stack([torch.arange(count), zeros], 1)
     return Candidates(
         embedding=embedding,
+        distance_scale=torch.ones(count) if distance_scale is None else distance_scale,
         place=position.float() if place is None else place,
         position=position,
         seediness=score,
@@ -89,7 +90,7 @@ def test_seediness_is_the_largest_foreground_probability_over_thresholds():
 
 def find(embedding, logits, **changes):
     rules = {"level": 0, "cell_size": 2.0, "peaks_only": False, "peak_size": 3, "min_seediness": 0.3}
-    return find_candidates(embedding, logits, **{**rules, **changes})
+    return find_candidates(embedding, torch.ones(embedding.shape[1:]), logits, **{**rules, **changes})
 
 
 def logits_with_score(score):

@@ -9,12 +9,12 @@ from dml_instance.modeling.losses import class_loss, mask_loss, pair_loss, quali
 from dml_instance.similarity import COINCIDENCE_MARGIN
 
 
-def slow_pair_loss(embedding, group, size, normalization):
+def slow_pair_loss(embedding, scale, group, size, normalization):
     """The formula, pair by pair, in double precision and from the definition of sigma."""
     total = {"all": [0.0, 0.0], True: [0.0, 0.0], False: [0.0, 0.0]}
     for p in range(len(group)):
         for q in range(len(group)):
-            d = sum((a - b) ** 2 for a, b in zip(embedding[p], embedding[q], strict=True))
+            d = scale[p] * sum((a - b) ** 2 for a, b in zip(embedding[p], embedding[q], strict=True))
             same = group[p] == group[q]
             sigma = 2 / (1 + math.exp(d if same else d + COINCIDENCE_MARGIN))
             cost = -math.log(sigma if same else 1 - sigma)
@@ -34,8 +34,9 @@ def test_pair_loss_equals_the_slow_formula(seed, count, normalization):
     embedding = torch.randn(count, 3, generator=generator)
     group = torch.randint(0, 4, (count,), generator=generator)
     size = torch.randint(1, 50, (4,), generator=generator)[group]
-    got = pair_loss(embedding, group, size, normalization=normalization).item()
-    expected = slow_pair_loss(embedding.double().tolist(), group.tolist(), size.tolist(), normalization)
+    scale = torch.rand(count, generator=generator) + 0.5
+    got = pair_loss(embedding, group, size, distance_scale=scale, normalization=normalization).item()
+    expected = slow_pair_loss(embedding.double().tolist(), scale.tolist(), group.tolist(), size.tolist(), normalization)
     assert got == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
 

@@ -39,7 +39,8 @@ def assemble(embedding, seeds, **changes):
     }
     rules.update(changes)
     sizes = [(rules["output_size"][0] / m.shape[-2], rules["output_size"][1] / m.shape[-1]) for m in maps]
-    return assemble_instances(maps, logits, sizes, seeds, **rules)
+    scales = rules.pop("distance_scales", [torch.ones(m.shape[-2:]) for m in maps])
+    return assemble_instances(maps, scales, logits, sizes, seeds, **rules)
 
 
 def flat_embedding(ids):
@@ -47,8 +48,8 @@ def flat_embedding(ids):
     return ids[None].float() * 10
 
 
-def slow_grow(embedding, seed, tau, connected):
-    sigma = 2 / (1 + torch.exp(((embedding - embedding[:, seed[0], seed[1]][:, None, None]) ** 2).sum(0)))
+def slow_grow(embedding, factor, seed, tau, connected):
+    sigma = 2 / (1 + torch.exp(factor * ((embedding - embedding[:, seed[0], seed[1]][:, None, None]) ** 2).sum(0)))
     mask = (sigma >= tau).numpy()
     if not connected:
         return mask
@@ -57,8 +58,8 @@ def slow_grow(embedding, seed, tau, connected):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10_000), st.sampled_from(TAUS), st.booleans())
-def test_growing_equals_the_definition_of_a_mask(seed, tau, connected):
+@given(st.integers(0, 10_000), st.sampled_from([0.1, 1.0, 4.0]), st.sampled_from(TAUS), st.booleans())
+def test_growing_equals_the_definition_of_a_mask(seed, factor, tau, connected):
     generator = torch.Generator().manual_seed(seed)
     # smooth enough that masks leave their first window
     embedding = torch.nn.functional.interpolate(
@@ -68,17 +69,17 @@ def test_growing_equals_the_definition_of_a_mask(seed, tau, connected):
         int(torch.randint(0, 60, (1,), generator=generator)),
         int(torch.randint(0, 90, (1,), generator=generator)),
     )
-    grown = grow_mask(embedding, position, tau, 0 if connected else -1)
+    grown = grow_mask(embedding, factor, position, tau, 0 if connected else -1)
     whole = np.zeros((60, 90), dtype=bool)
     whole[grown.window] = grown.part
-    np.testing.assert_array_equal(whole, slow_grow(embedding, position, tau, connected))
+    np.testing.assert_array_equal(whole, slow_grow(embedding, factor, position, tau, connected))
 
 
 def test_pieces_are_bridged_up_to_the_gap():
     ids = torch.zeros(3, 120, dtype=torch.int64)
     ids[1, 10:40], ids[1, 50:100] = 1, 1
     for gap, expected in ((9, 30), (10, 80), (-1, 80)):
-        assert grow_mask(flat_embedding(ids), (1, 12), 0.5, gap).part.sum() == expected
+        assert grow_mask(flat_embedding(ids), 1.0, (1, 12), 0.5, gap).part.sum() == expected
 
 
 def test_two_objects_become_two_instances_with_tight_boxes():

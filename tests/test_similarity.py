@@ -89,7 +89,8 @@ def test_distance_map_is_zero_at_the_seed_and_agrees_with_the_matrix():
 def test_self_similarity_is_the_similarity_to_the_cell_at_each_offset(step):
     embedding = torch.randn(2, 3, 7, 6)
     offsets = [(0, 1), (-2, 0), (3, -4), (0, 9)]
-    got = self_similarity(embedding, offsets, step)
+    scale = torch.rand(2, 7, 6) + 0.5
+    got = self_similarity(embedding, offsets, step, scale)
     assert got.shape == (2, 4, len(range(0, 7, step)), len(range(0, 6, step)))
     for image in range(2):
         for index, (down, right) in enumerate(offsets):
@@ -99,7 +100,7 @@ def test_self_similarity_is_the_similarity_to_the_cell_at_each_offset(step):
                     expected = 0.0
                     if 0 <= other[0] < 7 and 0 <= other[1] < 6:
                         difference = embedding[image, :, row, column] - embedding[image, :, other[0], other[1]]
-                        expected = 2 / (1 + math.exp(difference.square().sum().item()))
+                        expected = 2 / (1 + math.exp(scale[image, row, column] * difference.square().sum()))
                     assert got[image, index, i, j].item() == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 

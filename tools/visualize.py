@@ -59,7 +59,7 @@ def picture_of(model: torch.nn.Module, cfg, record: dict, metadata: Metadata, mi
     if isinstance(model, DMLInstance):
         images = model.preprocess_image(inputs)
         prediction = model.predict_pixels(images)
-        embedding, class_logits = prediction.of_image(0, images.image_sizes[0])
+        embedding, _, class_logits = prediction.of_image(0, images.image_sizes[0])
         seeds = model.grouping.seeds([prediction], [images.image_sizes[0]], 0)
         shown = seeds.position[seeds.score >= min_score].cpu().numpy()
         cell_size = np.array(size) / np.array(images.image_sizes[0]) * prediction.stride

@@ -114,8 +114,9 @@ class DMLCriterion:
         terms = []
         for prediction, sizes in zip(predictions, image_sizes, strict=True):
             for index, (size, masks, classes) in enumerate(zip(sizes, gt_masks, gt_classes, strict=True)):
-                embedding, class_logits = prediction.of_image(index, size)
-                terms.append(self._of_image(embedding, class_logits, _resized(masks, size), classes, prediction.stride))
+                terms.append(
+                    self._of_image(*prediction.of_image(index, size), _resized(masks, size), classes, prediction.stride)
+                )
         mean = {name: torch.stack([term[name] for term in terms]).mean() for name in terms[0]}
         weight = seed_loss_weight(iteration, final=self.seed_lambda, start=self.ramp[0], end=self.ramp[1])
         losses = {"loss_pair": self.pair_loss_weight * mean["pair"], "loss_seed": weight * mean["seed"]}
@@ -124,13 +125,20 @@ class DMLCriterion:
         return losses, {"seed_lambda": weight, "target_iou": mean["target_iou"]}
 
     def _of_image(
-        self, embedding: Tensor, class_logits: Tensor, masks: Tensor, classes: Tensor, stride: int
+        self,
+        embedding: Tensor,
+        distance_scale: Tensor,
+        class_logits: Tensor,
+        masks: Tensor,
+        classes: Tensor,
+        stride: int,
     ) -> dict[str, Tensor]:
         """The unweighted terms of one image at one scale; masks (G, H, W) have the size of the network's input."""
         ids = instance_id_map(masks, stride)
         flat = ids.flatten()
         regions = object_regions(ids, len(masks), self.context / stride)
         pixels = embedding.flatten(1).T.float()
+        scale = distance_scale.flatten()
 
         cell, group = sample_cells_per_group(
             ids,
@@ -143,6 +151,7 @@ class DMLCriterion:
             pixels[cell],
             group,
             size[group],
+            distance_scale=scale[cell],
             is_compared=compared_pairs(cell, group, regions) if self.context >= 0 else None,
             normalization=self.pair_normalization,
         )
@@ -153,7 +162,7 @@ class DMLCriterion:
         grown = seed if self.context < 0 else seed[:objects]
         group = flat[grown]
         is_object = (group > 0).float()
-        distance = pairwise_squared_distance(pixels[grown], pixels)
+        distance = pairwise_squared_distance(pixels[grown], pixels, scale[grown])
         region = regions[group]
         iou, instance = seed_targets(distance.detach(), group, flat, region, self.taus, any_instance=self.context < 0)
         rest = (0, 0, 0, len(seed) - len(grown))

@@ -20,6 +20,7 @@ class Candidates:
 
     Attributes:
         embedding: (P, D).
+        distance_scale: (P,) > 0.
         place: (P, 2) float, row and column in pixels of the network's input at scale 1.
         position: (P, 2) int64, row and column in the grid of the scale.
         seediness: (P,) in [0, 1].
@@ -27,6 +28,7 @@ class Candidates:
     """
 
     embedding: Tensor
+    distance_scale: Tensor
     place: Tensor
     position: Tensor
     seediness: Tensor
@@ -57,6 +59,7 @@ def seediness(class_logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def find_candidates(
     embedding: Tensor,
+    distance_scale: Tensor,
     class_logits: Tensor,
     *,
     level: int,
@@ -69,6 +72,7 @@ def find_candidates(
 
     Args:
         embedding: (D, h, w).
+        distance_scale: (h, w).
         class_logits: (T, K + 1, h, w).
         level: index of the scale.
         cell_size: pixels of the network's input at scale 1 that a cell spans.
@@ -80,7 +84,7 @@ def find_candidates(
         Candidates; cells with an embedding that is not finite are never among them.
     """
     score, tau_index, pred_class = seediness(class_logits)
-    usable = (score >= min_seediness) & embedding.isfinite().all(dim=0)
+    usable = (score >= min_seediness) & embedding.isfinite().all(dim=0) & distance_scale.isfinite()
     if peaks_only:
         smooth = F.avg_pool2d(score[None, None], 3, stride=1, padding=1, count_include_pad=False)[0, 0]
         highest = F.max_pool2d(smooth[None, None], peak_size, stride=1, padding=peak_size // 2)[0, 0]
@@ -90,6 +94,7 @@ def find_candidates(
     rows, columns = position.unbind(1)
     return Candidates(
         embedding=embedding[:, rows, columns].T.float(),
+        distance_scale=distance_scale[rows, columns],
         place=(position + 0.5) * cell_size,
         position=position,
         seediness=score[rows, columns],
@@ -148,7 +153,7 @@ def _choose_greedily(
         index = (log_score + alpha * log_diversity + is_left).argmax()
         chosen[step] = index
         is_left[index] = -math.inf
-        squared = (embedding - embedding[index]).square().sum(dim=1)
+        squared = (embedding - embedding[index]).square().sum(dim=1) * candidates.distance_scale[index]
         diversity = 1 - similarity(squared) if dissimilarity else squared.sqrt()
         to_seed = diversity.clamp(min=torch.finfo(torch.float32).tiny).log()
         is_compared = candidates.level == candidates.level[index]

@@ -16,6 +16,9 @@ from .layers import conv_norm_relu
 # Cells of coordinates enter the embedding head in these units, in pixels: a few units across an image.
 COORDINATE_UNIT = 64.0
 
+# Bound of the logarithm of the distance_scale: keeps it finite whatever the network says.
+LOG_DISTANCE_SCALE = 8.0
+
 
 def _predictor(
     in_channels: int, out_channels: int, *, dilations: Sequence[int], channels: int, norm: str
@@ -33,7 +36,17 @@ class EmbeddingHead(nn.Module):
     """Features to embeddings; cells of one object shall lie close together, and far from those of any other."""
 
     def __init__(
-        self, in_channels: int, *, dim: int, stride: int, coordinates: bool, num_convs: int, channels: int, norm: str
+        self,
+        in_channels: int,
+        *,
+        dim: int,
+        stride: int,
+        coordinates: bool,
+        place_unit: float,
+        distance_scale: bool,
+        num_convs: int,
+        channels: int,
+        norm: str,
     ):
         """
         Args:
@@ -41,25 +54,40 @@ class EmbeddingHead(nn.Module):
             dim: D.
             stride: of the feature map in pixels, for the coordinates.
             coordinates: whether the head also sees the row and the column of each cell.
+            place_unit: add the row and column of each cell, in so many pixels, to the first two channels; 0: do not.
+            distance_scale: whether the head predicts how much distances from each cell count; otherwise they count once.
             num_convs, channels, norm: the convolutions before the predictor.
         """
         super().__init__()
         self.stride = stride
         self.coordinates = coordinates
+        self.place_unit = place_unit
+        self.distance_scale = distance_scale
         self.layers = _predictor(
-            in_channels + 2 * coordinates, dim, dilations=[1] * num_convs, channels=channels, norm=norm
+            in_channels + 2 * coordinates, dim + distance_scale, dilations=[1] * num_convs, channels=channels, norm=norm
         )
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, C, h, w) to (B, D, h, w)."""
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, C, h, w) to embedding (B, D, h, w) and distance_scale (B, h, w), float32, > 0."""
         if self.coordinates:
-            height, width = features.shape[-2:]
-            step = self.stride / COORDINATE_UNIT
-            rows = torch.arange(height, device=features.device, dtype=features.dtype) * step
-            columns = torch.arange(width, device=features.device, dtype=features.dtype) * step
-            place = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
+            place = self._place(features, COORDINATE_UNIT).to(features.dtype)
             features = torch.cat([features, place.expand(len(features), -1, -1, -1)], dim=1)
-        return self.layers(features)
+        embedding = self.layers(features)
+        distance_scale = torch.ones_like(embedding[:, 0], dtype=torch.float32)
+        if self.distance_scale:
+            distance_scale = embedding[:, -1].float().clamp(-LOG_DISTANCE_SCALE, LOG_DISTANCE_SCALE).exp()
+            embedding = embedding[:, :-1]
+        if self.place_unit > 0:
+            place = self._place(features, self.place_unit).expand(len(features), -1, -1, -1)
+            embedding = torch.cat([embedding[:, :2].float() + place, embedding[:, 2:].float()], dim=1)
+        return embedding, distance_scale
+
+    def _place(self, features: Tensor, unit: float) -> Tensor:
+        """(2, h, w) float32: row and column of each cell in units of so many pixels."""
+        rows, columns = (
+            torch.arange(side, device=features.device) * (self.stride / unit) for side in features.shape[-2:]
+        )
+        return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
 
 
 def offsets_on_circles(radii: Sequence[float], directions: int, stride: int) -> list[tuple[int, int]]:
@@ -113,17 +141,18 @@ class SeedHead(nn.Module):
             norm=norm,
         )
 
-    def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, features: Tensor, embedding: Tensor, distance_scale: Tensor) -> Tensor:
         """
         Args:
             features: (B, C, h, w).
             embedding: (B, D, h * s, w * s) for a whole number s >= 1.
+            distance_scale: (B, h * s, w * s).
 
         Returns:
             Logits (B, T, K + 1, h, w), index 0 of K + 1 is background.
         """
         if self.offsets:
             step = embedding.shape[-1] // features.shape[-1]
-            star = self_similarity(embedding.detach(), self.offsets, step)
+            star = self_similarity(embedding.detach(), self.offsets, step, distance_scale.detach())
             features = torch.cat([features, star.to(features.dtype)], dim=1)
         return self.layers(features).unflatten(1, (self.num_taus, -1))

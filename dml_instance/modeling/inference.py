@@ -97,11 +97,9 @@ class InstanceGrouping:
         """
         parts = []
         for level, (prediction, size) in enumerate(zip(predictions, image_sizes, strict=True)):
-            embedding, class_logits = prediction.of_image(index, size)
             parts.append(
                 find_candidates(
-                    embedding,
-                    class_logits,
+                    *prediction.of_image(index, size),
                     level=level,
                     cell_size=prediction.stride / prediction.scale,
                     peaks_only=self.peaks_only,
@@ -131,10 +129,11 @@ class InstanceGrouping:
             image_sizes: (height, width) of this image at every scale, before padding.
             output_size: (height, width) wanted.
         """
-        of_image = [p.of_image(index, size) for p, size in zip(predictions, image_sizes, strict=True)]
+        of_image = zip(
+            *(p.of_image(index, size) for p, size in zip(predictions, image_sizes, strict=True)), strict=True
+        )
         return assemble_instances(
-            [embedding for embedding, _ in of_image],
-            [class_logits for _, class_logits in of_image],
+            *of_image,
             [
                 tuple(p.stride * wanted / side for wanted, side in zip(output_size, size, strict=True))
                 for p, size in zip(predictions, image_sizes, strict=True)

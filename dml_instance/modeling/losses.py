@@ -15,6 +15,7 @@ def pair_loss(
     group: Tensor,
     size: Tensor,
     *,
+    distance_scale: Tensor | None = None,
     is_compared: Tensor | None = None,
     normalization: str = "joint",
 ) -> Tensor:
@@ -28,6 +29,7 @@ def pair_loss(
         embedding: (S, D).
         group: (S,) int64, the instance (or background) of each pixel.
         size: (S,) > 0, the size of each pixel's group.
+        distance_scale: (S,) > 0, factors of the distances from each pixel; 1 if None.
         is_compared: (S, S) bool, pairs that take part; all of them if None.
         normalization: "joint": the weights sum to 1 over all pairs, then 1/|S| as in the formula. "apart": over
             pairs p != q of one group and over pairs of two groups the weights sum to 1 each, without 1/|S|; the
@@ -36,7 +38,7 @@ def pair_loss(
     Returns:
         float32 scalar >= 0; 0, still attached to the graph, where no pair is left.
     """
-    distance = pairwise_squared_distance(embedding, embedding)
+    distance = pairwise_squared_distance(embedding, embedding, distance_scale)
     same = group[:, None] == group[None]
     weight = 1 / (size.float()[:, None] * size.float()[None])
     if is_compared is not None:

@@ -124,6 +124,8 @@ class DMLInstance(nn.Module):
                 dim=embedding_head.DIM,
                 stride=stride,
                 coordinates=embedding_head.COORDINATES,
+                place_unit=embedding_head.PLACE_UNIT,
+                distance_scale=embedding_head.DISTANCE_SCALE,
                 num_convs=embedding_head.NUM_CONVS,
                 channels=embedding_head.CHANNELS,
                 norm=dml.NORM,
@@ -201,13 +203,13 @@ class DMLInstance(nn.Module):
         features = self.backbone(images.tensor)
         for_embedding = self.decoder(features) if self.decoder is not None else features[self.in_feature]
         for_seeds = self.seed_decoder(features) if self.seed_decoder is not None else for_embedding
-        embedding = self.embedding_head(for_embedding)
-        class_logits = self.seed_head(for_seeds, embedding)
+        embedding, distance_scale = self.embedding_head(for_embedding)
+        class_logits = self.seed_head(for_seeds, embedding, distance_scale)
         if class_logits.shape[-2:] != embedding.shape[-2:]:
             class_logits = F.interpolate(
                 class_logits.flatten(1, 2), size=embedding.shape[-2:], mode="bilinear", align_corners=False
             ).unflatten(1, class_logits.shape[1:3])
-        return PixelPredictions(embedding, class_logits, self.stride, scale)
+        return PixelPredictions(embedding, distance_scale, class_logits, self.stride, scale)
 
     def losses(
         self,

@@ -46,11 +46,12 @@ class GrownMask:
     squared_distance: Tensor
 
 
-def grow_mask(embedding: Tensor, seed: tuple[int, int], tau: float, gap: int) -> GrownMask:
+def grow_mask(embedding: Tensor, distance_scale: float, seed: tuple[int, int], tau: float, gap: int) -> GrownMask:
     """m(p, tau) = { q : sigma(p, q) >= tau }, or the part of it that is connected to the seed.
 
     Args:
         embedding: (D, h, w) on the CPU.
+        distance_scale: of the seed.
         seed: (row, column).
         tau: similarity threshold.
         gap: cells bridged, see ``connected_part``; negative: the whole mask, wherever it lies.
@@ -62,14 +63,14 @@ def grow_mask(embedding: Tensor, seed: tuple[int, int], tau: float, gap: int) ->
     vector = embedding[:, seed[0], seed[1]]
     threshold = distance_threshold(tau)
     if gap < 0:
-        distance = squared_distance_map(embedding, vector)
+        distance = squared_distance_map(embedding, vector, distance_scale)
         return GrownMask((slice(0, shape[0]), slice(0, shape[1])), (distance <= threshold).numpy(), distance)
     reach = _FIRST_REACH + gap
     while True:
         window = tuple(
             slice(max(place - reach, 0), min(place + reach + 1, side)) for place, side in zip(seed, shape, strict=True)
         )
-        distance = squared_distance_map(embedding[:, window[0], window[1]], vector)
+        distance = squared_distance_map(embedding[:, window[0], window[1]], vector, distance_scale)
         inner = (seed[0] - window[0].start, seed[1] - window[1].start)
         part = connected_part((distance <= threshold).numpy(), inner, gap)
         # A piece just outside could still be bridged to this one, hence the margin.
@@ -156,6 +157,7 @@ def vote_class(probability: Tensor, mask: GrownMask, seed: tuple[int, int]) -> t
 
 def assemble_instances(
     embeddings: Sequence[Tensor],
+    distance_scales: Sequence[Tensor],
     class_logits: Sequence[Tensor],
     cell_sizes: Sequence[tuple[float, float]],
     seeds: Seeds,
@@ -173,6 +175,7 @@ def assemble_instances(
 
     Args:
         embeddings: (D, h, w) for every pyramid scale, any device.
+        distance_scales: (h, w) for every scale.
         class_logits: (T, K + 1, h, w) for every scale, for the vote on the class.
         cell_sizes: for every scale the output pixels a cell, (vertical, horizontal).
         seeds: N of them.
@@ -192,6 +195,7 @@ def assemble_instances(
     """
     device = embeddings[0].device
     maps = [embedding.detach().float().cpu() for embedding in embeddings]
+    factors = [distance_scale.detach().float().cpu() for distance_scale in distance_scales]
     probabilities = [logits.detach().float().softmax(dim=1)[:, 1:].cpu() for logits in class_logits] if vote else None
     ownership = _Ownership([tuple(embedding.shape[-2:]) for embedding in maps])
     kept = []
@@ -201,7 +205,7 @@ def assemble_instances(
         position = tuple(position)
         if max_overlap < 1 and ownership.owned[level][position]:
             continue
-        mask = grow_mask(maps[level], position, taus[tau_index], gaps[level])
+        mask = grow_mask(maps[level], float(factors[level][position]), position, taus[tau_index], gaps[level])
         if ownership.overlap(level, mask) > max_overlap:
             continue
         ownership.claim(level, mask)
