@@ -48,7 +48,8 @@ class PixelPredictions:
             image_size: (height, width) of this image at this scale, in pixels, before padding.
 
         Returns:
-            embedding (D, h', w'), distance_scale (h', w') and class_logits (T, K + 1, h', w') with h' = ceil(height / stride).
+            embedding (D, h', w'), distance_scale (h', w') and class_logits (T, K + 1, h', w'), where
+            h' = ceil(height / stride).
         """
         rows, columns = (-(-side // self.stride) for side in image_size)
         return tuple(

@@ -127,6 +127,8 @@ BACKBONES = {
     "one decoder for both heads": ["MODEL.DML.DECODER.SEED_STRIDE", 0],
     "seeds as fine as the embedding": ["MODEL.DML.DECODER.SEED_STRIDE", 2],
     "coordinates": ["MODEL.DML.EMBEDDING_HEAD.COORDINATES", True],
+    "without place": ["MODEL.DML.EMBEDDING_HEAD.PLACE_UNIT", 0.0],
+    "one scale of distances": ["MODEL.DML.EMBEDDING_HEAD.DISTANCE_SCALE", False],
     "group norm": ["MODEL.DML.NORM", "GN"],
 }
 

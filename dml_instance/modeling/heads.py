@@ -55,7 +55,7 @@ class EmbeddingHead(nn.Module):
             stride: of the feature map in pixels, for the coordinates.
             coordinates: whether the head also sees the row and the column of each cell.
             place_unit: add the row and column of each cell, in so many pixels, to the first two channels; 0: do not.
-            distance_scale: whether the head predicts how much distances from each cell count; otherwise they count once.
+            distance_scale: whether the head predicts how much distances from each cell count; otherwise 1.
             num_convs, channels, norm: the convolutions before the predictor.
         """
         super().__init__()
