@@ -24,7 +24,7 @@ def candidates_of(embedding, score, place=None, level=None, distance_scale=None)
     )
 
 
-def slow_seed_order(embedding, score, count, alpha, dissimilarity):
+def slow_seed_order(embedding, scale, score, count, alpha, dissimilarity):
     """The greedy rule, word by word: the first by S alone, then by log S + alpha log D."""
     chosen = []
     while len(chosen) < min(count, len(score)):
@@ -35,7 +35,8 @@ def slow_seed_order(embedding, score, count, alpha, dissimilarity):
             value = math.log(score[p])
             if chosen:
                 squared = min(
-                    sum((a - b) ** 2 for a, b in zip(embedding[p], embedding[q], strict=True)) for q in chosen
+                    scale[q] * sum((a - b) ** 2 for a, b in zip(embedding[p], embedding[q], strict=True))
+                    for q in chosen
                 )
                 diversity = 1 - 2 / (1 + math.exp(squared)) if dissimilarity else math.sqrt(squared)
                 value += alpha * math.log(diversity)
@@ -51,10 +52,15 @@ def test_seed_order_equals_the_slow_rule(seed, count, alpha, dissimilarity):
     generator = torch.Generator().manual_seed(seed)
     embedding = torch.randn(count, 3, generator=generator)
     score = torch.rand(count, generator=generator) * 0.98 + 0.01
+    scale = torch.rand(count, generator=generator) + 0.5
     seeds = select_seeds(
-        candidates_of(embedding, score), max_seeds=10, alpha=alpha, dissimilarity=dissimilarity, context=-1
+        candidates_of(embedding, score, distance_scale=scale),
+        max_seeds=10,
+        alpha=alpha,
+        dissimilarity=dissimilarity,
+        context=-1,
     )
-    expected = slow_seed_order(embedding.double().tolist(), score.tolist(), 10, alpha, dissimilarity)
+    expected = slow_seed_order(embedding.double().tolist(), scale.tolist(), score.tolist(), 10, alpha, dissimilarity)
     assert seeds.position[:, 0].tolist() == expected
     assert torch.equal(seeds.score, score[expected])
 
