@@ -39,7 +39,7 @@ def assemble(embedding, seeds, **changes):
     }
     rules.update(changes)
     sizes = [(rules["output_size"][0] / m.shape[-2], rules["output_size"][1] / m.shape[-1]) for m in maps]
-    scales = rules.pop("distance_scales", [torch.ones(m.shape[-2:]) for m in maps])
+    scales = [torch.ones(m.shape[-2:]) for m in maps]
     return assemble_instances(maps, scales, logits, sizes, seeds, **rules)
 
 
