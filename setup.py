@@ -20,7 +20,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    package_data={"dml_instance.data": ["dsb2018_split.txt"]},
+    package_data={"dml_instance.data": ["dsb2018_split.txt"], "dml_instance.model_zoo": ["models.json", "*.pth"]},
     packages=find_packages(include=["dml_instance", "dml_instance.*"]),
     install_requires=[
         "torch>=2.1",

@@ -1,7 +1,8 @@
 """Box-free instance segmentation by deep metric learning, as a Detectron2 plugin.
 
-Importing it registers the meta-architecture ``DMLInstance``, the backbone ``build_slim_resnet_backbone`` and the
-built-in data sets; ``add_dml_config(cfg)`` adds the keys under ``cfg.MODEL.DML``.
+Importing it registers the meta-architecture ``DMLInstance``, the backbone ``build_slim_resnet_backbone``, the
+built-in data sets, and the trained models that come with it as ``dml://NAME``; ``add_dml_config(cfg)`` adds the keys
+under ``cfg.MODEL.DML``.
 """
 
 try:
@@ -14,8 +15,8 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
-from . import data, modeling
+from . import data, model_zoo, modeling
 from .config import add_dml_config
 from .version import __version__
 
-__all__ = ["__version__", "add_dml_config", "data", "modeling"]
+__all__ = ["__version__", "add_dml_config", "data", "model_zoo", "modeling"]

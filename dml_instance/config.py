@@ -150,6 +150,9 @@ def add_dml_config(cfg: CN) -> None:
     dml.AUGMENTATION = CN()
     # The image is resized by a random factor in this range, log-uniform, > 0. [1.0, 1.0]: off.
     dml.AUGMENTATION.SCALE_RANGE = [1.0, 1.0]
+    # An image larger than INPUT.CROP.SIZE is drawn (its area over the crop's) to this power times as often as others.
+    # 0: every image as often as any other; 1: every region. Measured.
+    dml.AUGMENTATION.REPEAT_BY_AREA = 0.0
     # Rotation by a random angle in +- this many degrees, without enlarging the canvas. 0: off. Paper: 10.
     dml.AUGMENTATION.ROTATION = 0.0
     # Rotation by a random multiple of 90 degrees; with RANDOM_FLIP it gives all 8 symmetries of the square.

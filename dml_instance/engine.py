@@ -13,7 +13,12 @@ from datetime import datetime, timezone
 
 import torch
 from detectron2.config import CfgNode, get_cfg
-from detectron2.data import MetadataCatalog, build_detection_test_loader, build_detection_train_loader
+from detectron2.data import (
+    MetadataCatalog,
+    build_detection_test_loader,
+    build_detection_train_loader,
+    get_detection_dataset_dicts,
+)
 from detectron2.engine import DefaultTrainer, HookBase
 from detectron2.evaluation import COCOEvaluator, DatasetEvaluator, PascalVOCDetectionEvaluator
 from detectron2.solver.build import build_optimizer, get_default_optimizer_params, maybe_add_gradient_clipping
@@ -21,7 +26,7 @@ from detectron2.utils import comm
 from torch import nn
 
 from .config import add_dml_config
-from .data import build_test_mapper, build_train_mapper, set_num_classes
+from .data import build_test_mapper, build_train_mapper, build_train_sampler, set_num_classes
 
 TRAINING_FILE = "training.json"
 RESULTS_FILE = "results.json"
@@ -246,7 +251,10 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg):
-        return build_detection_train_loader(cfg, mapper=build_train_mapper(cfg))
+        dataset = get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
+        return build_detection_train_loader(
+            cfg, dataset=dataset, sampler=build_train_sampler(cfg, dataset), mapper=build_train_mapper(cfg)
+        )
 
     @classmethod
     def build_test_loader(cls, cfg, dataset_name):

@@ -13,7 +13,24 @@ from torch import Tensor
 _CHUNK = 32
 
 
-def instance_id_map(masks: Tensor, stride: int) -> Tensor:
+def instance_coverage(masks: Tensor, stride: int) -> Tensor:
+    """How much of each grid cell an instance covers.
+
+    Args:
+        masks: (G, H, W) bool, H and W of any size.
+        stride: pixels a cell, >= 1.
+
+    Returns:
+        (G, ceil(H / stride), ceil(W / stride)) float32 in [0, 1]; pixels beyond the image count as uncovered.
+    """
+    height, width = masks.shape[-2:]
+    pad = (0, -width % stride, 0, -height % stride)
+    if len(masks) == 0:
+        return torch.zeros((0, (height + pad[3]) // stride, (width + pad[1]) // stride), device=masks.device)
+    return torch.cat([F.avg_pool2d(F.pad(chunk.float(), pad)[:, None], stride)[:, 0] for chunk in masks.split(_CHUNK)])
+
+
+def instance_id_map(coverage: Tensor) -> Tensor:
     """Which instance each grid cell belongs to.
 
     A cell goes to the instance that covers most of it, provided that the instances together cover at least half.
@@ -21,30 +38,24 @@ def instance_id_map(masks: Tensor, stride: int) -> Tensor:
     supervision at all otherwise. Where masks overlap equally the smaller instance wins, as it lies on top.
 
     Args:
-        masks: (G, H, W) bool, H and W of any size.
-        stride: pixels a cell, >= 1.
+        coverage: (G, h, w) from ``instance_coverage``.
 
     Returns:
-        (ceil(H / stride), ceil(W / stride)) int64: 0 for background, i + 1 for instance i.
+        (h, w) int64: 0 for background, i + 1 for instance i.
     """
-    height, width = masks.shape[-2:]
-    pad = (0, -width % stride, 0, -height % stride)
-    grid = ((height + pad[3]) // stride, (width + pad[1]) // stride)
-    if len(masks) == 0:
-        return torch.zeros(grid, dtype=torch.int64, device=masks.device)
-    fractions = torch.cat(
-        [F.avg_pool2d(F.pad(chunk.float(), pad)[:, None], stride)[:, 0] for chunk in masks.split(_CHUNK)]
-    )
-    size_rank = fractions.sum(dim=(1, 2)).argsort().argsort()
-    preference = fractions - 1e-3 * size_rank[:, None, None] / len(masks)
-    ids = torch.where(fractions.sum(dim=0) >= 0.5, preference.argmax(dim=0) + 1, 0)
-    owned = torch.bincount(ids.flatten(), minlength=len(masks) + 1)[1:]
+    count, *grid = coverage.shape
+    if count == 0:
+        return torch.zeros(grid, dtype=torch.int64, device=coverage.device)
+    size_rank = coverage.sum(dim=(1, 2)).argsort().argsort()
+    preference = coverage - 1e-3 * size_rank[:, None, None] / count
+    ids = torch.where(coverage.sum(dim=0) >= 0.5, preference.argmax(dim=0) + 1, 0)
+    owned = torch.bincount(ids.flatten(), minlength=count + 1)[1:]
     # Without a look at the values (a host sync): every instance writes its best cell, the ones that own cells
     # write it to a spare place behind the map.
-    best_cell = fractions.flatten(1).argmax(dim=1)
-    lost = (owned == 0) & (fractions.flatten(1).amax(dim=1) > 0)
+    best_cell = coverage.flatten(1).argmax(dim=1)
+    lost = (owned == 0) & (coverage.flatten(1).amax(dim=1) > 0)
     flat = F.pad(ids.flatten(), (0, 1))
-    flat[torch.where(lost, best_cell, flat.numel() - 1)] = torch.arange(1, len(masks) + 1, device=masks.device)
+    flat[torch.where(lost, best_cell, flat.numel() - 1)] = torch.arange(1, count + 1, device=coverage.device)
     return flat[:-1].view(grid)
 
 

@@ -3,8 +3,9 @@ import json
 import cv2
 import numpy as np
 import pytest
+import torch
 from detectron2.config import get_cfg
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
 
 from dml_instance import add_dml_config
 from dml_instance.data import build_test_mapper, build_train_mapper, register_coco, set_num_classes
@@ -197,6 +198,35 @@ def test_augmented_masks_follow_the_image(tmp_path, registered):
         agreement.append((drawn & masks).sum() / (drawn | masks).sum())
     assert len(agreement) > 15
     assert np.median(agreement) > 0.93
+
+
+@pytest.mark.parametrize("objects_a_layer", [255, 2])
+def test_masks_transformed_together_are_those_transformed_one_by_one(
+    tmp_path, registered, monkeypatch, objects_a_layer
+):
+    monkeypatch.setattr("dml_instance.data.mapper._OBJECTS_A_LAYER", objects_a_layer)
+    discs = np.zeros((30, 90, 120), np.uint8)  # many of them overlap
+    for disc, (row, column) in zip(discs, np.random.default_rng(0).integers(0, [90, 120], (30, 2)), strict=True):
+        cv2.circle(disc, (int(column), int(row)), 9, 1, -1)
+    image = np.repeat(discs.max(0)[..., None] * 200, 3, axis=2)
+    registered("toy_set", *write_coco(tmp_path, "toy", [(image, discs.astype(bool), np.arange(30) % 2)]))
+    (record,) = DatasetCatalog.get("toy_set")
+    record["annotations"][3]["iscrowd"] = 1
+    cfg = config(
+        *("INPUT.MIN_SIZE_TRAIN", (0,), "INPUT.CROP.ENABLED", True, "INPUT.CROP.TYPE", "absolute"),
+        *("INPUT.CROP.SIZE", [60, 60], "MODEL.DML.AUGMENTATION.SCALE_RANGE", [0.7, 1.5]),
+        *("MODEL.DML.AUGMENTATION.ROTATION", 10.0, "MODEL.DML.AUGMENTATION.RIGHT_ANGLES", True),
+    )
+    stock = DatasetMapper(cfg, augmentations=build_train_augmentation(cfg), recompute_boxes=True)
+    for seed in range(20):
+        np.random.seed(seed)
+        expected = stock(record)["instances"]
+        np.random.seed(seed)
+        instances = build_train_mapper(cfg)(record)["instances"]
+        assert 0 < len(instances) < 30
+        assert torch.equal(instances.gt_masks.tensor, expected.gt_masks.tensor)
+        assert torch.equal(instances.gt_boxes.tensor, expected.gt_boxes.tensor)
+        assert torch.equal(instances.gt_classes, expected.gt_classes)
 
 
 def test_scale_keeps_to_its_range_and_rejects_nonsense():

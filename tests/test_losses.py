@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dml_instance.modeling.losses import class_loss, mask_loss, pair_loss, quality_loss, seed_loss, seed_loss_weight
@@ -89,13 +89,25 @@ def test_pair_loss_names_an_unknown_normalization():
 def test_mask_loss_by_hand():
     # sigma is 1 at distance 0 and about 0 at 50: prediction {0, 1}, target {0, 2} in a region of three cells
     distance = torch.tensor([[0.0, 0.0, 50.0, 0.0]])
-    target = torch.tensor([[1, 0, 1, 0]]) > 0
+    target = torch.tensor([[1.0, 0.0, 1.0, 0.0]])
     region = torch.tensor([[1, 1, 1, 0]]) > 0
     assert mask_loss(distance, target, region).item() == pytest.approx(1 - (2 * 1 + 1) / (2 + 2 + 1))
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0.02, 0.98), min_size=1, max_size=8), st.lists(st.floats(-0.3, 0.3), min_size=8, max_size=8))
+def test_mask_loss_is_least_where_the_similarity_is_the_coverage(coverage, shift):
+    target = torch.tensor([coverage])
+    region = torch.ones_like(target, dtype=torch.bool)
+    distance = (2 / target - 1).log()  # sigma = target
+    assert mask_loss(distance, target, region).item() == pytest.approx(0, abs=1e-6)
+    moved = (distance + torch.tensor([shift[: len(coverage)]])).clamp(min=0)
+    assume((moved - distance).abs().max() > 0.01)
+    assert mask_loss(moved, target, region) > 1e-5
+
+
 def test_mask_loss_ignores_rows_with_an_empty_region():
-    distance, target = torch.tensor([[0.0, 50.0], [0.0, 0.0]]), torch.tensor([[0, 1], [0, 1]]) > 0
+    distance, target = torch.tensor([[0.0, 50.0], [0.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]])
     region = torch.tensor([[1, 1], [0, 0]]) > 0
     torch.testing.assert_close(mask_loss(distance, target, region), mask_loss(distance[:1], target[:1], region[:1]))
     distance.requires_grad_()

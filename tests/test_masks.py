@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from dml_instance.masks import bounding_window, connected_part, instance_id_map, touches_inner_border
+from dml_instance.masks import (
+    bounding_window,
+    connected_part,
+    instance_coverage,
+    instance_id_map,
+    touches_inner_border,
+)
 
 
 def masks_of(*drawings):
@@ -14,28 +20,38 @@ def masks_of(*drawings):
     return torch.tensor([[[c == "#" for c in row] for row in drawing] for drawing in drawings])
 
 
+def id_map(masks, stride):
+    return instance_id_map(instance_coverage(masks, stride))
+
+
+def test_coverage_is_the_share_of_a_cell_and_nothing_lies_beyond_the_image():
+    masks = masks_of(["##.", "#..", "..#"], ["...", "...", "..."])
+    assert instance_coverage(masks, 2).tolist() == [[[0.75, 0.0], [0.0, 0.25]], [[0.0, 0.0], [0.0, 0.0]]]
+    assert instance_coverage(masks[:0], 2).shape == (0, 2, 2)
+
+
 def test_a_cell_goes_to_the_instance_that_covers_most_of_it():
     masks = masks_of(["##..", "##..", "#...", "...."], ["..##", "..##", ".#.#", "####"])
-    assert instance_id_map(masks, 2).tolist() == [[1, 2], [2, 2]]
-    assert instance_id_map(masks, 1).tolist() == [[1, 1, 2, 2], [1, 1, 2, 2], [1, 2, 0, 2], [2, 2, 2, 2]]
+    assert id_map(masks, 2).tolist() == [[1, 2], [2, 2]]
+    assert id_map(masks, 1).tolist() == [[1, 1, 2, 2], [1, 1, 2, 2], [1, 2, 0, 2], [2, 2, 2, 2]]
 
 
 def test_less_than_half_a_cell_is_background():
     big = ["####....", "####....", "####....", "####...#"]
-    assert instance_id_map(masks_of(big), 4).tolist() == [[1, 0]]
+    assert id_map(masks_of(big), 4).tolist() == [[1, 0]]
 
 
 def test_a_thin_instance_keeps_its_best_cell():
     wire = ["........", "........", "......##", "........"]
     big = ["####....", "####....", "####....", "####...."]
-    assert instance_id_map(masks_of(big, wire), 4).tolist() == [[1, 2]]
+    assert id_map(masks_of(big, wire), 4).tolist() == [[1, 2]]
 
 
 def test_the_smaller_of_two_overlapping_instances_lies_on_top():
     large, small = torch.ones(1, 4, 4, dtype=torch.bool), torch.zeros(1, 4, 4, dtype=torch.bool)
     small[0, :2, :2] = True
     for order in ([large, small], [small, large]):
-        ids = instance_id_map(torch.cat(order), 2)
+        ids = id_map(torch.cat(order), 2)
         small_id = 2 if order[0] is large else 1
         assert ids[0, 0] == small_id
         assert (ids.flatten()[1:] == 3 - small_id).all()
@@ -43,10 +59,10 @@ def test_the_smaller_of_two_overlapping_instances_lies_on_top():
 
 @pytest.mark.parametrize("size", [(5, 7), (8, 8), (1, 1)])
 def test_odd_sizes_and_no_instances(size):
-    ids = instance_id_map(torch.zeros(0, *size, dtype=torch.bool), 4)
+    ids = id_map(torch.zeros(0, *size, dtype=torch.bool), 4)
     assert ids.shape == (-(-size[0] // 4), -(-size[1] // 4))
     assert (ids == 0).all()
-    assert (instance_id_map(torch.ones(1, *size, dtype=torch.bool), 1) == 1).all()
+    assert (id_map(torch.ones(1, *size, dtype=torch.bool), 1) == 1).all()
 
 
 def part_by_labelling(mask, seed, gap):

@@ -20,6 +20,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.data.detection_utils import annotations_to_instances, convert_image_to_rgb, read_image
 from detectron2.modeling import build_model
+from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import setup_logger
 from tqdm import tqdm
 
@@ -82,7 +83,7 @@ def main(args: argparse.Namespace) -> int:
     except (FileNotFoundError, KeyError, ValueError) as error:
         sys.exit(f"error: {error.args[0]}")
     weights = args.weights or os.path.join(cfg.OUTPUT_DIR, "model_final.pth")
-    if not os.path.isfile(weights):
+    if not PathManager.isfile(weights):
         sys.exit(f"error: no weights at {weights}; train first, or give --weights")
     model = build_model(cfg).eval()
     DetectionCheckpointer(model).load(weights)
@@ -117,7 +118,9 @@ def main(args: argparse.Namespace) -> int:
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config-file", required=True, metavar="FILE", help="yaml of the model")
-    parser.add_argument("--weights", metavar="FILE", help="checkpoint (default: model_final.pth in OUTPUT_DIR)")
+    parser.add_argument(
+        "--weights", metavar="FILE", help="checkpoint, or dml://NAME (default: model_final.pth in OUTPUT_DIR)"
+    )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--input", nargs="+", metavar="PATH", help="images, or folders of images")
     source.add_argument("--dataset", metavar="NAME", help="registered data set (default: DATASETS.TEST of the yaml)")

@@ -1,8 +1,73 @@
-"""Detectron2's ``DatasetMapper``, with errors that name the file."""
+"""Detectron2's ``DatasetMapper``, quicker where objects are many, with errors that name the file."""
 
+import numpy as np
 from detectron2.data import DatasetMapper
+from detectron2.data import detection_utils as utils
+from detectron2.data.transforms import TransformList
+from detectron2.structures import BoxMode
+from pycocotools import mask as coco_mask
 
 from .augmentation import build_train_augmentation
+
+# Objects that share one label map: what an 8-bit map, which every transform takes, can tell apart.
+_OBJECTS_A_LAYER = 255
+
+
+class LabelMapMapper(DatasetMapper):
+    """The stock mapper, except that RLE masks are transformed together.
+
+    Detectron2 decodes and transforms the mask of every object by itself, at the size of the image: hundreds of
+    passes over an image of nuclei. Here objects that the crop leaves out are dropped by their boxes, and the others
+    are painted into as few label maps as keep them apart, which are transformed instead. The result is the same.
+    Polygons and keypoints go the stock way.
+    """
+
+    def _transform_annotations(self, dataset_dict: dict, transforms: TransformList, image_shape: tuple[int, int]):
+        """Replace ``dataset_dict["annotations"]`` by ``dataset_dict["instances"]``."""
+        annotations = dataset_dict["annotations"]
+        are_rle = all(isinstance(annotation.get("segmentation"), dict) for annotation in annotations)
+        if not annotations or not are_rle or self.use_keypoint or not self.use_instance_mask:
+            super()._transform_annotations(dataset_dict, transforms, image_shape)
+            return
+        del dataset_dict["annotations"]
+        annotations = [annotation for annotation in annotations if not annotation.get("iscrowd", 0)]
+        boxes = np.array(
+            [BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS) for a in annotations], dtype=float
+        ).reshape(-1, 4)
+        height, width = image_shape
+        boxes = transforms.apply_box(boxes)
+        is_seen = (boxes[:, :2] < (width, height)).all(1) & (boxes[:, 2:] > 0).all(1)
+        seen = [annotation for annotation, kept in zip(annotations, is_seen, strict=True) if kept]
+        masks = _transformed([annotation["segmentation"] for annotation in seen], transforms)
+        for annotation, box, mask in zip(seen, boxes[is_seen].clip(0, (width, height) * 2), masks, strict=True):
+            annotation.update(bbox=box, bbox_mode=BoxMode.XYXY_ABS, segmentation=mask)
+        instances = utils.annotations_to_instances(seen, image_shape, mask_format=self.instance_mask_format)
+        if self.recompute_boxes and seen:
+            instances.gt_boxes = instances.gt_masks.get_bounding_boxes()
+        dataset_dict["instances"] = utils.filter_empty_instances(instances)
+
+
+def _transformed(rles: list[dict], transforms: TransformList) -> list[np.ndarray]:
+    """COCO RLEs to (H, W) uint8 masks, under transforms that take each output pixel from one input pixel."""
+    layers: list[np.ndarray] = []
+    counts: list[int] = []
+    place = []
+    for rle in rles:
+        left, top, width, height = coco_mask.toBbox(rle).astype(int)
+        window = (slice(top, top + height), slice(left, left + width))
+        mask = coco_mask.decode(rle)[window].view(bool)
+        for index, layer in enumerate(layers):
+            if counts[index] < _OBJECTS_A_LAYER and not layer[window][mask].any():
+                break
+        else:
+            index = len(layers)
+            layers.append(np.zeros(rle["size"], dtype=np.uint8))
+            counts.append(0)
+        counts[index] += 1
+        layers[index][window][mask] = counts[index]
+        place.append((index, counts[index]))
+    moved = [transforms.apply_segmentation(layer) for layer in layers]
+    return [(moved[index] == number).view(np.uint8) for index, number in place]
 
 
 class FileNamingMapper:
@@ -26,9 +91,9 @@ class FileNamingMapper:
 
 
 def build_train_mapper(cfg) -> FileNamingMapper:
-    """The stock mapper with the augmentation of ``build_train_augmentation``."""
+    """The stock mapper's work with the augmentation of ``build_train_augmentation``."""
     return FileNamingMapper(
-        DatasetMapper(
+        LabelMapMapper(
             cfg,
             is_train=True,
             augmentations=build_train_augmentation(cfg),

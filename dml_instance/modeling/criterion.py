@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from detectron2.config import configurable
 from torch import Tensor
 
-from ..masks import instance_id_map
+from ..masks import instance_coverage, instance_id_map
 from ..similarity import pairwise_squared_distance
 from ..structures import PixelPredictions
 from .losses import class_loss, mask_loss, pair_loss, quality_loss, seed_loss, seed_loss_weight
@@ -134,7 +134,8 @@ class DMLCriterion:
         stride: int,
     ) -> dict[str, Tensor]:
         """The unweighted terms of one image at one scale; masks (G, H, W) have the size of the network's input."""
-        ids = instance_id_map(masks, stride)
+        coverage = instance_coverage(masks, stride)
+        ids = instance_id_map(coverage)
         flat = ids.flatten()
         regions = object_regions(ids, len(masks), self.context / stride)
         pixels = embedding.flatten(1).T.float()
@@ -169,7 +170,7 @@ class DMLCriterion:
         logits = class_logits.flatten(2)
         return {
             "pair": pair,
-            "mask": mask_loss(distance, flat == group[:, None], region & (group > 0)[:, None]),
+            "mask": mask_loss(distance, F.pad(coverage.flatten(1), (0, 0, 1, 0))[group], region & (group > 0)[:, None]),
             "seed": self._seed_loss(logits, seed, flat, F.pad(iou, rest), F.pad(instance, rest), classes),
             "target_iou": (iou.amax(dim=1) * is_object).sum() / is_object.sum().clamp(min=1),
         }

@@ -57,21 +57,25 @@ def _weighted_mean(value: Tensor, weight: Tensor) -> Tensor:
     return (value * weight).sum() / weight.sum().clamp(min=torch.finfo(torch.float32).tiny)
 
 
-def mask_loss(squared_distance: Tensor, target: Tensor, region: Tensor) -> Tensor:
+def mask_loss(squared_distance: Tensor, coverage: Tensor, region: Tensor) -> Tensor:
     """Soft Dice loss between the similarity to each seed pixel and the mask of its object.
+
+    Both are fractions: what two fuzzy sets share of a cell is the smaller one, so that the loss is least where the
+    similarity to the seed *is* the part of the cell that the object covers. Cut at one half between the cells, that
+    gives back a border finer than the grid. For a target of zeros and ones it is the usual soft Dice loss.
 
     Args:
         squared_distance: (V, h * w), of every cell to each seed pixel.
-        target: (V, h * w) bool, True in the seed's object.
+        coverage: (V, h * w) float32 in [0, 1], how much of each cell the seed's object covers.
         region: (V, h * w) bool, True where the loss looks. A pixel with an empty region takes no part.
 
     Returns:
         float32 scalar in [0, 1], the mean over the pixels that take part; 0, attached to the graph, without any.
     """
     sigma = similarity(squared_distance) * region
-    target = target & region
+    target = coverage * region
     # One cell in numerator and denominator: an empty region then costs nothing.
-    dice = (2 * (sigma * target).sum(1) + 1) / (sigma.sum(1) + target.sum(1) + 1)
+    dice = (2 * torch.minimum(sigma, target).sum(1) + 1) / (sigma.sum(1) + target.sum(1) + 1)
     return (1 - dice).sum() / region.any(dim=1).sum().clamp(min=1)
 
 

@@ -1,0 +1,112 @@
+"""Images and masks of any source, written as a data set in COCO format."""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from pycocotools import mask as coco_mask
+
+
+def instance_annotations(masks: Sequence[np.ndarray], size: tuple[int, int], name: str) -> list[dict]:
+    """COCO annotations of one image, without ids, all of category 1.
+
+    A pixel in two masks stays with the first: objects of one plane do not overlap.
+
+    Args:
+        masks: (H, W) each, non-zero inside.
+        size: (H, W) of the image.
+        name: of the image, for errors.
+
+    Raises:
+        ValueError: for a mask of another size than the image.
+    """
+    annotations = []
+    taken = np.zeros(size, dtype=bool)
+    for mask in masks:
+        if mask.shape != size:
+            raise ValueError(f"image {name} is {size}, but one of its masks is {mask.shape} (height, width)")
+        mask = (mask > 0) & ~taken
+        if not mask.any():
+            continue
+        taken |= mask
+        segmentation = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+        annotations.append(
+            {
+                "category_id": 1,
+                "segmentation": {"size": segmentation["size"], "counts": segmentation["counts"].decode()},
+                "bbox": [float(value) for value in coco_mask.toBbox(segmentation)],
+                "area": int(mask.sum()),
+                "iscrowd": 0,
+            }
+        )
+    return annotations
+
+
+class CocoWriter:
+    """Writes ``root/images/NAME.png`` and ``root/annotations/instances_SPLIT.json``, objects of one class.
+
+    Used in a ``with`` block: everything is written into a folder beside ``root`` and moved there at the end, if no
+    error occurred.
+    """
+
+    def __init__(self, root: str, class_name: str):
+        """
+        Args:
+            root: folder to write.
+            class_name: of all objects.
+
+        Raises:
+            FileExistsError: if ``root`` exists.
+        """
+        if os.path.exists(root):
+            raise FileExistsError(f"{root} exists already; remove it or choose another folder")
+        self._root = root
+        self._part = f"{root.rstrip(os.sep)}.part"
+        self._class_name = class_name
+        self._splits: dict[str, dict] = {}
+
+    def __enter__(self):
+        shutil.rmtree(self._part, ignore_errors=True)
+        os.makedirs(os.path.join(self._part, "images"))
+        os.makedirs(os.path.join(self._part, "annotations"))
+        return self
+
+    def start_split(self, split: str, description: str) -> None:
+        """A split that is to be written, even if it stays empty."""
+        self._splits[split] = {
+            "info": {"description": description},
+            "images": [],
+            "annotations": [],
+            "categories": [{"id": 1, "name": self._class_name}],
+        }
+
+    def add(self, split: str, name: str, image: np.ndarray, masks: Sequence[np.ndarray]) -> None:
+        """One image (H, W, 3) uint8, BGR, with the masks of its objects, see ``instance_annotations``."""
+        size = image.shape[:2]
+        file_name = f"{name}.png"
+        annotations = instance_annotations(masks, size, name)
+        if not cv2.imwrite(os.path.join(self._part, "images", file_name), image):
+            raise OSError(f"cannot write {os.path.join(self._part, 'images', file_name)}")
+        image_id = sum(self.counts().values()) + 1
+        target = self._splits[split]
+        target["images"].append({"id": image_id, "file_name": file_name, "height": size[0], "width": size[1]})
+        for annotation in annotations:
+            target["annotations"].append({"id": len(target["annotations"]) + 1, "image_id": image_id, **annotation})
+
+    def counts(self) -> dict[str, int]:
+        """Number of images of each split so far."""
+        return {split: len(content["images"]) for split, content in self._splits.items()}
+
+    def __exit__(self, kind, error, trace):
+        try:
+            if kind is None:
+                for split, content in self._splits.items():
+                    path = os.path.join(self._part, "annotations", f"instances_{split}.json")
+                    with open(path, "w", encoding="utf-8") as file:
+                        json.dump(content, file)
+                os.replace(self._part, self._root)
+        finally:
+            shutil.rmtree(self._part, ignore_errors=True)

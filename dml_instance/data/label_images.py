@@ -1,0 +1,138 @@
+"""Images with label images beside them (0 is background, every object has a number), to COCO format.
+
+That is how Fiji, CellProfiler, ilastik, napari, Cellpose and StarDist keep annotated objects.
+"""
+
+import os
+import random
+from itertools import pairwise
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from .coco_writer import CocoWriter
+
+IMAGE_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+
+# Intensities of an image that is not 8-bit are stretched between these percentiles, as microscopists do.
+_PERCENTILES = (0.1, 99.9)
+
+
+def to_eight_bit(image: np.ndarray) -> np.ndarray:
+    """(H, W) or (H, W, C) of any number type to (H, W, 3) uint8; 8-bit images keep their values.
+
+    Others are stretched so that their 0.1st percentile becomes 0 and the 99.9th 255. Of more than three channels
+    the first three are kept.
+    """
+    if image.dtype != np.uint8:
+        low, high = np.percentile(image, _PERCENTILES)
+        image = ((image - low) / max(high - low, 1e-9) * 255).clip(0, 255).round().astype(np.uint8)
+    if image.ndim == 2 or image.shape[2] < 3:
+        return np.repeat(image.reshape(*image.shape[:2], -1)[..., :1], 3, axis=2)
+    return image[..., :3]
+
+
+def matched_files(images: str, labels: str) -> list[tuple[str, str]]:
+    """(image, label image) of the same name, whatever their endings, in two folders; or of two single files.
+
+    Raises:
+        FileNotFoundError: for a path that does not exist, or a file without its counterpart, naming it.
+    """
+    for path in (images, labels):
+        if not os.path.exists(path):
+            raise FileNotFoundError(f"{path} does not exist")
+    if os.path.isfile(images) and os.path.isfile(labels):
+        return [(images, labels)]
+    by_stem = [
+        {
+            os.path.splitext(name)[0]: os.path.join(folder, name)
+            for name in sorted(os.listdir(folder))
+            if _is_image(name)
+        }
+        for folder in (images, labels)
+    ]
+    lone = set(by_stem[0]) ^ set(by_stem[1])
+    if lone or not by_stem[0]:
+        raise FileNotFoundError(
+            f"every image of {images} needs a label image of the same name in {labels}; "
+            + (f"{sorted(lone)[0]} (and {len(lone) - 1} more) has none" if lone else "there are no images")
+        )
+    return [(by_stem[0][stem], by_stem[1][stem]) for stem in sorted(by_stem[0])]
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_ENDINGS)
+
+
+def read_pair(image_file: str, label_file: str) -> tuple[np.ndarray, np.ndarray]:
+    """Image (H, W, 3) uint8, BGR, and labels (H, W) of a whole-number type.
+
+    Raises:
+        ValueError: for a file that is no readable image, labels in colour, or two sizes, naming the files.
+    """
+    image = cv2.imread(image_file, cv2.IMREAD_UNCHANGED)
+    labels = cv2.imread(label_file, cv2.IMREAD_UNCHANGED)
+    for file, content in ((image_file, image), (label_file, labels)):
+        if content is None:
+            raise ValueError(f"{file} is no readable image")
+    if labels.ndim != 2:
+        raise ValueError(
+            f"{label_file} has {labels.shape[2]} channels; a label image has one, a number for each object"
+        )
+    if image.shape[:2] != labels.shape:
+        raise ValueError(f"{image_file} is {image.shape[:2]}, but {label_file} is {labels.shape} (height, width)")
+    return to_eight_bit(image), labels.astype(np.int64)
+
+
+def tiles(size: tuple[int, int], side: int) -> list[tuple[slice, slice]]:
+    """Windows (rows, columns) that cut (H, W) into nearly equal parts of at most about ``side``; 0: one window."""
+    if side <= 0:
+        return [(slice(0, size[0]), slice(0, size[1]))]
+    cuts = [np.linspace(0, length, max(round(length / side), 1) + 1).round().astype(int) for length in size]
+    rows, columns = ([slice(a, b) for a, b in pairwise(cut)] for cut in cuts)
+    return [(row, column) for row in rows for column in columns]
+
+
+def convert_label_images(
+    pairs: list[tuple[str, str]], root: str, *, class_name: str, val_fraction: float, tile: int, seed: int
+) -> dict[str, int]:
+    """Write a COCO data set with the splits train and val.
+
+    Args:
+        pairs: (image file, label file).
+        root: folder to write; must not exist.
+        class_name: of all objects.
+        val_fraction: share of the tiles that goes to val, in [0, 1), drawn at random; at least one if above 0.
+        tile: side in pixels into which images are cut, so that one large image can give both splits. 0: not cut.
+        seed: of that draw.
+
+    Returns:
+        Number of images of each split.
+
+    Raises:
+        ValueError: for a fraction out of range, and see ``read_pair``; FileExistsError: if ``root`` exists.
+    """
+    if not 0 <= val_fraction < 1:
+        raise ValueError(f"the share of val lies in [0, 1), got {val_fraction}")
+    pieces = []
+    for image_file, label_file in tqdm(pairs, desc="reading", unit="image"):
+        size = cv2.imread(label_file, cv2.IMREAD_UNCHANGED)
+        if size is None:
+            raise ValueError(f"{label_file} is no readable image")
+        pieces += [(image_file, label_file, window) for window in tiles(size.shape[:2], tile)]
+    held_out = round(val_fraction * len(pieces)) or int(val_fraction > 0)
+    if held_out >= len(pieces):
+        raise ValueError(f"{len(pieces)} image leaves none to train on beside val; cut it into tiles, or use val 0")
+    in_val = set(random.Random(seed).sample(range(len(pieces)), held_out))
+    with CocoWriter(root, class_name) as writer:
+        for split in ("train", "val"):
+            writer.start_split(split, f"{class_name}, {split}, from label images")
+        for index, (image_file, label_file, window) in enumerate(tqdm(pieces, desc="converting", unit="tile")):
+            image, labels = read_pair(image_file, label_file)
+            inside = labels[window]
+            masks = [inside == number for number in np.unique(inside) if number > 0]
+            stem = os.path.splitext(os.path.basename(image_file))[0]
+            name = f"{stem}_{window[0].start}_{window[1].start}" if tile > 0 else stem
+            writer.add("val" if index in in_val else "train", name, image[window], masks)
+        return writer.counts()

@@ -1,0 +1,102 @@
+"""Trained models that come with the package, by name: ``MODEL.WEIGHTS dml://NAME`` wherever Detectron2 loads weights.
+
+``models.json`` beside the checkpoints says of each what made it (config, command, seed, minutes) and what it reaches.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import torch
+from detectron2.utils.file_io import PathHandler, PathManager
+
+PREFIX = "dml://"
+FOLDER = Path(__file__).parent
+
+# Of a checkpoint; a clone of the repository downloads all of them.
+LARGEST_MEGABYTES = 10
+
+
+def shipped_models(folder: Path = FOLDER) -> dict[str, dict]:
+    """What ``models.json`` says of every model, by name."""
+    catalog = folder / "models.json"
+    return json.loads(catalog.read_text(encoding="utf-8")) if catalog.is_file() else {}
+
+
+def checkpoint_path(name: str, folder: Path = FOLDER) -> str:
+    """The checkpoint of a shipped model, after its SHA-256 has been compared with ``models.json``.
+
+    Raises:
+        FileNotFoundError: if there is no model of this name, naming those that there are.
+        ValueError: if the file is not the one that was shipped.
+    """
+    models = shipped_models(folder)
+    if name not in models:
+        raise FileNotFoundError(f"no shipped model {name!r}; there are {sorted(models)}")
+    path = folder / models[name]["file"]
+    if not path.is_file() or _sha256(path) != models[name]["sha256"]:
+        raise ValueError(f"{path} is missing or not the file that was shipped; get it again: git checkout -- {path}")
+    return str(path)
+
+
+def ship(weights: str, name: str, facts: dict, folder: Path = FOLDER) -> dict:
+    """Add the weights of a training checkpoint to the shipped models, in float16 and without optimiser state.
+
+    Args:
+        weights: checkpoint of Detectron2 with a "model".
+        name: new, or that of a model to replace.
+        facts: what ``models.json`` shall say beside the file, its size and its checksum.
+
+    Returns:
+        The new entry of ``models.json``.
+
+    Raises:
+        ValueError: if a weight does not fit into float16, or the file would be larger than LARGEST_MEGABYTES.
+    """
+    state = torch.load(weights, map_location="cpu", weights_only=False)["model"]
+    half = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    too_large = [key for key, value in half.items() if not value.isfinite().all()]
+    if too_large:
+        raise ValueError(f"{weights}: {too_large} do not fit into float16")
+    path = folder / f"{name}.pth"
+    part = path.with_suffix(".part")
+    torch.save({"model": half}, part)
+    size = part.stat().st_size
+    if size > LARGEST_MEGABYTES * 1e6:
+        part.unlink()
+        raise ValueError(f"{weights} takes {size / 1e6:.1f} MB in float16; at most {LARGEST_MEGABYTES} MB are shipped")
+    os.replace(part, path)
+    entry = {"file": path.name, "sha256": _sha256(path), "bytes": size, **facts}
+    models = {**shipped_models(folder), name: entry}
+    catalog = folder / "models.json"
+    part = catalog.with_suffix(".part")
+    part.write_text(json.dumps(dict(sorted(models.items())), indent=2) + "\n", encoding="utf-8")
+    os.replace(part, catalog)
+    return entry
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class _ShippedModelHandler(PathHandler):
+    """Makes ``dml://NAME`` a path that Detectron2 can read."""
+
+    def _get_supported_prefixes(self):
+        return [PREFIX]
+
+    def _get_local_path(self, path, force=False, **kwargs):
+        return checkpoint_path(path.removeprefix(PREFIX).strip("/"))
+
+    def _isfile(self, path, **kwargs):
+        return path.removeprefix(PREFIX).strip("/") in shipped_models()
+
+    def _exists(self, path, **kwargs):
+        return self._isfile(path)
+
+    def _open(self, path, mode="r", buffering=-1, **kwargs):
+        return PathManager.open(self._get_local_path(path), mode, buffering=buffering)
+
+
+PathManager.register_handler(_ShippedModelHandler())

@@ -1,0 +1,50 @@
+#!/usr/bin/env python
+"""Convert images with label images (0 is background, every object has a number of its own) to COCO format.
+
+    python tools/prepare_label_images.py --images raw --labels masks --output datasets/cells --class-name cell
+    python tools/prepare_label_images.py --images img2d.tif --labels mask2d.tif --output datasets/nuclei --tile 128
+
+Files of two folders belong together by name. The result has two splits, for training with
+
+    python tools/train_net.py --config-file configs/DSB2018/dml_slim_unet.yaml \\
+        --register-coco cells_train=datasets/cells/annotations/instances_train.json:datasets/cells/images \\
+        --register-coco cells_val=datasets/cells/annotations/instances_val.json:datasets/cells/images \\
+        DATASETS.TRAIN "('cells_train',)" DATASETS.TEST "('cells_val',)" OUTPUT_DIR output/cells
+"""
+
+import argparse
+import sys
+
+from dml_instance.data.label_images import convert_label_images, matched_files
+
+
+def main(args: argparse.Namespace) -> None:
+    try:
+        counts = convert_label_images(
+            matched_files(args.images, args.labels),
+            args.output,
+            class_name=args.class_name,
+            val_fraction=args.val_fraction,
+            tile=args.tile,
+            seed=args.seed,
+        )
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    images = ", ".join(f"{count} {split}" for split, count in counts.items())
+    print(f"{images} images in {args.output}")
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", required=True, metavar="PATH", help="folder of images, or one image")
+    parser.add_argument("--labels", required=True, metavar="PATH", help="folder of label images, or one")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write; must not exist")
+    parser.add_argument("--class-name", default="object", help="of all objects (default: %(default)s)")
+    parser.add_argument("--val-fraction", type=float, default=0.25, help="share for val (default: %(default)s)")
+    parser.add_argument("--tile", type=int, default=0, help="cut images to about this side in pixels (default: not)")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw of val (default: %(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    main(argument_parser().parse_args())
