@@ -1,7 +1,7 @@
 """Every ``cfg.MODEL.DML.*`` key: what it does, its unit and range, and where its value comes from.
 
 "Paper" is Fathi et al., Semantic Instance Segmentation via Deep Metric Learning, arXiv:1703.10277. "Measured" points
-to a row of docs/ABLATIONS.md. Lengths in pixels are pixels of the network's input image, whatever the stride.
+to a row of docs/ACCURACY.md. Lengths in pixels are pixels of the network's input image, whatever the stride.
 """
 
 from detectron2.config import CfgNode as CN
@@ -89,7 +89,8 @@ def add_dml_config(cfg: CN) -> None:
 
     # --- mask loss (not in the paper: it never looks at a mask as a whole) ------------------------------------------
     dml.MASK_LOSS = CN()
-    # Weight of the soft Dice loss between the similarity to a seed pixel and its object's mask; 0: off. Measured.
+    # Weight of the soft Dice loss between the similarity of cells to a seed pixel and how much of each the seed's
+    # object covers; 0: off. Measured.
     dml.MASK_LOSS.WEIGHT = 1.0
 
     # --- seed loss (paper, section 3.2) ----------------------------------------------------------------------------

@@ -4,15 +4,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
 
-from dml_instance import add_dml_config
 from dml_instance.data import build_test_mapper, build_train_mapper, register_coco, set_num_classes
 from dml_instance.data.augmentation import RandomScale, build_train_augmentation
 from dml_instance.data.builtin import _dev_part, _fit_part
 from dml_instance.data.coco import check_coco_file
-from toy_scenes import CLASS_NAMES, square_and_disc, write_coco
+from toy_scenes import CLASS_NAMES, data_config, square_and_disc, write_coco
 
 
 @pytest.fixture
@@ -30,13 +28,6 @@ def registered():
         MetadataCatalog.remove(name)
 
 
-def config(*overrides):
-    cfg = get_cfg()
-    add_dml_config(cfg)
-    cfg.merge_from_list(["MODEL.MASK_ON", True, "INPUT.MASK_FORMAT", "bitmask", *overrides])
-    return cfg
-
-
 @pytest.mark.parametrize("as_polygons", [False, True])
 def test_a_coco_set_loads_with_its_class_names_and_ids(tmp_path, registered, as_polygons):
     where = write_coco(tmp_path, "toy", [square_and_disc()], as_polygons=as_polygons, first_category=7)
@@ -44,7 +35,7 @@ def test_a_coco_set_loads_with_its_class_names_and_ids(tmp_path, registered, as_
     (record,) = DatasetCatalog.get("toy_set")
     assert MetadataCatalog.get("toy_set").thing_classes == CLASS_NAMES
     assert [annotation["category_id"] for annotation in record["annotations"]] == [0, 1]
-    instances = build_train_mapper(config("INPUT.MIN_SIZE_TRAIN", (0,), "INPUT.RANDOM_FLIP", "none"))(record)[
+    instances = build_train_mapper(data_config("INPUT.MIN_SIZE_TRAIN", (0,), "INPUT.RANDOM_FLIP", "none"))(record)[
         "instances"
     ]
     for mask, truth in zip(instances.gt_masks.tensor.numpy(), square_and_disc()[1], strict=True):
@@ -125,7 +116,7 @@ def test_a_bad_image_is_named_with_the_cure(tmp_path, registered, spoiling, buil
     (record,) = DatasetCatalog.get("toy_set")
     spoiling(images / "001.png")
     with pytest.raises(RuntimeError, match=r"001\.png.*[Mm]end or replace"):
-        build(config())(record)
+        build(data_config())(record)
 
 
 def test_a_built_in_set_that_is_not_there_says_how_to_get_it(tmp_path, monkeypatch):
@@ -142,7 +133,7 @@ def test_a_built_in_set_that_is_not_there_says_how_to_get_it(tmp_path, monkeypat
 
 def test_the_number_of_classes_follows_from_the_data(tmp_path, registered):
     registered("toy_set", *write_coco(tmp_path, "toy", [square_and_disc()]))
-    cfg = config("DATASETS.TRAIN", ("toy_set",), "DATASETS.TEST", ("toy_set",))
+    cfg = data_config("DATASETS.TRAIN", ("toy_set",), "DATASETS.TEST", ("toy_set",))
     set_num_classes(cfg)
     assert cfg.MODEL.DML.NUM_CLASSES == cfg.MODEL.ROI_HEADS.NUM_CLASSES == 2
 
@@ -151,16 +142,16 @@ def test_the_number_of_classes_follows_from_the_data(tmp_path, registered):
 def test_a_contradicting_number_of_classes_is_an_error(tmp_path, registered, key):
     registered("toy_set", *write_coco(tmp_path, "toy", [square_and_disc()]))
     with pytest.raises(ValueError, match=f"{key} is 3.*toy_set.*square, disc"):
-        set_num_classes(config("DATASETS.TRAIN", ("toy_set",), key, 3))
+        set_num_classes(data_config("DATASETS.TRAIN", ("toy_set",), key, 3))
 
 
 def test_sets_of_different_classes_and_unknown_sets_are_errors(tmp_path, registered):
     registered("toy_set", *write_coco(tmp_path, "toy", [square_and_disc()]))
     registered("other_set", *write_coco(tmp_path, "other", [square_and_disc()], class_names=["a", "b"]))
     with pytest.raises(ValueError, match="toy_set and other_set"):
-        set_num_classes(config("DATASETS.TRAIN", ("toy_set",), "DATASETS.TEST", ("other_set",)))
+        set_num_classes(data_config("DATASETS.TRAIN", ("toy_set",), "DATASETS.TEST", ("other_set",)))
     with pytest.raises(KeyError, match="no_such_set.*--register-coco"):
-        set_num_classes(config("DATASETS.TRAIN", ("no_such_set",)))
+        set_num_classes(data_config("DATASETS.TRAIN", ("no_such_set",)))
 
 
 def test_fit_and_dev_share_no_image_and_lose_none():
@@ -172,7 +163,7 @@ def test_fit_and_dev_share_no_image_and_lose_none():
 
 
 def test_augmentation_is_stock_when_nothing_is_set():
-    kinds = [type(a).__name__ for a in build_train_augmentation(config())]
+    kinds = [type(a).__name__ for a in build_train_augmentation(data_config())]
     assert kinds == ["ResizeShortestEdge", "RandomFlip"]
 
 
@@ -180,7 +171,7 @@ def test_augmented_masks_follow_the_image(tmp_path, registered):
     """The objects are drawn in two colours on black, so the picture itself tells where the masks must be."""
     registered("toy_set", *write_coco(tmp_path, "toy", [square_and_disc(96, 128)]))
     (record,) = DatasetCatalog.get("toy_set")
-    cfg = config(
+    cfg = data_config(
         *("INPUT.MIN_SIZE_TRAIN", (0,), "INPUT.CROP.ENABLED", True, "INPUT.CROP.TYPE", "absolute"),
         *("INPUT.CROP.SIZE", [80, 80], "MODEL.DML.AUGMENTATION.SCALE_RANGE", [0.7, 1.5]),
         *("MODEL.DML.AUGMENTATION.ROTATION", 10.0, "MODEL.DML.AUGMENTATION.RIGHT_ANGLES", True),
@@ -212,7 +203,7 @@ def test_masks_transformed_together_are_those_transformed_one_by_one(
     registered("toy_set", *write_coco(tmp_path, "toy", [(image, discs.astype(bool), np.arange(30) % 2)]))
     (record,) = DatasetCatalog.get("toy_set")
     record["annotations"][3]["iscrowd"] = 1
-    cfg = config(
+    cfg = data_config(
         *("INPUT.MIN_SIZE_TRAIN", (0,), "INPUT.CROP.ENABLED", True, "INPUT.CROP.TYPE", "absolute"),
         *("INPUT.CROP.SIZE", [60, 60], "MODEL.DML.AUGMENTATION.SCALE_RANGE", [0.7, 1.5]),
         *("MODEL.DML.AUGMENTATION.ROTATION", 10.0, "MODEL.DML.AUGMENTATION.RIGHT_ANGLES", True),

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -110,3 +111,20 @@ def test_bounding_window_is_tight_and_stays_in_the_grid():
     mask[2:4, 1] = True
     assert bounding_window(mask) == (slice(2, 4), slice(1, 2))
     assert bounding_window(mask, margin=3) == (slice(0, 6), slice(0, 5))
+
+
+def test_coverage_keeps_a_border_that_whole_cells_lose():
+    """What a grid of stride 2 can say of discs the size of nuclei, cut at one half between the cells."""
+    rows, columns = np.mgrid[:32, :32]
+    rng = np.random.default_rng(0)
+    discs = [
+        (rows - y) ** 2 + (columns - x) ** 2 <= r**2 for y, x, r in rng.uniform([14, 14, 5], [18, 18, 11], (50, 3))
+    ]
+    truth = torch.from_numpy(np.stack(discs))
+    coverage = instance_coverage(truth, 2)
+    iou = {}
+    for name, cells in (("whole", (coverage >= 0.5).float()), ("coverage", coverage)):
+        mask = F.interpolate(cells[:, None], scale_factor=2, mode="bilinear", align_corners=False)[:, 0] >= 0.5
+        iou[name] = ((mask & truth).sum((1, 2)) / (mask | truth).sum((1, 2))).mean().item()
+    assert iou["whole"] < 0.9
+    assert iou["coverage"] > 0.98

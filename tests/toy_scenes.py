@@ -5,9 +5,12 @@ import json
 import cv2
 import numpy as np
 import torch
+from detectron2.config import get_cfg
 from detectron2.data.detection_utils import annotations_to_instances
 from detectron2.structures import Boxes, Instances
 from pycocotools import mask as coco_mask
+
+from dml_instance import add_dml_config
 
 CLASS_NAMES = ["square", "disc"]
 
@@ -21,6 +24,14 @@ def square_and_disc(height=64, width=96):
     image[masks[0] > 0] = (220, 60, 60)
     image[masks[1] > 0] = (60, 220, 90)
     return image, masks.astype(bool), np.array([0, 1])
+
+
+def data_config(*overrides):
+    """Detectron2's and this project's defaults for bit masks, with overrides."""
+    cfg = get_cfg()
+    add_dml_config(cfg)
+    cfg.merge_from_list(["MODEL.MASK_ON", True, "INPUT.MASK_FORMAT", "bitmask", *overrides])
+    return cfg
 
 
 def model_input(image, masks, classes):

@@ -2,7 +2,7 @@
 """Draw the embedded data set Shapes in COCO format: rings, crossing bars, wires, combs, chairs and crowds.
 
 python tools/prepare_shapes.py
-python tools/prepare_shapes.py --difficulty 0.9 --output datasets/shapes_hard
+python tools/prepare_shapes.py --difficulty 0.6 --output datasets/shapes_hard
 """
 
 import argparse

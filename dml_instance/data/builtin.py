@@ -1,6 +1,7 @@
 """The data sets that are known by name, under ``$DETECTRON2_DATASETS`` (default: ``datasets``).
 
 shapes_train, shapes_val, shapes_test      shapes/          drawn by tools/prepare_shapes.py
+shapes_hard_train, ... _val, ... _test     shapes_hard/     drawn at --difficulty 0.6
 dsb2018_nuclei_train, dsb2018_nuclei_val   dsb2018/         converted by tools/prepare_nuclei.py
 dsb2018_nuclei_fit, dsb2018_nuclei_dev     dsb2018/         four fifths and one fifth of train, for choosing settings
 """
@@ -26,14 +27,15 @@ def _dev_part(records: list[dict]) -> list[dict]:
 def register_all() -> None:
     """Register every built-in data set; files are looked at when a set is first used."""
     root = os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
-    for split in ("train", "val", "test"):
-        register_checked(
-            f"shapes_{split}",
-            os.path.join(root, "shapes", "annotations", f"instances_{split}.json"),
-            os.path.join(root, "shapes", "images", split),
-            category_ids=dict(enumerate(CLASS_NAMES, start=1)),
-            hint="Draw it with: python tools/prepare_shapes.py",
-        )
+    for name, options in (("shapes", ""), ("shapes_hard", f" --difficulty 0.6 --output {root}/shapes_hard")):
+        for split in ("train", "val", "test"):
+            register_checked(
+                f"{name}_{split}",
+                os.path.join(root, name, "annotations", f"instances_{split}.json"),
+                os.path.join(root, name, "images", split),
+                category_ids=dict(enumerate(CLASS_NAMES, start=1)),
+                hint=f"Draw it with: python tools/prepare_shapes.py{options}",
+            )
     for split, source, subset in (
         ("train", "train", None),
         ("val", "val", None),
