@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help setup demo test lint clean-demo
+.PHONY: help setup demo demo-shipped test lint clean-demo
 
 help:  ## show this help
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(STAMP)  ## create the environment in .venv
 
@@ -19,6 +19,9 @@ $(STAMP): requirements.txt constraints.txt setup.py third_party/d2wheel/d2wheel.
 
 demo: setup  ## draw data, train a small model, evaluate it and draw what it sees: about 10 minutes
 	$(BIN)/python tools/demo.py
+
+demo-shipped: setup  ## the same with the trained model that comes with the package: about a minute
+	$(BIN)/python tools/demo.py --shipped
 
 test: setup  ## run all tests
 	$(BIN)/python -m pytest -q

@@ -32,13 +32,13 @@ class PixelPredictions:
             raise ValueError(f"embedding must be (B, D, h, w), got {tuple(self.embedding.shape)}")
         if self.class_logits.dim() != 5:
             raise ValueError(f"class_logits must be (B, T, K + 1, h, w), got {tuple(self.class_logits.shape)}")
-        if self.embedding.shape[0] != self.class_logits.shape[0]:
-            raise ValueError(f"{len(self.embedding)} embedding maps for {len(self.class_logits)} class maps")
-        if self.embedding.shape[-2:] != self.class_logits.shape[-2:]:
-            raise ValueError(
-                f"embedding and class_logits lie on different grids: "
-                f"{tuple(self.embedding.shape[-2:])} and {tuple(self.class_logits.shape[-2:])}"
-            )
+        grid = (len(self.embedding), *self.embedding.shape[-2:])
+        for name, maps in (("distance_scale", self.distance_scale), ("class_logits", self.class_logits)):
+            if (len(maps), *maps.shape[-2:]) != grid:
+                raise ValueError(
+                    f"embedding and {name} must be of the same images and grid, got {tuple(self.embedding.shape)} "
+                    f"and {tuple(maps.shape)}"
+                )
 
     def of_image(self, index: int, image_size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
         """Image ``index`` alone, without the cells that only cover padding.

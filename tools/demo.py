@@ -2,6 +2,7 @@
 """The whole way in one command: draw Shapes, train a small box-free segmenter, evaluate it, draw what it sees.
 
     python tools/demo.py
+    python tools/demo.py --shipped    # start from the trained model that comes with the package: about a minute
 
 A second run finds the trained model and only evaluates and draws. An interrupted training is resumed.
 """
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 
 from dml_instance.engine import RESULTS_FILE, load_config, read_json
+from dml_instance.model_zoo import PREFIX
 from dml_instance.report import results_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,31 +31,34 @@ def run(step: str, tool: str, *arguments: str) -> None:
 
 def main(args: argparse.Namespace) -> None:
     config = ["--config-file", str(CONFIG.relative_to(ROOT))]
-    output = ROOT / load_config(str(CONFIG)).OUTPUT_DIR
-    weights = output / "model_final.pth"
+    folder = Path("output", "shapes", "shipped") if args.shipped else Path(load_config(str(CONFIG)).OUTPUT_DIR)
+    weights = f"{PREFIX}shapes" if args.shipped else str(folder / "model_final.pth")
+    output = ROOT / folder
     shapes = Path(os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets")), "shapes")
 
     if not (ROOT / shapes / "annotations").is_dir():
         run("data", "prepare_shapes.py")
-    if weights.is_file():
-        run("evaluation", "train_net.py", *config, "--eval-only", "MODEL.WEIGHTS", str(weights.relative_to(ROOT)))
+    options = ["OUTPUT_DIR", str(folder)]
+    if args.shipped or (ROOT / weights).is_file():
+        run("evaluation", "train_net.py", *config, "--eval-only", "MODEL.WEIGHTS", weights, *options)
     else:
-        run("training and evaluation", "train_net.py", *config, "--resume")
-    run("pictures", "visualize.py", *config, "--number", str(args.pictures))
+        run("training and evaluation", "train_net.py", *config, "--resume", *options)
+    run("pictures", "visualize.py", *config, "--weights", weights, "--number", str(args.pictures), *options)
 
     print(f"\n{results_table(read_json(str(output / RESULTS_FILE)))}\n")
     for what, where in (
-        ("data set", ROOT / shapes),
-        ("model", weights),
-        ("figures", output / RESULTS_FILE),
-        ("log", output / "log.txt"),
-        ("pictures", output / "pictures"),
+        ("data set", os.path.relpath(ROOT / shapes)),
+        ("model", weights if args.shipped else os.path.relpath(ROOT / weights)),
+        ("figures", os.path.relpath(output / RESULTS_FILE)),
+        ("log", os.path.relpath(output / "log.txt")),
+        ("pictures", os.path.relpath(output / "pictures")),
     ):
-        print(f"{what:10}{os.path.relpath(where)}")
+        print(f"{what:10}{where}")
 
 
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shipped", action="store_true", help=f"do not train: take the model {PREFIX}shapes")
     parser.add_argument("--pictures", type=int, default=10, metavar="N", help="pictures to draw (default: %(default)s)")
     return parser
 
