@@ -218,3 +218,22 @@ def test_bad_nuclei_archives_are_named(tmp_path):
     stage1_zip(tmp_path / "d.zip", ["0" * 64])
     with pytest.raises(ValueError, match=r"stage1_train\.zip"):
         convert_nuclei(str(tmp_path / "d.zip"), str(tmp_path / "out"), read_split())
+
+
+def test_label_images_become_a_data_set_that_trains(tmp_path):
+    labels = np.zeros((128, 128), np.uint16)
+    for number, (row, column) in enumerate([(20, 20), (20, 90), (90, 30), (95, 100)], start=1):
+        cv2.circle(labels, (column, row), 12, number, -1)
+    cv2.imwrite(str(tmp_path / "labels.tif"), labels)
+    cv2.imwrite(str(tmp_path / "image.tif"), (labels > 0).astype(np.uint16) * 3000 + 100)
+    root = tmp_path / "cells"
+    source = ("--images", tmp_path / "image.tif", "--labels", tmp_path / "labels.tif", "--tile", 64)
+    assert "3 train, 1 val images" in run("prepare_label_images.py", *source, "--output", root)
+    assert "exists already" in run("prepare_label_images.py", *source, "--output", root, ok=False)
+    train((root / "annotations" / "instances_train.json", root / "images"), tmp_path / "out", 2)
+    assert (tmp_path / "out" / "results.json").is_file()
+
+
+def test_only_a_finished_run_is_shipped(tmp_path):
+    facts = ("--name", "x", "--config", "configs/Shapes/dml_slim_unet.yaml", "--command", "make demo")
+    assert "no model_final.pth" in run("ship_model.py", tmp_path, *facts, ok=False)
