@@ -3,8 +3,6 @@
 Only what ``DefaultTrainer`` asks its users to override is overridden, and any meta-architecture trains with it.
 """
 
-import json
-import math
 import os
 import platform
 import time
@@ -27,6 +25,7 @@ from torch import nn
 
 from .config import add_dml_config
 from .data import build_test_mapper, build_train_mapper, build_train_sampler, set_num_classes
+from .files import read_json, write_json
 
 TRAINING_FILE = "training.json"
 RESULTS_FILE = "results.json"
@@ -48,33 +47,6 @@ def load_config(config_file: str, options: list[str] = ()) -> CfgNode:
         cfg.MODEL.DEVICE = "cpu"
     set_num_classes(cfg)
     return cfg
-
-
-def write_text(path: str, text: str) -> None:
-    """Write a file under a temporary name and move it into place."""
-    temporary = f"{path}.part"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(temporary, path)
-
-
-def write_json(path: str, content: dict) -> None:
-    """Write a JSON file by ``write_text``; NaN becomes null."""
-
-    def plain(value):
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    write_text(path, json.dumps(plain(content), indent=2) + "\n")
-
-
-def read_json(path: str) -> dict:
-    """A JSON file's content; an empty dict where there is no such file."""
-    if not os.path.isfile(path):
-        return {}
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
 
 
 def machine() -> dict[str, str | int]:

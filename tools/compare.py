@@ -27,7 +27,8 @@ from dml_instance.comparison.pictures import draw_side_by_side, most_telling_ima
 from dml_instance.comparison.report import predictions_file, summarize, write_report
 from dml_instance.comparison.scores import load_ground_truth, load_predictions
 from dml_instance.data import parse_registration, register_coco
-from dml_instance.engine import RESULTS_FILE, load_config, machine, read_json
+from dml_instance.engine import RESULTS_FILE, load_config, machine
+from dml_instance.files import read_json
 
 
 def run_config(args: argparse.Namespace, name: str):

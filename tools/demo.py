@@ -13,7 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dml_instance.engine import RESULTS_FILE, load_config, read_json
+from dml_instance.engine import RESULTS_FILE, load_config
+from dml_instance.files import read_json
 from dml_instance.model_zoo import PREFIX
 from dml_instance.report import results_table
 

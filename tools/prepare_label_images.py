@@ -15,6 +15,7 @@ Files of two folders belong together by name. The result has two splits, for tra
 import argparse
 import sys
 
+from dml_instance.data.coco_writer import counts_line
 from dml_instance.data.label_images import convert_label_images, matched_files
 
 
@@ -30,8 +31,7 @@ def main(args: argparse.Namespace) -> None:
         )
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    images = ", ".join(f"{count} {split}" for split, count in counts.items())
-    print(f"{images} images in {args.output}")
+    print(counts_line(counts, args.output))
 
 
 def argument_parser() -> argparse.ArgumentParser:

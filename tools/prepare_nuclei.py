@@ -8,6 +8,7 @@ import argparse
 import os
 import sys
 
+from dml_instance.data.coco_writer import counts_line
 from dml_instance.data.nuclei import convert_nuclei, read_split
 
 
@@ -16,8 +17,7 @@ def main(args: argparse.Namespace) -> None:
         counts = convert_nuclei(args.zip_file, args.output, read_split())
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    images = ", ".join(f"{count} {split}" for split, count in counts.items())
-    print(f"{images} images in {args.output}")
+    print(counts_line(counts, args.output))
 
 
 def argument_parser() -> argparse.ArgumentParser:

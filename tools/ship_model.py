@@ -12,7 +12,8 @@ import os
 import sys
 
 from dml_instance import model_zoo
-from dml_instance.engine import RESULTS_FILE, TRAINING_FILE, read_json
+from dml_instance.engine import RESULTS_FILE, TRAINING_FILE
+from dml_instance.files import read_json
 
 
 def main(args: argparse.Namespace) -> int:

@@ -18,7 +18,8 @@ from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 
 from dml_instance.data import parse_registration, register_coco
-from dml_instance.engine import RESULTS_FILE, Trainer, load_config, read_json
+from dml_instance.engine import RESULTS_FILE, Trainer, load_config
+from dml_instance.files import read_json
 from dml_instance.report import results_table
 
 

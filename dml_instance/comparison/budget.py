@@ -10,7 +10,8 @@ from detectron2.config import CfgNode
 from detectron2.engine import HookBase, default_writers
 from detectron2.utils.events import EventStorage
 
-from ..engine import RESULTS_FILE, Trainer, read_json, write_json
+from ..engine import RESULTS_FILE, Trainer
+from ..files import read_json, write_json
 
 # Long enough that changing turns costs nothing, short enough that the machine's mood hits all runs alike.
 TURN_SECONDS = 30.0

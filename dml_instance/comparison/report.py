@@ -5,7 +5,8 @@ import os
 from matplotlib.figure import Figure
 from pycocotools.coco import COCO
 
-from ..engine import RESULTS_FILE, predictions_folder, read_json, write_json, write_text
+from ..engine import RESULTS_FILE, predictions_folder
+from ..files import read_json, write_json, write_text
 from ..report import table
 from .errors import OBJECT_KINDS, PREDICTION_KINDS, best_min_score, count_errors
 from .scores import (

@@ -10,6 +10,23 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 
+def annotation_of(mask: np.ndarray, category_id: int) -> dict:
+    """COCO annotation of one object, without ids; mask (H, W) bool, not empty."""
+    segmentation = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {
+        "category_id": category_id,
+        "segmentation": {"size": segmentation["size"], "counts": segmentation["counts"].decode()},
+        "bbox": [float(value) for value in coco_mask.toBbox(segmentation)],
+        "area": int(mask.sum()),
+        "iscrowd": 0,
+    }
+
+
+def counts_line(counts: dict[str, int], root: str) -> str:
+    """Number of images of each split, for the user of a converter."""
+    return f"{', '.join(f'{count} {split}' for split, count in counts.items())} images in {root}"
+
+
 def instance_annotations(masks: Sequence[np.ndarray], size: tuple[int, int], name: str) -> list[dict]:
     """COCO annotations of one image, without ids, all of category 1.
 
@@ -32,16 +49,7 @@ def instance_annotations(masks: Sequence[np.ndarray], size: tuple[int, int], nam
         if not mask.any():
             continue
         taken |= mask
-        segmentation = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
-        annotations.append(
-            {
-                "category_id": 1,
-                "segmentation": {"size": segmentation["size"], "counts": segmentation["counts"].decode()},
-                "bbox": [float(value) for value in coco_mask.toBbox(segmentation)],
-                "area": int(mask.sum()),
-                "iscrowd": 0,
-            }
-        )
+        annotations.append(annotation_of(mask, 1))
     return annotations
 
 

@@ -65,17 +65,21 @@ def _is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_ENDINGS)
 
 
+def _read(file: str) -> np.ndarray:
+    """The image as it is stored; raises ValueError naming a file that is none."""
+    image = cv2.imread(file, cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise ValueError(f"{file} is no readable image")
+    return image
+
+
 def read_pair(image_file: str, label_file: str) -> tuple[np.ndarray, np.ndarray]:
     """Image (H, W, 3) uint8, BGR, and labels (H, W) of a whole-number type.
 
     Raises:
         ValueError: for a file that is no readable image, labels in colour, or two sizes, naming the files.
     """
-    image = cv2.imread(image_file, cv2.IMREAD_UNCHANGED)
-    labels = cv2.imread(label_file, cv2.IMREAD_UNCHANGED)
-    for file, content in ((image_file, image), (label_file, labels)):
-        if content is None:
-            raise ValueError(f"{file} is no readable image")
+    image, labels = _read(image_file), _read(label_file)
     if labels.ndim != 2:
         raise ValueError(
             f"{label_file} has {labels.shape[2]} channels; a label image has one, a number for each object"
@@ -115,24 +119,23 @@ def convert_label_images(
     """
     if not 0 <= val_fraction < 1:
         raise ValueError(f"the share of val lies in [0, 1), got {val_fraction}")
-    pieces = []
-    for image_file, label_file in tqdm(pairs, desc="reading", unit="image"):
-        size = cv2.imread(label_file, cv2.IMREAD_UNCHANGED)
-        if size is None:
-            raise ValueError(f"{label_file} is no readable image")
-        pieces += [(image_file, label_file, window) for window in tiles(size.shape[:2], tile)]
-    held_out = round(val_fraction * len(pieces)) or int(val_fraction > 0)
-    if held_out >= len(pieces):
-        raise ValueError(f"{len(pieces)} image leaves none to train on beside val; cut it into tiles, or use val 0")
-    in_val = set(random.Random(seed).sample(range(len(pieces)), held_out))
-    with CocoWriter(root, class_name) as writer:
+    windows = [tiles(_read(label_file).shape[:2], tile) for _, label_file in tqdm(pairs, desc="reading", unit="image")]
+    count = sum(map(len, windows))
+    held_out = round(val_fraction * count) or int(val_fraction > 0)
+    if held_out >= count:
+        raise ValueError(f"{count} image leaves none to train on beside val; cut it into tiles, or use val 0")
+    in_val = set(random.Random(seed).sample(range(count), held_out))
+    splits = ("val" if index in in_val else "train" for index in range(count))
+    with CocoWriter(root, class_name) as writer, tqdm(total=count, desc="converting", unit="tile") as progress:
         for split in ("train", "val"):
             writer.start_split(split, f"{class_name}, {split}, from label images")
-        for index, (image_file, label_file, window) in enumerate(tqdm(pieces, desc="converting", unit="tile")):
+        for (image_file, label_file), cuts in zip(pairs, windows, strict=True):
             image, labels = read_pair(image_file, label_file)
-            inside = labels[window]
-            masks = [inside == number for number in np.unique(inside) if number > 0]
             stem = os.path.splitext(os.path.basename(image_file))[0]
-            name = f"{stem}_{window[0].start}_{window[1].start}" if tile > 0 else stem
-            writer.add("val" if index in in_val else "train", name, image[window], masks)
+            for window in cuts:
+                inside = labels[window]
+                masks = [inside == number for number in np.unique(inside) if number > 0]
+                name = f"{stem}_{window[0].start}_{window[1].start}" if tile > 0 else stem
+                writer.add(next(splits), name, image[window], masks)
+                progress.update()
         return writer.counts()

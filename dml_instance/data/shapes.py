@@ -7,9 +7,9 @@ import tempfile
 
 import cv2
 import numpy as np
-from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
+from .coco_writer import annotation_of
 from .shapes_drawing import CLASS_NAMES, DEFAULT_DIFFICULTY, SCENE_KINDS, Difficulty, Scene, draw_scene
 
 __all__ = ["CLASS_NAMES", "DEFAULT_DIFFICULTY", "SCENE_KINDS", "draw_split", "write_shapes"]
@@ -148,18 +148,7 @@ def _write_split(root: str, split: str, count: int, parameters: dict) -> None:
 
 def _annotations(scene: Scene, image_id: int, first_id: int) -> list[dict]:
     """One COCO annotation an instance."""
-    annotations = []
-    for offset, (mask, class_index) in enumerate(zip(scene.masks, scene.classes, strict=True)):
-        segmentation = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
-        annotations.append(
-            {
-                "id": first_id + offset,
-                "image_id": image_id,
-                "category_id": int(class_index) + 1,
-                "segmentation": {"size": segmentation["size"], "counts": segmentation["counts"].decode()},
-                "bbox": [float(value) for value in coco_mask.toBbox(segmentation)],
-                "area": int(mask.sum()),
-                "iscrowd": 0,
-            }
-        )
-    return annotations
+    return [
+        {"id": first_id + offset, "image_id": image_id, **annotation_of(mask, int(class_index) + 1)}
+        for offset, (mask, class_index) in enumerate(zip(scene.masks, scene.classes, strict=True))
+    ]

@@ -4,15 +4,17 @@
 """
 
 import hashlib
-import json
 import os
 from pathlib import Path
 
 import torch
 from detectron2.utils.file_io import PathHandler, PathManager
 
+from ..files import read_json, write_json
+
 PREFIX = "dml://"
 FOLDER = Path(__file__).parent
+CATALOG = "models.json"
 
 # Of a checkpoint; a clone of the repository downloads all of them.
 LARGEST_MEGABYTES = 10
@@ -20,8 +22,7 @@ LARGEST_MEGABYTES = 10
 
 def shipped_models(folder: Path = FOLDER) -> dict[str, dict]:
     """What ``models.json`` says of every model, by name."""
-    catalog = folder / "models.json"
-    return json.loads(catalog.read_text(encoding="utf-8")) if catalog.is_file() else {}
+    return read_json(str(folder / CATALOG))
 
 
 def checkpoint_path(name: str, folder: Path = FOLDER) -> str:
@@ -69,10 +70,7 @@ def ship(weights: str, name: str, facts: dict, folder: Path = FOLDER) -> dict:
     os.replace(part, path)
     entry = {"file": path.name, "sha256": _sha256(path), "bytes": size, **facts}
     models = {**shipped_models(folder), name: entry}
-    catalog = folder / "models.json"
-    part = catalog.with_suffix(".part")
-    part.write_text(json.dumps(dict(sorted(models.items())), indent=2) + "\n", encoding="utf-8")
-    os.replace(part, catalog)
+    write_json(str(folder / CATALOG), dict(sorted(models.items())))
     return entry
 
 
@@ -86,11 +84,15 @@ class _ShippedModelHandler(PathHandler):
     def _get_supported_prefixes(self):
         return [PREFIX]
 
+    @staticmethod
+    def _name(path):
+        return path.removeprefix(PREFIX).strip("/")
+
     def _get_local_path(self, path, force=False, **kwargs):
-        return checkpoint_path(path.removeprefix(PREFIX).strip("/"))
+        return checkpoint_path(self._name(path))
 
     def _isfile(self, path, **kwargs):
-        return path.removeprefix(PREFIX).strip("/") in shipped_models()
+        return self._name(path) in shipped_models()
 
     def _exists(self, path, **kwargs):
         return self._isfile(path)

@@ -34,14 +34,19 @@ _MIN_SCORE = 0.05
 _PATCH = 256
 
 
-def load(coco: COCO, image_id: int, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Normalised image (H, W, 3) float32 and labels (H, W) int32 of one image."""
+def load_image(coco: COCO, image_id: int, folder: Path) -> np.ndarray:
+    """(H, W, 3) float32, normalised by its percentiles."""
+    image = cv2.imread(str(folder / coco.imgs[image_id]["file_name"]))[:, :, ::-1]
+    return normalize(image, 1, 99.8, axis=(0, 1)).astype(np.float32)
+
+
+def load_labels(coco: COCO, image_id: int) -> np.ndarray:
+    """(H, W) int32: 0 for background, i + 1 for the annotation i of the image."""
     record = coco.imgs[image_id]
-    image = cv2.imread(str(folder / record["file_name"]))[:, :, ::-1]
     labels = np.zeros((record["height"], record["width"]), np.int32)
     for number, annotation in enumerate(coco.imgToAnns[image_id], start=1):
         labels[coco.annToMask(annotation) > 0] = number
-    return normalize(image, 1, 99.8, axis=(0, 1)).astype(np.float32), labels
+    return labels
 
 
 def padded(image: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -112,7 +117,10 @@ def main(args: argparse.Namespace) -> None:
     tf.random.set_seed(args.seed)
     args.output.mkdir(parents=True, exist_ok=True)
     train, val = COCO(str(args.train)), COCO(str(args.val))
-    pairs = [padded(*load(train, i, args.images)) for i in tqdm(sorted(train.imgs), desc="loading", unit="image")]
+    pairs = [
+        padded(load_image(train, image_id, args.images), load_labels(train, image_id))
+        for image_id in tqdm(sorted(train.imgs), desc="loading", unit="image")
+    ]
     held_out, fitted = pairs[::_HELD_OUT_EVERY], [p for i, p in enumerate(pairs) if i % _HELD_OUT_EVERY]
     config = Config2D(
         n_rays=32,
@@ -141,7 +149,7 @@ def main(args: argparse.Namespace) -> None:
     (category_id,) = val.cats
     results, seconds = [], []
     for image_id in tqdm(sorted(val.imgs), desc="scoring", unit="image"):
-        image, _ = load(val, image_id, args.images)
+        image = load_image(val, image_id, args.images)
         start = time.perf_counter()
         results += detections(model, image, image_id, category_id)
         seconds.append(time.perf_counter() - start)
