@@ -223,10 +223,14 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg):
-        dataset = get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
-        return build_detection_train_loader(
-            cfg, dataset=dataset, sampler=build_train_sampler(cfg, dataset), mapper=build_train_mapper(cfg)
-        )
+        drawn = {}
+        if cfg.MODEL.DML.AUGMENTATION.REPEAT_BY_AREA:
+            # A sampler counts the records of the very list that is loaded; otherwise that list is Detectron2's affair.
+            dataset = get_detection_dataset_dicts(
+                cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+            )
+            drawn = {"dataset": dataset, "sampler": build_train_sampler(cfg, dataset)}
+        return build_detection_train_loader(cfg, mapper=build_train_mapper(cfg), **drawn)
 
     @classmethod
     def build_test_loader(cls, cfg, dataset_name):

@@ -3,7 +3,7 @@ import torch
 from detectron2.config import get_cfg
 from torch import nn
 
-from dml_instance import add_dml_config
+from dml_instance import add_dml_config, engine
 from dml_instance.engine import Trainer, trains_in_bfloat16
 
 
@@ -45,3 +45,15 @@ def test_only_training_runs_in_bfloat16(choice, monkeypatch):
     assert model.eval()(x).dtype == torch.float32
     model.train()(x).sum().backward()
     assert model.weight.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("power", "ours"), [(0.0, False), (0.5, True)])
+def test_detectron2_chooses_the_training_images_unless_they_are_drawn_by_area(power, ours, monkeypatch):
+    """Its own choice knows keypoints and proposals as well, which other meta-architectures need."""
+    monkeypatch.setattr(engine, "get_detection_dataset_dicts", lambda *_, **__: [{"height": 9, "width": 9}])
+    monkeypatch.setattr(engine, "build_detection_train_loader", lambda cfg, **given: given)
+    cfg = config("off")
+    cfg.INPUT.CROP.ENABLED, cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE = True, "absolute", [3, 3]
+    cfg.MODEL.DML.AUGMENTATION.REPEAT_BY_AREA = power
+    given = Trainer.build_train_loader(cfg)
+    assert ("dataset" in given) == ("sampler" in given) == ours
