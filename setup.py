@@ -28,11 +28,16 @@ setup(
         "numpy",
         "scipy",
         "fvcore",
+        "iopath",
+        "pillow",
         "matplotlib",
         "tabulate",
         "opencv-python",
         "pycocotools",
         "tqdm",
     ],
-    extras_require={"dev": ["pytest", "hypothesis", "ruff", "import-linter"]},
+    extras_require={
+        "cityscapes": ["cityscapesScripts", "shapely"],
+        "dev": ["pytest", "hypothesis", "ruff", "import-linter", "cityscapesScripts", "shapely"],
+    },
 )

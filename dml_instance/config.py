@@ -5,10 +5,16 @@ to a row of docs/ACCURACY.md. Lengths in pixels are pixels of the network's inpu
 """
 
 from detectron2.config import CfgNode as CN
+from detectron2.projects.deeplab import add_deeplab_config
 
 
 def add_dml_config(cfg: CN) -> None:
-    """Add ``cfg.MODEL.DML`` with its defaults to a Detectron2 config, in place."""
+    """Add ``cfg.MODEL.DML`` with its defaults to a Detectron2 config, in place.
+
+    The keys of ``build_resnet_deeplab_backbone``, Detectron2's ResNet of output stride 8, are added with it.
+    """
+    if "RES4_DILATION" not in cfg.MODEL.RESNETS:
+        add_deeplab_config(cfg)
     dml = cfg.MODEL.DML = CN()
 
     # Number of object classes K, background not counted. 0: taken from the training data set's metadata.

@@ -18,13 +18,20 @@ from detectron2.data import (
     get_detection_dataset_dicts,
 )
 from detectron2.engine import DefaultTrainer, HookBase
-from detectron2.evaluation import COCOEvaluator, DatasetEvaluator, PascalVOCDetectionEvaluator
+from detectron2.evaluation import (
+    CityscapesInstanceEvaluator,
+    COCOEvaluator,
+    DatasetEvaluator,
+    DatasetEvaluators,
+    PascalVOCDetectionEvaluator,
+)
 from detectron2.solver.build import build_optimizer, get_default_optimizer_params, maybe_add_gradient_clipping
 from detectron2.utils import comm
 from torch import nn
 
 from .config import add_dml_config
 from .data import build_test_mapper, build_train_mapper, build_train_sampler, set_num_classes
+from .evaluation import VOCInstanceEvaluator
 from .files import read_json, write_json
 
 TRAINING_FILE = "training.json"
@@ -147,17 +154,35 @@ def predictions_folder(output_dir: str, dataset_name: str) -> str:
 
 
 def build_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
-    """The stock evaluator for a data set's ``evaluator_type``; COCO's counts up to TEST.DETECTIONS_PER_IMAGE."""
-    kind = MetadataCatalog.get(dataset_name).get("evaluator_type", "coco")
+    """The evaluator for a data set's ``evaluator_type``.
+
+    "coco": Detectron2's, which counts up to TEST.DETECTIONS_PER_IMAGE here; "pascal_voc" and "cityscapes_instance":
+    Detectron2's; "voc_instance": mAP^r, COCO's mask AP, and "pascal_voc" where the data set has VOC's boxes.
+
+    Raises:
+        ValueError: for any other type, naming the data set.
+    """
+    metadata = MetadataCatalog.get(dataset_name)
+    kind = metadata.get("evaluator_type", "coco")
+    folder = predictions_folder(cfg.OUTPUT_DIR, dataset_name)
+    coco = {"output_dir": folder, "max_dets_per_image": cfg.TEST.DETECTIONS_PER_IMAGE}
+    if kind == "coco":
+        return COCOEvaluator(dataset_name, **coco)
+    if kind == "cityscapes_instance":
+        return CityscapesInstanceEvaluator(dataset_name)
     if kind == "pascal_voc":
         return PascalVOCDetectionEvaluator(dataset_name)
-    if kind != "coco":
-        raise ValueError(f"data set {dataset_name} has evaluator_type {kind!r}; known are 'coco' and 'pascal_voc'")
-    return COCOEvaluator(
-        dataset_name,
-        output_dir=predictions_folder(cfg.OUTPUT_DIR, dataset_name),
-        max_dets_per_image=cfg.TEST.DETECTIONS_PER_IMAGE,
-    )
+    if kind != "voc_instance":
+        raise ValueError(
+            f"data set {dataset_name} has evaluator_type {kind!r}; known are 'coco', 'voc_instance', 'pascal_voc' and "
+            "'cityscapes_instance'"
+        )
+    evaluators = [VOCInstanceEvaluator(dataset_name, folder), COCOEvaluator(dataset_name, ("segm",), **coco)]
+    if all(
+        os.path.isdir(os.path.join(metadata.get("dirname", ""), part)) for part in ("Annotations", "ImageSets/Main")
+    ):
+        evaluators.append(PascalVOCDetectionEvaluator(dataset_name))
+    return DatasetEvaluators(evaluators)
 
 
 def trains_in_bfloat16(cfg: CfgNode) -> bool:

@@ -30,7 +30,20 @@ def instance_coverage(masks: Tensor, stride: int) -> Tensor:
     return torch.cat([F.avg_pool2d(F.pad(chunk.float(), pad)[:, None], stride)[:, 0] for chunk in masks.split(_CHUNK)])
 
 
-def instance_id_map(coverage: Tensor) -> Tensor:
+def without_ignored(coverage: Tensor, ignored: Tensor) -> Tensor:
+    """Coverage of what is left of each cell when pixels that are neither object nor background are taken away.
+
+    Args:
+        coverage: (G, h, w) from ``instance_coverage``.
+        ignored: (h, w) in [0, 1], the part of each cell that is taken away.
+
+    Returns:
+        (G, h, w) float32 in [0, 1]; 0 where nothing is left.
+    """
+    return (coverage / (1 - ignored).clamp(min=1e-6)).clamp(max=1)
+
+
+def instance_id_map(coverage: Tensor, ignored: Tensor) -> Tensor:
     """Which instance each grid cell belongs to.
 
     A cell goes to the instance that covers most of it, provided that the instances together cover at least half.
@@ -39,13 +52,14 @@ def instance_id_map(coverage: Tensor) -> Tensor:
 
     Args:
         coverage: (G, h, w) from ``instance_coverage``.
+        ignored: (h, w) in [0, 1], the part of each cell that is neither object nor background.
 
     Returns:
-        (h, w) int64: 0 for background, i + 1 for instance i.
+        (h, w) int64: 0 for background, i + 1 for instance i, -1 for a cell of no instance that is mostly ignored.
     """
     count, *grid = coverage.shape
     if count == 0:
-        return torch.zeros(grid, dtype=torch.int64, device=coverage.device)
+        return torch.zeros(grid, dtype=torch.int64, device=coverage.device).masked_fill(ignored > 0.5, -1)
     size_rank = coverage.sum(dim=(1, 2)).argsort().argsort()
     preference = coverage - 1e-3 * size_rank[:, None, None] / count
     ids = torch.where(coverage.sum(dim=0) >= 0.5, preference.argmax(dim=0) + 1, 0)
@@ -56,7 +70,8 @@ def instance_id_map(coverage: Tensor) -> Tensor:
     lost = (owned == 0) & (coverage.flatten(1).amax(dim=1) > 0)
     flat = F.pad(ids.flatten(), (0, 1))
     flat[torch.where(lost, best_cell, flat.numel() - 1)] = torch.arange(1, count + 1, device=coverage.device)
-    return flat[:-1].view(grid)
+    ids = flat[:-1].view(grid)
+    return ids.masked_fill((ids == 0) & (ignored > 0.5), -1)
 
 
 def connected_part(mask: np.ndarray, seed: tuple[int, int], gap: int) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 from tabulate import tabulate
 
-_METRICS = ("AP", "AP50", "AP75")
+# COCO's metrics, and between them those of mAP^r; a table shows the columns that some row has.
+_METRICS = ("AP", "AP50", "AP60", "AP70", "AP75", "AP80", "AP90", "APvol")
+_TASKS = {"segm": "masks", "segm_voc": "masks, mAP^r", "bbox": "boxes"}
 
 
 def table(rows: list[list], header: list[str]) -> str:
@@ -18,14 +20,16 @@ def results_table(results: dict) -> str:
             ``Trainer.test`` writes them. A metric that was not measured (null) shows as "-".
     """
     minutes = (results.get("training") or {}).get("minutes")
-    rows = []
-    for dataset, tasks in results.get("metrics", {}).items():
-        for task, metrics in tasks.items():
-            rows.append(
-                [dataset, {"segm": "masks", "bbox": "boxes"}.get(task, task)]
-                + [metrics.get(name) for name in _METRICS]
-                + [minutes, results.get("ms_per_image")]
-            )
+    measured = [
+        (dataset, task, metrics)
+        for dataset, tasks in results.get("metrics", {}).items()
+        for task, metrics in tasks.items()
+    ]
     # Masks are what this project is for; boxes follow.
-    rows.sort(key=lambda row: (row[0], row[1] != "masks"))
-    return table(rows, ["data set", "of", *_METRICS, "training min", "ms/image"])
+    measured.sort(key=lambda row: (row[0], row[1] == "bbox"))
+    shown = [name for name in _METRICS if any(name in metrics for *_, metrics in measured)]
+    rows = [
+        [dataset, _TASKS.get(task, task), *map(metrics.get, shown), minutes, results.get("ms_per_image")]
+        for dataset, task, metrics in measured
+    ]
+    return table(rows, ["data set", "of", *shown, "training min", "ms/image"])

@@ -10,7 +10,7 @@ from dml_instance.data import build_test_mapper, build_train_mapper, register_co
 from dml_instance.data.augmentation import RandomScale, build_train_augmentation
 from dml_instance.data.builtin import _dev_part, _fit_part
 from dml_instance.data.coco import check_coco_file
-from toy_scenes import CLASS_NAMES, data_config, square_and_disc, write_coco
+from toy_scenes import CLASS_NAMES, data_config, rle, square_and_disc, write_coco
 
 
 @pytest.fixture
@@ -227,3 +227,36 @@ def test_scale_keeps_to_its_range_and_rejects_nonsense():
     assert 110 < max(heights) <= 200
     with pytest.raises(ValueError, match="SCALE_RANGE"):
         RandomScale(0, 1)
+
+
+def test_crowds_and_void_are_transformed_with_the_image_and_handed_on(tmp_path, registered):
+    """The ignored pixels are drawn in the picture, so the picture itself tells where they must be."""
+    image, masks, classes = square_and_disc(96, 128)
+    void = np.zeros((96, 128), bool)
+    void[60:90, 5:45] = True
+    image[void] = (40, 90, 250)
+    registered("toy_set", *write_coco(tmp_path, "toy", [(image, masks, classes)]))
+    (record,) = DatasetCatalog.get("toy_set")
+    record["annotations"][1]["iscrowd"] = 1
+    record["void"] = rle(void)
+    cfg = data_config(
+        *("INPUT.MIN_SIZE_TRAIN", (0,), "MODEL.DML.AUGMENTATION.SCALE_RANGE", [0.7, 1.5]),
+        *("MODEL.DML.AUGMENTATION.ROTATION", 10.0, "INPUT.FORMAT", "RGB"),
+    )
+    np.random.seed(0)
+    for _ in range(10):
+        x = build_train_mapper(cfg)(dict(record, annotations=[dict(a) for a in record["annotations"]]))
+        assert x["ignored"].dtype == torch.bool
+        assert len(x["instances"]) == 1
+        assert "void" not in x
+        green_or_blue = (x["image"][1:].amax(0) > 80).numpy() & (x["image"][0] < 120).numpy()
+        ignored = x["ignored"].numpy()
+        assert (green_or_blue & ignored).sum() / (green_or_blue | ignored).sum() > 0.9
+    as_polygon = dict(record["annotations"][1], segmentation=[[98 - 14, 70 - 14, 98 + 14, 70 - 14, 98, 70 + 14.0]])
+    del record["void"]
+    x = build_train_mapper(data_config("INPUT.RANDOM_FLIP", "none"))(
+        dict(record, annotations=[record["annotations"][0], as_polygon])
+    )
+    assert x["ignored"].float().mean().item() == pytest.approx(28 * 28 / 2 / (96 * 128), rel=0.1)
+    plain = build_train_mapper(data_config())(dict(record, annotations=record["annotations"][:1]))
+    assert "ignored" not in plain

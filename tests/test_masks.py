@@ -13,6 +13,7 @@ from dml_instance.masks import (
     instance_coverage,
     instance_id_map,
     touches_inner_border,
+    without_ignored,
 )
 
 
@@ -22,7 +23,8 @@ def masks_of(*drawings):
 
 
 def id_map(masks, stride):
-    return instance_id_map(instance_coverage(masks, stride))
+    coverage = instance_coverage(masks, stride)
+    return instance_id_map(coverage, torch.zeros(coverage.shape[1:]))
 
 
 def test_coverage_is_the_share_of_a_cell_and_nothing_lies_beyond_the_image():
@@ -56,6 +58,17 @@ def test_the_smaller_of_two_overlapping_instances_lies_on_top():
         small_id = 2 if order[0] is large else 1
         assert ids[0, 0] == small_id
         assert (ids.flatten()[1:] == 3 - small_id).all()
+
+
+def test_pixels_that_are_ignored_are_neither_object_nor_background():
+    masks = masks_of(["#.......", "........", "##......", "##......", "........", "........"])
+    border = masks_of([".#......", "#######.", "........", "........", "......##", "......##"])
+    ignored = instance_coverage(border, 2)[0]
+    coverage = without_ignored(instance_coverage(masks, 2), ignored)
+    # of the first cell the object has all that is left; half a cell ignored leaves it background, more does not
+    assert coverage[0].tolist() == [[1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
+    assert instance_id_map(coverage, ignored).tolist() == [[1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, -1]]
+    assert instance_id_map(coverage[:0], ignored).tolist() == [[-1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, -1]]
 
 
 @pytest.mark.parametrize("size", [(5, 7), (8, 8), (1, 1)])

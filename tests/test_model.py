@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from detectron2.config import get_cfg
 from detectron2.modeling import build_model
 from detectron2.structures import PolygonMasks
@@ -103,6 +104,35 @@ def test_objects_without_masks_are_named_as_the_problem():
     batch[0]["instances"].remove("gt_masks")
     with pytest.raises(ValueError, match="MASK_ON"):
         losses_of(model_of(), batch)
+
+
+@pytest.mark.parametrize("context", [-1, 32])
+@pytest.mark.parametrize("scales", [[1.0], [0.5, 1.0]])
+def test_what_is_ignored_gives_no_loss(context, scales):
+    """The second object is a crowd: with its pixels ignored, what the network says of them does not matter."""
+    model = model_of("MODEL.DML.CONTEXT", context, "MODEL.DML.PYRAMID_SCALES", scales)
+    image, masks, classes = square_and_disc()
+    x = {**model_input(image, masks[:1], classes[:1]), "ignored": torch.from_numpy(masks[1])}
+    model.train()
+    with EventStorage():
+        images = [model.preprocess_image([x], scale) for scale in scales]
+        predictions = [model.predict_pixels(image, scale) for image, scale in zip(images, scales, strict=True)]
+        losses = []
+        for shift in (0.0, 3.0):
+            for prediction, scale in zip(predictions, scales, strict=True):
+                cells = F.interpolate(x["ignored"][None, None].float(), scale_factor=scale / model.stride, mode="area")
+                height, width = cells.shape[-2:]  # without the padding
+                prediction.embedding.data[..., :height, :width] += shift * (cells[0] > 0.9)
+                prediction.class_logits.data[:, :, 0, :height, :width] += shift * (cells[0] > 0.9)
+            torch.manual_seed(1)
+            losses.append(model.losses(predictions, [image.image_sizes for image in images], [x]))
+    for name in LOSSES:
+        torch.testing.assert_close(losses[0][name], losses[1][name])
+    del x["ignored"]
+    torch.manual_seed(1)
+    with EventStorage():
+        judged = model.losses(predictions, [image.image_sizes for image in images], [x])
+    assert abs(judged["loss_seed"] + judged["loss_pair"] - losses[0]["loss_seed"] - losses[0]["loss_pair"]) > 1e-3
 
 
 RESNET_18 = ["MODEL.RESNETS.DEPTH", 18, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64]

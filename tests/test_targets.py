@@ -55,6 +55,24 @@ def test_seed_cells_are_shared_among_instances_and_background():
     assert len(sample_seed_cells(ids, objects=0, background=5)) == 5
 
 
+def test_ignored_cells_are_neither_drawn_nor_judged():
+    torch.manual_seed(0)
+    ids = torch.zeros(8, 8, dtype=torch.int64)
+    ids[:3, :3], ids[3:] = 1, -1
+    cell, group = sample_cells_per_group(ids, per_instance=99, max_instances=5, background=99)
+    assert torch.bincount(group).tolist() == [15, 9]
+    assert (ids.flatten()[cell] == group).all()
+    assert (ids.flatten()[sample_seed_cells(ids, objects=50, background=50)] >= 0).all()
+    regions = object_regions(ids, 1, 2)
+    assert not regions[:, ids.flatten() < 0].any()
+    assert regions[0].sum() == 24
+    flat, group = ids.flatten(), torch.tensor([1])
+    for any_instance in (False, True):
+        # everything grows: 9 of 24 judged cells are the object's
+        iou, _ = seed_targets(torch.zeros(1, 64), group, flat, regions[:1], [0.5], any_instance=any_instance)
+        assert iou.item() == pytest.approx(9 / 24)
+
+
 def test_regions_are_boxes_grown_by_the_context():
     regions = object_regions(IDS, 2, 1).view(3, 4, 6)
     assert regions[0].all()

@@ -237,3 +237,63 @@ def test_label_images_become_a_data_set_that_trains(tmp_path):
 def test_only_a_finished_run_is_shipped(tmp_path):
     facts = ("--name", "x", "--config", "configs/Shapes/dml_slim_unet.yaml", "--command", "make demo")
     assert "no model_final.pth" in run("ship_model.py", tmp_path, *facts, ok=False)
+
+
+def test_the_backbone_of_a_detector_becomes_weights_of_ours(tmp_path):
+    from detectron2.checkpoint import DetectionCheckpointer
+    from detectron2.modeling import build_model
+
+    from dml_instance.engine import load_config
+
+    no_weights = ["MODEL.WEIGHTS", "", "MODEL.DEVICE", "cpu", "MODEL.RESNETS.DEPTH", "50"]
+    detector = build_model(load_config(str(ROOT / "configs/VOC/mask_rcnn_R_50_FPN_voc_aug.yaml"), no_weights))
+    torch.save({"model": detector.state_dict()}, tmp_path / "detector.pth")
+    assert "weights in" in run("extract_backbone.py", tmp_path / "r50.pth", tmp_path / "detector.pth")
+    ours = build_model(load_config(str(ROOT / "configs/VOC/dml_R_101_deeplabv2_os8_voc_aug.yaml"), no_weights))
+    DetectionCheckpointer(ours).load(str(tmp_path / "r50.pth"))
+    theirs = detector.backbone.bottom_up.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.backbone.state_dict().items())
+    torch.save({"head.weight": torch.zeros(1)}, tmp_path / "other.pth")
+    printed = run("extract_backbone.py", tmp_path / "x.pth", tmp_path / "other.pth", ok=False)
+    assert "no ResNet among its 1 weights" in printed and "Traceback" not in printed
+
+
+def test_saved_predictions_are_scored_without_the_model(data, tmp_path):
+    path, images = data
+    coco = json.loads(path.read_text())
+    found = [
+        {"image_id": a["image_id"], "category_id": a["category_id"] - 1, "score": 0.5, "segmentation": rle_of(a, coco)}
+        for a in coco["annotations"][1:]
+    ]
+    (tmp_path / "found.json").write_text(json.dumps(found))
+    options = ["--register-coco", f"toy={path}:{images}", "--output", tmp_path / "scores.json"]
+    assert "| square" in run("score_voc.py", "toy", tmp_path / "found.json", *options)
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["AP50-disc"] == 100
+    assert scores["AP50-square"] == pytest.approx(100 * 2 / 3)
+    for arguments, message in (
+        (["nowhere", tmp_path / "found.json"], "'nowhere' is not registered"),
+        (["toy", tmp_path / "absent.json", *options], "absent.json"),
+        (["toy", path, *options], "no list of COCO's results"),
+    ):
+        printed = run("score_voc.py", *arguments, ok=False)
+        assert message in printed and "Traceback" not in printed
+
+
+def rle_of(annotation, coco):
+    (image,) = [image for image in coco["images"] if image["id"] == annotation["image_id"]]
+    encoded = coco_mask.merge(coco_mask.frPyObjects(annotation["segmentation"], image["height"], image["width"]))
+    return {"size": encoded["size"], "counts": encoded["counts"].decode()}
+
+
+@pytest.mark.parametrize("config", ["dml_slim_unet", "mask_rcnn_R_18_FPN"])
+def test_the_cost_of_a_model_is_counted_and_measured(tmp_path, config):
+    printed = run(
+        *("model_cost.py", "--config-file", f"configs/DSB2018/{config}.yaml", "--size", "64", "96"),
+        *("--output", tmp_path / "cost.json"),
+    )
+    assert "multiply-adds" in printed
+    cost = json.loads((tmp_path / "cost.json").read_text())
+    assert 0.01 < cost["gflops"] < 100
+    assert cost["training_step_peak_gib"] >= cost["peak_gib_before"] > 0
+    assert cost["parameters"] >= cost["trained_parameters"] > 2e6

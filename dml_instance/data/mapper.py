@@ -1,12 +1,14 @@
 """Detectron2's ``DatasetMapper``, quicker where objects are many, with errors that name the file."""
 
 import numpy as np
+import torch
 from detectron2.data import DatasetMapper
 from detectron2.data import detection_utils as utils
 from detectron2.data.transforms import TransformList
 from detectron2.structures import BoxMode
 from pycocotools import mask as coco_mask
 
+from ..rle import as_rle
 from .augmentation import build_train_augmentation
 
 # Objects that share one label map: what an 8-bit map, which every transform takes, can tell apart.
@@ -14,17 +16,26 @@ _OBJECTS_A_LAYER = 255
 
 
 class LabelMapMapper(DatasetMapper):
-    """The stock mapper, except that RLE masks are transformed together.
+    """The stock mapper, except that RLE masks are transformed together, and that pixels can be left out.
 
     Detectron2 decodes and transforms the mask of every object by itself, at the size of the image: hundreds of
     passes over an image of nuclei. Here objects that the crop leaves out are dropped by their boxes, and the others
     are painted into as few label maps as keep them apart, which are transformed instead. The result is the same.
     Polygons and keypoints go the stock way.
+
+    Where a record has crowds (annotations with ``iscrowd``) or a ``void`` RLE, pixels that are neither object nor
+    background, they are transformed with the image and handed on as ``ignored``, (H, W) bool. Detectron2 drops them.
     """
 
     def _transform_annotations(self, dataset_dict: dict, transforms: TransformList, image_shape: tuple[int, int]):
-        """Replace ``dataset_dict["annotations"]`` by ``dataset_dict["instances"]``."""
+        """Replace ``annotations`` of the record by ``instances``, ``void`` and crowds by ``ignored``."""
         annotations = dataset_dict["annotations"]
+        left_out = [dataset_dict.pop("void")] if "void" in dataset_dict else []
+        left_out += [a["segmentation"] for a in annotations if a.get("iscrowd", 0) and a.get("segmentation")]
+        if left_out:
+            size = (dataset_dict["height"], dataset_dict["width"])
+            union = coco_mask.decode(coco_mask.merge([as_rle(segmentation, *size) for segmentation in left_out]))
+            dataset_dict["ignored"] = torch.from_numpy(transforms.apply_segmentation(union).copy()).bool()
         are_rle = all(isinstance(annotation.get("segmentation"), dict) for annotation in annotations)
         if not annotations or not are_rle or self.use_keypoint or not self.use_instance_mask:
             super()._transform_annotations(dataset_dict, transforms, image_shape)

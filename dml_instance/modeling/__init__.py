@@ -1,4 +1,10 @@
-"""The model; importing this registers ``DMLInstance`` and ``build_slim_resnet_backbone`` with Detectron2."""
+"""The model; importing this registers it and its backbones with Detectron2.
+
+``DMLInstance``, ``build_slim_resnet_backbone``, and Detectron2's own dilated ResNet, ``build_resnet_deeplab_backbone``,
+which it keeps apart from its core.
+"""
+
+import detectron2.projects.deeplab  # noqa: F401
 
 from .backbone import build_slim_resnet_backbone
 from .meta_arch import DMLInstance

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from detectron2.config import configurable
 from torch import Tensor
 
-from ..masks import instance_coverage, instance_id_map
+from ..masks import instance_coverage, instance_id_map, without_ignored
 from ..similarity import pairwise_squared_distance
 from ..structures import PixelPredictions
 from .losses import class_loss, mask_loss, pair_loss, quality_loss, seed_loss, seed_loss_weight
@@ -97,6 +97,7 @@ class DMLCriterion:
         image_sizes: Sequence[Sequence[tuple[int, int]]],
         gt_masks: Sequence[Tensor],
         gt_classes: Sequence[Tensor],
+        ignored: Sequence[Tensor],
         iteration: int,
     ) -> tuple[dict[str, Tensor], dict[str, float | Tensor]]:
         """
@@ -105,6 +106,7 @@ class DMLCriterion:
             image_sizes: for every scale the (height, width) of each image, before padding.
             gt_masks: for every image (G, H, W) bool at scale 1.
             gt_classes: for every image (G,) int64.
+            ignored: for every image (H, W) bool, pixels that are neither object nor background.
             iteration: of the training, for lambda.
 
         Returns:
@@ -113,9 +115,17 @@ class DMLCriterion:
         """
         terms = []
         for prediction, sizes in zip(predictions, image_sizes, strict=True):
-            for index, (size, masks, classes) in enumerate(zip(sizes, gt_masks, gt_classes, strict=True)):
+            for index, (size, masks, classes, left_out) in enumerate(
+                zip(sizes, gt_masks, gt_classes, ignored, strict=True)
+            ):
                 terms.append(
-                    self._of_image(*prediction.of_image(index, size), _resized(masks, size), classes, prediction.stride)
+                    self._of_image(
+                        *prediction.of_image(index, size),
+                        _resized(masks, size),
+                        classes,
+                        _resized(left_out[None], size),
+                        prediction.stride,
+                    )
                 )
         mean = {name: torch.stack([term[name] for term in terms]).mean() for name in terms[0]}
         weight = seed_loss_weight(iteration, final=self.seed_lambda, start=self.ramp[0], end=self.ramp[1])
@@ -131,12 +141,14 @@ class DMLCriterion:
         class_logits: Tensor,
         masks: Tensor,
         classes: Tensor,
+        ignored: Tensor,
         stride: int,
     ) -> dict[str, Tensor]:
-        """The unweighted terms of one image at one scale; masks (G, H, W) have the size of the network's input."""
-        coverage = instance_coverage(masks, stride)
-        ids = instance_id_map(coverage)
-        flat = ids.flatten()
+        """The unweighted terms of one image at one scale; masks (G, H, W) and ignored (1, H, W) at its input's size."""
+        ignored = instance_coverage(ignored, stride)[0]
+        coverage = without_ignored(instance_coverage(masks, stride), ignored)
+        ids = instance_id_map(coverage, ignored)
+        flat = ids.flatten().clamp(min=0)
         regions = object_regions(ids, len(masks), self.context / stride)
         pixels = embedding.flatten(1).T.float()
         scale = distance_scale.flatten()

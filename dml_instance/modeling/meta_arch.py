@@ -156,7 +156,8 @@ class DMLInstance(nn.Module):
         Args:
             batched_inputs: Detectron2's standard input. One dict an image: ``image`` (C, H, W); in training
                 ``instances`` with ``gt_classes`` and ``gt_masks`` (bit masks or polygons; both may be missing where
-                there is no object); at inference optionally ``height`` and ``width`` of the result.
+                there is no object), and ``ignored`` (H, W) bool where pixels are neither object nor background; at
+                inference optionally ``height`` and ``width`` of the result.
 
         Returns:
             In training the dict of losses. At inference one dict an image, whose ``instances`` has ``pred_masks``
@@ -225,6 +226,7 @@ class DMLInstance(nn.Module):
             image_sizes,
             [masks.to(self.device) for masks, _ in gt],
             [classes.to(self.device) for _, classes in gt],
+            [ignored_pixels(x).to(self.device) for x in batched_inputs],
             storage.iter,
         )
         for name, value in statistics.items():
@@ -274,3 +276,10 @@ def ground_truth(instances: Instances, image_size: tuple[int, int]) -> tuple[Ten
     if masks.tensor.shape[-2:] != tuple(image_size):
         raise ValueError(f"gt_masks are {tuple(masks.tensor.shape[-2:])}, but the image is {tuple(image_size)}")
     return masks.tensor.bool(), instances.gt_classes
+
+
+def ignored_pixels(x: dict) -> Tensor:
+    """(H, W) bool, True where an input dict says that pixels are neither object nor background (``ignored``)."""
+    if "ignored" in x:
+        return x["ignored"]
+    return torch.zeros(x["image"].shape[-2:], dtype=torch.bool)

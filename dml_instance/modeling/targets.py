@@ -1,7 +1,8 @@
 """What the losses compare with: sampled pixels, the region each is judged in, what a grown mask is worth.
 
 Nothing here carries a gradient. Shapes: G ground-truth instances, h x w grid cells, S and V sampled cells,
-T thresholds, D embedding channels. A cell is addressed by its flat index in [0, h * w).
+T thresholds, D embedding channels. A cell is addressed by its flat index in [0, h * w). Ids are those of
+``instance_id_map``: a cell of -1 is ignored, it is neither drawn nor judged.
 """
 
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ def sample_cells_per_group(
     """
     flat = ids.flatten()
     shuffled = torch.randperm(len(flat), device=flat.device)
+    shuffled = shuffled[flat[shuffled] >= 0]
     group = flat[shuffled]
     # Within each group the shuffled cells are numbered 0, 1, 2 ...; a group keeps the first few numbers.
     order = group.argsort(stable=True)
@@ -55,7 +57,8 @@ def sample_seed_cells(ids: Tensor, *, objects: int, background: int) -> Tensor:
         (objects + background,) int64 flat indices, those from objects first.
     """
     flat = ids.flatten()
-    share = 1 / torch.bincount(flat)[flat].float()
+    owner = flat.clamp(min=0)
+    share = 1 / torch.bincount(owner)[owner].float()
     # A weight too small to matter keeps the draw possible, without a look at the values, where a kind is missing.
     tiny = 1e-12
     return torch.cat(
@@ -76,13 +79,12 @@ def object_regions(ids: Tensor, count: int, context: float) -> Tensor:
         context: cells beyond the box on each side; negative: the whole grid.
 
     Returns:
-        (G + 1, h * w) bool; row 0, of background, is all True: background has no bounds.
+        (G + 1, h * w) bool, False at ignored cells; row 0, of background, has no other bounds.
     """
-    height, width = ids.shape
-    regions = torch.ones(count + 1, height, width, dtype=torch.bool, device=ids.device)
+    regions = (ids >= 0).repeat(count + 1, 1, 1)
     if context >= 0 and count:
         member = ids[None] == torch.arange(1, count + 1, device=ids.device)[:, None, None]
-        regions[1:] = _grown_extent(member.any(dim=2), context)[:, :, None]
+        regions[1:] &= _grown_extent(member.any(dim=2), context)[:, :, None]
         regions[1:] &= _grown_extent(member.any(dim=1), context)[:, None, :]
     return regions.flatten(1)
 
@@ -155,7 +157,7 @@ def seed_targets(
 
 def _best_instance(grown: Tensor, judged: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
     """For each mask (V, h * w) the largest IoU (V,) with an instance, and which (V,); 0 and 0 without instances."""
-    member = F.one_hot(ids)[:, 1:].float()
+    member = F.one_hot(ids.clamp(min=0))[:, 1:].float()
     if member.shape[1] == 0:
         return grown.new_zeros(len(grown)), torch.zeros(len(grown), dtype=torch.int64, device=ids.device)
     intersection = grown @ member

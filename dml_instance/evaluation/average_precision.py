@@ -1,0 +1,138 @@
+"""mAP^r: average precision on masks, as the literature on Pascal VOC reports it, as pure functions of run-length masks.
+
+Hariharan et al., Simultaneous Detection and Segmentation, ECCV 2014. Unlike COCO's, a detection belongs to the object
+that it overlaps most, and a second detection of an object is false even where it would fit another one; the area is
+that under the monotone precision-recall curve, at every recall.
+
+Masks are COCO's compressed RLEs throughout, so memory does not grow with their area. Shapes: N detections and G objects
+of one class in one image, T thresholds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+
+@dataclass
+class ImageMasks:
+    """What is true of an image, and what was predicted.
+
+    Attributes:
+        truth: the objects' RLEs, and truth_classes: their classes.
+        predictions: RLEs of detections, and prediction_classes and scores.
+        void: RLE of the pixels that are neither object nor background; None: there are none.
+    """
+
+    truth: Sequence[dict] = ()
+    truth_classes: Sequence[int] = ()
+    predictions: Sequence[dict] = field(default_factory=list)
+    prediction_classes: Sequence[int] = field(default_factory=list)
+    scores: Sequence[float] = field(default_factory=list)
+    void: dict | None = None
+
+
+def mask_iou(predictions: Sequence[dict], truth: Sequence[dict], void: dict | None = None) -> np.ndarray:
+    """IoU of detections and objects, the pixels of ``void`` taken away from the detections.
+
+    Returns:
+        (N, G) float64 in [0, 1]; 0 for two empty masks.
+    """
+    predictions, truth = list(predictions), list(truth)
+    if not predictions or not truth:
+        return np.zeros((len(predictions), len(truth)))
+    # Against a "crowd" COCO's IoU is the share of the detection that it covers: intersections without decoding.
+    area = coco_mask.area(predictions).astype(np.float64)[:, None]
+    intersection = coco_mask.iou(predictions, truth, [1] * len(truth)) * area
+    if void is not None:
+        area = area - coco_mask.iou(predictions, [void], [1]) * area
+    union = area + coco_mask.area(truth).astype(np.float64)[None] - intersection
+    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+
+
+def true_detections(iou: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Which detections of one class in one image are true.
+
+    Args:
+        iou: (N, G), detections by descending score.
+        thresholds: (T,), IoU from which a detection can be true, > 0.
+
+    Returns:
+        (T, N) bool: True where the detection overlaps the object that it overlaps most (the first of equals) by at
+        least the threshold, and no earlier one did.
+    """
+    if iou.shape[1] == 0:
+        return np.zeros((len(thresholds), len(iou)), dtype=bool)
+    best = iou.argmax(axis=1)
+    reaches = iou.max(axis=1)[None] >= thresholds[:, None]
+    is_first = np.zeros_like(reaches)
+    for index in np.unique(best):
+        mine = np.flatnonzero(best == index)
+        claims = reaches[:, mine]
+        is_first[:, mine] = claims & (claims.cumsum(axis=1) == 1)
+    return is_first
+
+
+def average_precision(is_true: np.ndarray, objects: int) -> float:
+    """Area under the monotone precision-recall curve.
+
+    Args:
+        is_true: (M,) bool, all detections of a class by descending score.
+        objects: how many there are to find.
+
+    Returns:
+        In [0, 1]; NaN without objects.
+    """
+    if objects == 0:
+        return float("nan")
+    found = is_true.cumsum()
+    precision = found / np.arange(1, len(is_true) + 1)
+    # The best precision at this recall or a higher one; recall rises by one object at each true detection.
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(envelope[is_true].sum() / objects)
+
+
+def mean_average_precision_masks(
+    images: Sequence[ImageMasks], num_classes: int, thresholds: Sequence[float]
+) -> np.ndarray:
+    """AP^r of every class at every threshold.
+
+    Detections of equal score keep their order within an image, and images theirs.
+
+    Args:
+        images: of the whole data set, those without predictions included.
+        num_classes: K.
+        thresholds: T of them.
+
+    Returns:
+        (T, K) in [0, 1]; NaN for a class without objects, 0 for one with objects and without detections.
+    """
+    thresholds = np.asarray(thresholds, dtype=np.float64)
+    objects = np.zeros(num_classes, dtype=np.int64)
+    scores: list[list[np.ndarray]] = [[] for _ in range(num_classes)]
+    is_true: list[list[np.ndarray]] = [[] for _ in range(num_classes)]
+    for image in images:
+        truth_classes = np.asarray(image.truth_classes, dtype=np.int64)
+        classes = np.asarray(image.prediction_classes, dtype=np.int64)
+        objects += np.bincount(truth_classes, minlength=num_classes)
+        image_scores = np.asarray(image.scores, dtype=np.float64)
+        for index in np.unique(classes):
+            mine = np.flatnonzero(classes == index)
+            mine = mine[np.argsort(-image_scores[mine], kind="stable")]
+            iou = mask_iou(
+                [image.predictions[i] for i in mine],
+                [image.truth[i] for i in np.flatnonzero(truth_classes == index)],
+                image.void,
+            )
+            scores[index].append(image_scores[mine])
+            is_true[index].append(true_detections(iou, thresholds))
+    result = np.full((len(thresholds), num_classes), np.nan)
+    for index in np.flatnonzero(objects):
+        if not scores[index]:
+            result[:, index] = 0
+            continue
+        order = np.argsort(-np.concatenate(scores[index]), kind="stable")
+        for row, ranked in zip(result, np.concatenate(is_true[index], axis=1)[:, order], strict=True):
+            row[index] = average_precision(ranked, int(objects[index]))
+    return result

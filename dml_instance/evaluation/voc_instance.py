@@ -1,0 +1,144 @@
+"""mAP^r as a Detectron2 evaluator, and of saved predictions."""
+
+import itertools
+import json
+import logging
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.evaluation.coco_evaluation import instances_to_coco_json
+from detectron2.utils import comm
+from pycocotools import mask as coco_mask
+from tabulate import tabulate
+
+from ..files import write_json, write_text
+from ..rle import as_rle
+from .average_precision import ImageMasks, mean_average_precision_masks
+
+PREDICTIONS_FILE = "voc_instance_predictions.json"
+RESULTS_FILE = "voc_instance_results.json"
+# mAP^r is reported at each of these, and mAP^r_vol is the mean over all nine.
+THRESHOLDS = np.arange(1, 10) / 10
+_REPORTED = (0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+def score_predictions(records: Sequence[dict], predictions: Sequence[dict], class_names: Sequence[str]) -> dict:
+    """mAP^r of predictions on a data set.
+
+    Args:
+        records: Detectron2's, of the whole data set: ``image_id``, ``height``, ``width``, ``annotations`` with
+            ``segmentation`` and ``category_id``. Pixels of a ``void`` RLE, and of annotations with ``iscrowd``, are
+            taken away from predictions; such annotations are no objects.
+        predictions: in COCO's results form, with class indices as ``category_id``.
+        class_names: K.
+
+    Returns:
+        In percent: AP50 to AP90, the means over classes at IoU 0.5, 0.6 ... 0.9; APvol, the mean over thresholds 0.1,
+        0.2 ... 0.9 (mAP^r_vol); and ``AP50-NAME`` of each class. NaN where there is no object.
+
+    Raises:
+        ValueError: for an object without a mask, or a prediction of an unknown image, or of another size than it.
+    """
+    images = {record["image_id"]: _truth(record) for record in records}
+    sizes = {record["image_id"]: [record["height"], record["width"]] for record in records}
+    for prediction in predictions:
+        identity, mask = prediction["image_id"], prediction["segmentation"]
+        if identity not in images:
+            raise ValueError(f"a prediction is of image {identity!r}, which the data set does not have")
+        if list(mask["size"]) != sizes[identity]:
+            raise ValueError(
+                f"image {identity!r} is {sizes[identity]}, but a mask predicted for it {list(mask['size'])} "
+                "(height, width)"
+            )
+        image = images[identity]
+        image.predictions.append(mask)
+        image.prediction_classes.append(prediction["category_id"])
+        image.scores.append(prediction["score"])
+    precision = 100 * mean_average_precision_masks(list(images.values()), len(class_names), THRESHOLDS)
+    with_objects = ~np.isnan(precision[0])
+    mean = precision[:, with_objects].mean(axis=1) if with_objects.any() else np.full(len(THRESHOLDS), np.nan)
+    result = {f"AP{round(100 * t)}": float(mean[round(10 * t) - 1]) for t in _REPORTED}
+    result["APvol"] = float(mean.mean())
+    result |= {f"AP50-{name}": float(value) for name, value in zip(class_names, precision[4], strict=True)}
+    return result
+
+
+def _truth(record: dict) -> ImageMasks:
+    """The objects and the void of one record."""
+    objects, classes, void = [], [], []
+    for annotation in record["annotations"]:
+        if not annotation.get("segmentation"):
+            raise ValueError(f"image {record['image_id']!r} has an object without a mask, which mAP^r cannot score")
+        mask = as_rle(annotation["segmentation"], record["height"], record["width"])
+        if annotation.get("iscrowd", 0):
+            void.append(mask)
+        else:
+            objects.append(mask)
+            classes.append(annotation["category_id"])
+    if "void" in record:
+        void.append(record["void"])
+    return ImageMasks(objects, classes, void=coco_mask.merge(void) if void else None)
+
+
+def class_table(result: dict) -> str:
+    """The figures of ``score_predictions`` as text: the means in one row, AP50 of the classes in pairs of columns."""
+    means = {name: value for name, value in result.items() if "-" not in name}
+    classes = [(name.removeprefix("AP50-"), value) for name, value in result.items() if "-" in name]
+    columns = 3
+    padded = [*classes, *[("", None)] * (-len(classes) % columns)]
+    rows = [list(itertools.chain(*padded[start : start + columns])) for start in range(0, len(padded), columns)]
+    form = {"tablefmt": "pipe", "floatfmt": ".2f", "missingval": ""}
+    return "\n\n".join(
+        [
+            tabulate([list(means.values())], headers=list(means), **form),
+            tabulate(rows, headers=["class", "AP50"] * columns, **form),
+        ]
+    )
+
+
+class VOCInstanceEvaluator(DatasetEvaluator):
+    """mAP^r of any registered data set with masks; see ``score_predictions``. Predictions are kept as RLEs."""
+
+    def __init__(self, dataset_name: str, output_dir: str | None = None, distributed: bool = True):
+        """
+        Args:
+            dataset_name: as registered.
+            output_dir: for RESULTS_FILE and PREDICTIONS_FILE, which ``tools/score_voc.py`` scores again; None: neither.
+            distributed: gather the predictions of all processes.
+        """
+        self._dataset_name = dataset_name
+        self._output_dir = output_dir
+        self._distributed = distributed
+        self._logger = logging.getLogger(__name__)
+        self._predictions = []
+
+    def reset(self):
+        self._predictions = []
+
+    def process(self, inputs, outputs):
+        """Detectron2's inputs with ``image_id``, and outputs with ``instances`` that have ``pred_masks``."""
+        for x, output in zip(inputs, outputs, strict=True):
+            instances = output["instances"].to(torch.device("cpu"))
+            self._predictions += instances_to_coco_json(instances, x["image_id"])
+
+    def evaluate(self):
+        """``{"segm_voc": ...}`` with the figures of ``score_predictions``; empty on all processes but the first."""
+        predictions = self._predictions
+        if self._distributed:
+            comm.synchronize()
+            predictions = list(itertools.chain(*comm.gather(predictions, dst=0)))
+            if not comm.is_main_process():
+                return {}
+        class_names = MetadataCatalog.get(self._dataset_name).thing_classes
+        result = score_predictions(DatasetCatalog.get(self._dataset_name), predictions, class_names)
+        self._logger.info("mAP^r of %s\n\n%s\n", self._dataset_name, class_table(result))
+        if self._output_dir:
+            os.makedirs(self._output_dir, exist_ok=True)
+            write_text(os.path.join(self._output_dir, PREDICTIONS_FILE), json.dumps(predictions))
+            write_json(os.path.join(self._output_dir, RESULTS_FILE), result)
+        return OrderedDict(segm_voc=result)

@@ -1,0 +1,115 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.structures import Boxes, Instances
+
+from dml_instance.evaluation import VOCInstanceEvaluator, score_predictions
+from dml_instance.evaluation.voc_instance import PREDICTIONS_FILE, RESULTS_FILE
+from toy_scenes import rle, square_and_disc
+
+IMAGE, MASKS, _ = square_and_disc()
+HEIGHT, WIDTH = IMAGE.shape[:2]
+NAMES = ["square", "disc", "ring"]
+
+
+def record(image_id, annotations, **more):
+    return {"image_id": image_id, "height": HEIGHT, "width": WIDTH, "annotations": annotations, **more}
+
+
+def annotation(mask, category_id, **more):
+    return {"segmentation": rle(mask), "category_id": category_id, **more}
+
+
+@pytest.fixture
+def records():
+    content = [
+        record("a", [annotation(MASKS[0], 0), annotation(MASKS[1], 1)]),
+        record("b", [annotation(MASKS[1], 1)]),
+        record("empty", []),
+    ]
+    DatasetCatalog.register("toy_voc", lambda: content)
+    MetadataCatalog.get("toy_voc").set(thing_classes=NAMES)
+    yield content
+    DatasetCatalog.remove("toy_voc")
+    MetadataCatalog.remove("toy_voc")
+
+
+def instances(masks, classes, scores):
+    result = Instances((HEIGHT, WIDTH))
+    result.pred_masks = torch.from_numpy(np.array(masks, dtype=bool).reshape(-1, HEIGHT, WIDTH))
+    result.pred_classes = torch.tensor(classes, dtype=torch.int64)
+    result.scores = torch.tensor(scores, dtype=torch.float32)
+    result.pred_boxes = Boxes(torch.zeros(len(classes), 4))
+    return {"instances": result}
+
+
+def test_predictions_are_scored_saved_and_scored_again(records, tmp_path):
+    evaluator = VOCInstanceEvaluator("toy_voc", str(tmp_path))
+    evaluator.reset()
+    evaluator.process([{"image_id": "a"}], [instances(MASKS, [0, 1], [0.9, 0.8])])
+    evaluator.process([{"image_id": "b"}, {"image_id": "empty"}], [instances([], [], [])] * 2)
+    result = evaluator.evaluate()["segm_voc"]
+    assert result["AP50-square"] == 100
+    assert result["AP50-disc"] == 50
+    assert np.isnan(result["AP50-ring"])
+    assert all(result[name] == 75 for name in ("AP50", "AP60", "AP70", "AP80", "AP90", "APvol"))
+    saved = json.loads((tmp_path / PREDICTIONS_FILE).read_text())
+    assert score_predictions(records, saved, NAMES) == pytest.approx(result, nan_ok=True)
+    assert json.loads((tmp_path / RESULTS_FILE).read_text())["AP50"] == 75
+    evaluator.reset()
+    assert evaluator.evaluate()["segm_voc"]["AP50"] == 0
+
+
+def test_the_mean_over_thresholds_is_that_of_all_nine(records):
+    smaller = cv2.erode(MASKS[1].astype(np.uint8), np.ones((3, 3), np.uint8), iterations=3)
+    iou = smaller.sum() / MASKS[1].sum()
+    predictions = [
+        {"image_id": name, "category_id": 1, "segmentation": rle(smaller), "score": 0.5} for name in ("a", "b")
+    ]
+    result = score_predictions(records, predictions, NAMES)
+    reached = [100.0 if iou >= threshold / 10 else 0.0 for threshold in range(1, 10)]
+    assert 0.5 < iou < 0.9
+    assert result["APvol"] == pytest.approx((np.mean(reached) + 0) / 2)  # the square is missed
+    assert [result[f"AP{t}"] for t in (50, 60, 70, 80, 90)] == [value / 2 for value in reached[4:]]
+
+
+def test_crowds_and_void_are_no_objects_and_cost_nothing(records):
+    leaking = MASKS[0] | MASKS[1]
+    prediction = {"image_id": "c", "category_id": 0, "segmentation": rle(leaking), "score": 0.9}
+    for left_out in (
+        {"annotations": [annotation(MASKS[0], 0), annotation(MASKS[1], 1, iscrowd=1)]},
+        {"annotations": [annotation(MASKS[0], 0)], "void": rle(MASKS[1])},
+    ):
+        result = score_predictions([record("c", **left_out)], [prediction], NAMES)
+        assert result["AP90"] == 100
+        assert np.isnan(result["AP50-disc"])
+    judged = score_predictions([record("c", [annotation(MASKS[0], 0)])], [prediction], NAMES)
+    assert judged["AP90"] == 0
+
+
+def test_polygons_are_masks_too():
+    polygon = {"segmentation": [[8.0, 10, 31, 10, 31, 35, 8, 35]], "category_id": 0}
+    prediction = {"image_id": "c", "category_id": 0, "segmentation": rle(MASKS[0]), "score": 0.9}
+    assert score_predictions([record("c", [polygon])], [prediction], NAMES)["AP90"] == 100
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_id": "nowhere"}, "'nowhere', which the data set does not have"),
+        ({"segmentation": rle(np.zeros((3, 4)))}, r"'a' is \[64, 96\], but a mask predicted for it \[3, 4\]"),
+    ],
+)
+def test_predictions_of_something_else_are_refused(records, change, message):
+    prediction = {"image_id": "a", "category_id": 0, "segmentation": rle(MASKS[0]), "score": 0.9, **change}
+    with pytest.raises(ValueError, match=message):
+        score_predictions(records, [prediction], NAMES)
+
+
+def test_objects_without_masks_cannot_be_scored():
+    with pytest.raises(ValueError, match="'c' has an object without a mask"):
+        score_predictions([record("c", [{"bbox": [0, 0, 1, 1], "category_id": 0}])], [], NAMES)
