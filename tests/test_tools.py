@@ -294,6 +294,6 @@ def test_the_cost_of_a_model_is_counted_and_measured(tmp_path, config):
     )
     assert "multiply-adds" in printed
     cost = json.loads((tmp_path / "cost.json").read_text())
-    assert 0.01 < cost["gflops"] < 100
+    assert 0.01 < cost["gflops"] < 1000
     assert cost["training_step_peak_gib"] >= cost["peak_gib_before"] > 0
     assert cost["parameters"] >= cost["trained_parameters"] > 2e6
