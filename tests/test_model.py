@@ -173,6 +173,24 @@ def test_every_kind_of_network_trains_and_predicts(overrides):
             assert_is_instance_result(result, x["height"], x["width"], 2)
 
 
+def test_scales_at_inference_are_those_asked_for():
+    """A network that sees the image twice as large says what it says of the image that is twice as large."""
+    model = model_of("MODEL.DML.GROUPING.MIN_SEEDINESS", 0.0, "MODEL.DML.TEST_SCALES", [2.0]).eval()
+    x = model_input(*square_and_disc())
+    larger = {
+        "image": F.interpolate(x["image"][None].float(), scale_factor=2, mode="bilinear")[0],
+        "height": 64,
+        "width": 96,
+    }
+    with torch.no_grad():
+        magnified = model([x])[0]["instances"]
+        model.test_scales = (1.0,)
+        expected, plain = (model([y])[0]["instances"] for y in (larger, x))
+    torch.testing.assert_close(magnified.scores, expected.scores)
+    assert torch.equal(magnified.pred_masks, expected.pred_masks)
+    assert len(plain) != len(expected) or not torch.equal(plain.pred_masks, expected.pred_masks)
+
+
 def test_a_batch_gives_what_each_image_gives_alone():
     model = model_of("MODEL.DML.GROUPING.MIN_SEEDINESS", 0.0).eval()
     batch = [model_input(*square_and_disc(64, 96)), model_input(*square_and_disc(64, 96))]
@@ -209,6 +227,7 @@ def test_autocast_to_bfloat16_trains():
         ("MODEL.DML.DECODER.STRIDE", 3),
         ("MODEL.DML.IN_FEATURES", ["res9"]),
         ("MODEL.DML.PYRAMID_SCALES", [0.0]),
+        ("MODEL.DML.TEST_SCALES", [-1.0]),
         ("MODEL.DML.BACKBONE.CHANNELS", [8, 16]),
         ("MODEL.DML.BACKBONE.CHANNELS", [8, 16, 16, 32, 64]),
     ],

@@ -70,7 +70,7 @@ def multiply_adds(model: torch.nn.Module, x: dict) -> int:
         # Tracing warns of every shape that depends on the data; they do not enter the count.
         warnings.simplefilter("ignore")
         if isinstance(model, DMLInstance):
-            scales = [model.preprocess_image([x], scale).tensor for scale in model.pyramid_scales]
+            scales = [model.preprocess_image([x], scale).tensor for scale in model.test_scales]
             counts = [FlopCountAnalysis(_Network(model), images) for images in scales]
         else:
             counts = [DetectorFlopCountAnalysis(model, [x])]

@@ -58,8 +58,9 @@ def picture_of(model: torch.nn.Module, cfg, record: dict, metadata: Metadata, mi
 
     pictures = [("input", rgb)]
     if isinstance(model, DMLInstance):
-        images = model.preprocess_image(inputs)
-        prediction = model.predict_pixels(images)
+        scale = model.test_scales[-1]  # of several the finest, as a rule
+        images = model.preprocess_image(inputs, scale)
+        prediction = model.predict_pixels(images, scale)
         embedding, _, class_logits = prediction.of_image(0, images.image_sizes[0])
         seeds = model.grouping.seeds([prediction], [images.image_sizes[0]], 0)
         shown = seeds.position[seeds.score >= min_score].cpu().numpy()

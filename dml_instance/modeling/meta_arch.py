@@ -42,6 +42,7 @@ class DMLInstance(nn.Module):
         criterion: DMLCriterion,
         grouping: InstanceGrouping,
         pyramid_scales: Sequence[float],
+        test_scales: Sequence[float],
         normalize_each_image: bool,
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
@@ -56,13 +57,15 @@ class DMLInstance(nn.Module):
             embedding_head, seed_head: the two heads.
             criterion: predictions and ground truth to losses.
             grouping: predictions to instances.
-            pyramid_scales: relative sizes at which the network sees the image.
+            pyramid_scales: relative sizes at which the network sees the image in training.
+            test_scales: the same at inference.
             normalize_each_image: by its own mean and deviation instead of ``pixel_mean`` and ``pixel_std``.
             pixel_mean, pixel_std: one number a channel, in the channel order of the input.
         """
         super().__init__()
-        if not pyramid_scales or min(pyramid_scales) <= 0:
-            raise ValueError(f"MODEL.DML.PYRAMID_SCALES needs positive numbers, got {list(pyramid_scales)}")
+        for key, scales in (("PYRAMID_SCALES", pyramid_scales), ("TEST_SCALES", test_scales)):
+            if not scales or min(scales) <= 0:
+                raise ValueError(f"MODEL.DML.{key} needs positive numbers, got {list(scales)}")
         self.backbone = backbone
         self.decoder = decoder
         self.seed_decoder = seed_decoder
@@ -73,6 +76,7 @@ class DMLInstance(nn.Module):
         self.criterion = criterion
         self.grouping = grouping
         self.pyramid_scales = tuple(pyramid_scales)
+        self.test_scales = tuple(test_scales)
         self.normalize_each_image = normalize_each_image
         # A plain ResNet says 0: every feature's stride has to divide the image, or sizes disagree in the decoder.
         self.size_divisibility = math.lcm(
@@ -142,6 +146,7 @@ class DMLInstance(nn.Module):
             "criterion": DMLCriterion(cfg),
             "grouping": InstanceGrouping(cfg),
             "pyramid_scales": dml.PYRAMID_SCALES,
+            "test_scales": dml.TEST_SCALES or dml.PYRAMID_SCALES,
             "normalize_each_image": dml.INPUT_NORMALIZATION == "image",
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
@@ -163,10 +168,9 @@ class DMLInstance(nn.Module):
             In training the dict of losses. At inference one dict an image, whose ``instances`` has ``pred_masks``
             (N, height, width) bool, ``scores``, ``pred_classes`` and ``pred_boxes``.
         """
-        images = [self.preprocess_image(batched_inputs, scale) for scale in self.pyramid_scales]
-        predictions = [
-            self.predict_pixels(image, scale) for image, scale in zip(images, self.pyramid_scales, strict=True)
-        ]
+        scales = self.pyramid_scales if self.training else self.test_scales
+        images = [self.preprocess_image(batched_inputs, scale) for scale in scales]
+        predictions = [self.predict_pixels(image, scale) for image, scale in zip(images, scales, strict=True)]
         image_sizes = [image.image_sizes for image in images]
         if self.training:
             return self.losses(predictions, image_sizes, batched_inputs)
