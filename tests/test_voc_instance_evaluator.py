@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.engine import launch
 from detectron2.structures import Boxes, Instances
+from detectron2.utils import comm
 
 from dml_instance.evaluation import VOCInstanceEvaluator, score_predictions
 from dml_instance.evaluation.voc_instance import PREDICTIONS_FILE, RESULTS_FILE
@@ -113,3 +115,28 @@ def test_predictions_of_something_else_are_refused(records, change, message):
 def test_objects_without_masks_cannot_be_scored():
     with pytest.raises(ValueError, match="'c' has an object without a mask"):
         score_predictions([record("c", [{"bbox": [0, 0, 1, 1], "category_id": 0}])], [], NAMES)
+
+
+def _records():
+    return [record(index, [annotation(MASKS[index % 2], index % 2)]) for index in range(5)]
+
+
+def _evaluate_my_share(folder):
+    """One of two processes, each with every other image; the first writes what both found."""
+    DatasetCatalog.register("toy_shared", _records)
+    MetadataCatalog.get("toy_shared").set(thing_classes=NAMES)
+    evaluator = VOCInstanceEvaluator("toy_shared", str(folder))
+    evaluator.reset()
+    for index in range(comm.get_rank(), 5, comm.get_world_size()):
+        found = [] if index == 4 else [MASKS[index % 2]]
+        evaluator.process([{"image_id": index}], [instances(found, [index % 2] * len(found), [0.9] * len(found))])
+    result = evaluator.evaluate()
+    assert bool(result) == comm.is_main_process()
+
+
+def test_the_predictions_of_all_processes_are_gathered(tmp_path):
+    launch(_evaluate_my_share, 2, dist_url="auto", args=(tmp_path,))
+    result = json.loads((tmp_path / RESULTS_FILE).read_text())
+    assert result["AP50-square"] == pytest.approx(100 * 2 / 3)
+    assert result["AP50-disc"] == 100
+    assert len(json.loads((tmp_path / PREDICTIONS_FILE).read_text())) == 4
