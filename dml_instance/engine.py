@@ -165,7 +165,12 @@ def build_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
     metadata = MetadataCatalog.get(dataset_name)
     kind = metadata.get("evaluator_type", "coco")
     folder = predictions_folder(cfg.OUTPUT_DIR, dataset_name)
-    coco = {"output_dir": folder, "max_dets_per_image": cfg.TEST.DETECTIONS_PER_IMAGE}
+    # A data set without a COCO file gets one in the folder; an old one there may be of other data.
+    coco = {
+        "output_dir": folder,
+        "max_dets_per_image": cfg.TEST.DETECTIONS_PER_IMAGE,
+        "allow_cached_coco": False,
+    }
     if kind == "coco":
         return COCOEvaluator(dataset_name, **coco)
     if kind == "cityscapes_instance":

@@ -62,6 +62,20 @@ def test_voc_trains_on_voc_and_sbd_and_is_scored_by_masks_and_boxes(voc, tmp_pat
     assert (tmp_path / "out" / "inference" / "voc_2012_instance_val" / "voc_instance_predictions.json").is_file()
 
 
+def test_missing_data_ends_the_run_before_it_starts_with_one_clear_line(voc, tmp_path):
+    command = [sys.executable, str(ROOT / "tools" / "train_net.py"), "--config-file"]
+    command += [str(ROOT / "configs/VOC/dml_R_50_voc_aug.yaml"), *SIZES, "OUTPUT_DIR", str(tmp_path / "out")]
+    for root, message in ((tmp_path, "VOCdevkit/VOC2012"), (voc / "only_voc", "benchmark_RELEASE/dataset")):
+        root.mkdir(exist_ok=True)
+        if root != tmp_path:
+            (root / "VOCdevkit").symlink_to(voc / "VOCdevkit")
+        environment = {**os.environ, "DETECTRON2_DATASETS": str(root), "FVCORE_CACHE": str(tmp_path / "cache")}
+        result = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert result.returncode != 0
+        assert "Traceback" not in result.stderr
+        assert message in result.stderr.splitlines()[-1] and "unpack" in result.stderr.splitlines()[-1]
+
+
 def test_sbd_alone_trains_and_is_scored_by_masks(voc, tmp_path):
     sets = ["DATASETS.TRAIN", "('sbd_instance_train',)", "DATASETS.TEST", "('sbd_instance_val',)"]
     metrics = run(voc, "VOC/dml_R_50_voc_aug.yaml", tmp_path / "out", *CROP, *sets)

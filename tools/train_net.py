@@ -13,6 +13,7 @@ import os
 import sys
 
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.data import DatasetCatalog
 from detectron2.engine import default_argument_parser, default_setup, launch
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
@@ -28,6 +29,8 @@ def main(args):
         for registration in args.register_coco:
             register_coco(*parse_registration(registration))
         cfg = load_config(args.config_file, args.opts)
+        for name in cfg.DATASETS.TEST:
+            DatasetCatalog.get(name)  # fails here, and not after the training, where the data is missing
     except (FileNotFoundError, KeyError, ValueError) as error:
         # What the user can mend in the command or the files needs no stack trace.
         sys.exit(f"error: {error.args[0]}")
@@ -41,7 +44,10 @@ def main(args):
         if comm.is_main_process():
             verify_results(cfg, results)
     else:
-        trainer = Trainer(cfg)
+        try:
+            trainer = Trainer(cfg)
+        except FileNotFoundError as error:
+            sys.exit(f"error: {error}")
         trainer.resume_or_load(resume=args.resume)
         trainer.train()
 
