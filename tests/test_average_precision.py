@@ -174,3 +174,26 @@ def test_iou_takes_the_void_away_from_predictions_alone():
     np.testing.assert_allclose(iou, [[1.0, 0.0], [0.0, 0.0]])
     assert mask_iou([], [encoded(LEFT)]).shape == (0, 1)
     assert mask_iou([encoded(LEFT)], []).shape == (1, 0)
+
+
+def test_an_iou_of_just_the_threshold_is_enough():
+    for area, other, common, threshold in ((22, 143, 15, 0.1), (22, 68, 15, 0.2), (22, 23, 15, 0.5), (23, 16, 13, 0.5)):
+        row = np.arange(200)[None]
+        prediction, truth = row < area, (row >= area - common) & (row < area - common + other)
+        assert common / (area + other - common) == threshold
+        assert mask_iou([encoded(prediction)], [encoded(truth)])[0, 0] == threshold
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 100_000))
+def test_void_that_an_object_has_too_is_the_objects(seed):
+    rng = np.random.default_rng(seed)
+    truth, predicted = ([random_mask(rng) for _ in range(3)] for _ in range(2))
+    void = random_mask(rng)
+    kept = [mask & ~(void & ~np.any(truth, axis=0)) for mask in predicted]
+    got = mask_iou(
+        [encoded(m) for m in predicted], [encoded(m) for m in truth], encoded(void), list(map(encoded, truth))
+    )
+    union = np.array([[(p | t).sum() for t in truth] for p in kept])
+    common = np.array([[(p & t).sum() for t in truth] for p in kept])
+    np.testing.assert_array_equal(got, np.where(union, common / np.maximum(union, 1), 0))

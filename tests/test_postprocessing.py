@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from dml_instance.modeling.postprocessing import assemble_instances, grow_mask
+from dml_instance.modeling.growing import Grid, grow_mask
+from dml_instance.modeling.postprocessing import assemble_instances
 from dml_instance.similarity import distance_threshold
 from dml_instance.structures import Seeds
 
@@ -69,7 +70,8 @@ def test_growing_equals_the_definition_of_a_mask(seed, factor, tau, connected):
         int(torch.randint(0, 60, (1,), generator=generator)),
         int(torch.randint(0, 90, (1,), generator=generator)),
     )
-    grown = grow_mask(embedding, factor, position, tau, 0 if connected else -1)
+    grid = Grid(embedding, torch.full((60, 90), factor))
+    grown = grow_mask(grid, position, tau, 0 if connected else -1)
     whole = np.zeros((60, 90), dtype=bool)
     whole[grown.window] = grown.part
     np.testing.assert_array_equal(whole, slow_grow(embedding, factor, position, tau, connected))
@@ -79,7 +81,7 @@ def test_pieces_are_bridged_up_to_the_gap():
     ids = torch.zeros(3, 120, dtype=torch.int64)
     ids[1, 10:40], ids[1, 50:100] = 1, 1
     for gap, expected in ((9, 30), (10, 80), (-1, 80)):
-        assert grow_mask(flat_embedding(ids), 1.0, (1, 12), 0.5, gap).part.sum() == expected
+        assert grow_mask(Grid(flat_embedding(ids), torch.ones(3, 120)), (1, 12), 0.5, gap).part.sum() == expected
 
 
 def test_two_objects_become_two_instances_with_tight_boxes():
@@ -196,3 +198,62 @@ def test_values_that_are_not_finite_join_no_mask():
     embedding[0, 0, :3] = torch.tensor([np.nan, np.inf, -np.inf])
     result = assemble(embedding, seeds_of([[3, 3]], [0.9]))
     assert result.pred_masks[0].sum() == 22
+
+
+def slow_instances(embedding, factor, seeds, max_overlap, size):
+    """The definition on the whole grid, seed by seed: for each that stays its index, mask, and the pixels in doubt."""
+    owned = np.zeros(embedding.shape[-2:], dtype=bool)
+    result = []
+    for index in sorted(range(len(seeds)), key=lambda i: -seeds.score[i].item()):
+        row, column = seeds.position[index].tolist()
+        if owned[row, column]:
+            continue
+        threshold = distance_threshold(TAUS[seeds.tau_index[index]])
+        distance = factor[row, column] * (embedding - embedding[:, row, column][:, None, None]).square().sum(0)
+        near = (distance <= threshold).numpy()
+        labels, _ = ndimage.label(near, structure=np.ones((3, 3)))
+        part = labels == labels[row, column]
+        if owned[part].mean() > max_overlap:
+            continue
+        owned |= part
+        far = torch.from_numpy(near & ~part)
+        clipped = distance.clamp(max=3 * threshold).masked_fill(far, 3 * threshold)[None, None]
+        up = torch.nn.functional.interpolate(clipped, size=size, mode="bilinear", align_corners=False)[0, 0]
+        result.append((index, up <= threshold, (up - threshold).abs() < 1e-4))
+    return result
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 100_000),
+    st.sampled_from([(80, 120), (73, 99), (40, 60), (25, 31)]),
+    st.sampled_from([0.2, 0.5, 0.9]),
+    st.integers(1, 12),
+)
+def test_instances_equal_the_slow_definition(seed, size, max_overlap, detail):
+    """Objects of all sizes, at the edge of the image too, some far larger than the first window."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(1, 3, 2 + detail, 3 + detail, generator=generator) * 2
+    embedding = torch.nn.functional.interpolate(coarse, size=(40, 60), mode="bicubic")[0]
+    factor = torch.rand(40, 60, generator=generator) + 0.5
+    count = 30
+    seeds = Seeds(
+        position=torch.stack([torch.randint(0, side, (count,), generator=generator) for side in (40, 60)], 1),
+        tau_index=torch.randint(0, 3, (count,), generator=generator),
+        pred_class=torch.arange(count),
+        score=torch.rand(count, generator=generator),
+        level=torch.zeros(count, dtype=torch.int64),
+    )
+    cell = (size[0] / 40, size[1] / 60)
+    result = assemble_instances(
+        *([embedding], [factor], [torch.zeros(3, 2, 40, 60)], [cell], seeds),
+        **{"taus": TAUS, "output_size": size, "gaps": [0], "max_overlap": max_overlap, "interpolate": True},
+        **{"score_similarity": False, "vote": False, "max_instances": 100},
+    )
+    expected = {i: (mask, doubt) for i, mask, doubt in slow_instances(embedding, factor, seeds, max_overlap, size)}
+    # a mask of less than a pixel may or may not be there
+    sure = {index for index, (mask, doubt) in expected.items() if (mask & ~doubt).any()}
+    assert sure <= set(result.pred_classes.tolist()) <= set(expected)
+    for index, mask in zip(result.pred_classes.tolist(), result.pred_masks, strict=True):
+        slow, doubt = expected[index]
+        assert torch.equal(mask & ~doubt, slow & ~doubt)

@@ -104,6 +104,10 @@ def test_polygons_are_masks_too():
     [
         ({"image_id": "nowhere"}, "'nowhere', which the data set does not have"),
         ({"segmentation": rle(np.zeros((3, 4)))}, r"'a' is \[64, 96\], but a mask predicted for it \[3, 4\]"),
+        ({"segmentation": None}, "'a' has a prediction without a mask"),
+        ({"category_id": 3}, "class 3, but classes are 0 to 2"),
+        ({"category_id": -1}, "class -1, but"),
+        ({"score": float("nan")}, "'a' has a prediction of score nan"),
     ],
 )
 def test_predictions_of_something_else_are_refused(records, change, message):
@@ -140,3 +144,28 @@ def test_the_predictions_of_all_processes_are_gathered(tmp_path):
     assert result["AP50-square"] == pytest.approx(100 * 2 / 3)
     assert result["AP50-disc"] == 100
     assert len(json.loads((tmp_path / PREDICTIONS_FILE).read_text())) == 4
+
+
+def test_masks_of_another_size_than_their_image_are_refused():
+    for change, what in (
+        ({"annotations": [annotation(np.ones((3, 4)), 0)]}, "an object in it"),
+        ({"annotations": [], "void": rle(np.ones((3, 4)))}, "its void"),
+    ):
+        with pytest.raises(ValueError, match=rf"'c' is \[64, 96\], but a mask of {what} \[3, 4\]"):
+            score_predictions([record("c", **change)], [], NAMES)
+
+
+def test_models_need_masks_and_no_boxes(records):
+    evaluator = VOCInstanceEvaluator("toy_voc")
+    output = instances(MASKS, [0, 1], [0.9, 0.8])
+    output["instances"].remove("pred_boxes")
+    evaluator.process([{"image_id": "a"}], [output])
+    assert evaluator.evaluate()["segm_voc"]["AP50"] == 75
+    output["instances"].remove("pred_masks")
+    with pytest.raises(ValueError, match="no masks for image 'a'"):
+        evaluator.process([{"image_id": "a"}], [output])
+
+
+def test_predictions_in_any_of_cocos_forms(records):
+    polygon = {"image_id": "a", "category_id": 0, "segmentation": [[8.0, 10, 31, 10, 31, 35, 8, 35]], "score": 0.9}
+    assert score_predictions(records, [polygon], NAMES)["AP50-square"] == 100

@@ -22,7 +22,8 @@ class ImageMasks:
     Attributes:
         truth: the objects' RLEs, and truth_classes: their classes.
         predictions: RLEs of detections, and prediction_classes and scores.
-        void: RLE of the pixels that are neither object nor background; None: there are none.
+        void: RLE of the pixels that are neither object nor background; None: there are none. A pixel that an object
+            has as well, as under COCO's crowds, is the object's.
     """
 
     truth: Sequence[dict] = ()
@@ -33,8 +34,16 @@ class ImageMasks:
     void: dict | None = None
 
 
-def mask_iou(predictions: Sequence[dict], truth: Sequence[dict], void: dict | None = None) -> np.ndarray:
+def mask_iou(
+    predictions: Sequence[dict], truth: Sequence[dict], void: dict | None = None, objects: Sequence[dict] = ()
+) -> np.ndarray:
     """IoU of detections and objects, the pixels of ``void`` taken away from the detections.
+
+    Args:
+        predictions: N of them.
+        truth: G of them.
+        void: None: there is none.
+        objects: of the whole image; their pixels are not void. May be left out where the void has none of ``truth``.
 
     Returns:
         (N, G) float64 in [0, 1]; 0 for two empty masks.
@@ -42,13 +51,23 @@ def mask_iou(predictions: Sequence[dict], truth: Sequence[dict], void: dict | No
     predictions, truth = list(predictions), list(truth)
     if not predictions or not truth:
         return np.zeros((len(predictions), len(truth)))
-    # Against a "crowd" COCO's IoU is the share of the detection that it covers: intersections without decoding.
+    intersection = _intersection(predictions, truth)
     area = coco_mask.area(predictions).astype(np.float64)[:, None]
-    intersection = coco_mask.iou(predictions, truth, [1] * len(truth)) * area
     if void is not None:
-        area = area - coco_mask.iou(predictions, [void], [1]) * area
+        area = area - _intersection(predictions, [void])
+        if len(objects):
+            void_of_objects = coco_mask.merge([void, coco_mask.merge(list(objects))], intersect=True)
+            area = area + _intersection(predictions, [void_of_objects])
     union = area + coco_mask.area(truth).astype(np.float64)[None] - intersection
     return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+
+
+def _intersection(predictions: list[dict], masks: list[dict]) -> np.ndarray:
+    """(N, G) float64 numbers of pixels, whole."""
+    # Against a "crowd" COCO's IoU is the share of the detection that it covers: intersections without decoding. That
+    # share times the area is a whole number but for its last bit, which decides where an IoU is just the threshold.
+    share = coco_mask.iou(predictions, masks, [1] * len(masks))
+    return np.rint(share * coco_mask.area(predictions).astype(np.float64)[:, None])
 
 
 def true_detections(iou: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
@@ -124,6 +143,7 @@ def mean_average_precision_masks(
                 [image.predictions[i] for i in mine],
                 [image.truth[i] for i in np.flatnonzero(truth_classes == index)],
                 image.void,
+                image.truth,
             )
             scores[index].append(image_scores[mine])
             is_true[index].append(true_detections(iou, thresholds))

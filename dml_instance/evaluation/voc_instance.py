@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+import math
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -11,7 +12,6 @@ import numpy as np
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
-from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 from pycocotools import mask as coco_mask
 from tabulate import tabulate
@@ -34,7 +34,7 @@ def score_predictions(records: Sequence[dict], predictions: Sequence[dict], clas
         records: Detectron2's, of the whole data set: ``image_id``, ``height``, ``width``, ``annotations`` with
             ``segmentation`` and ``category_id``. Pixels of a ``void`` RLE, and of annotations with ``iscrowd``, are
             taken away from predictions; such annotations are no objects.
-        predictions: in COCO's results form, with class indices as ``category_id``.
+        predictions: in COCO's results form, with class indices as ``category_id``; masks in any of COCO's forms.
         class_names: K.
 
     Returns:
@@ -42,19 +42,25 @@ def score_predictions(records: Sequence[dict], predictions: Sequence[dict], clas
         0.2 ... 0.9 (mAP^r_vol); and ``AP50-NAME`` of each class. NaN where there is no object.
 
     Raises:
-        ValueError: for an object without a mask, or a prediction of an unknown image, or of another size than it.
+        ValueError: for an object or prediction without a mask, or with one of another size than its image; for a
+            prediction of an unknown image or class, or of a score that is not finite.
     """
     images = {record["image_id"]: _truth(record) for record in records}
-    sizes = {record["image_id"]: [record["height"], record["width"]] for record in records}
+    sizes = {record["image_id"]: (record["height"], record["width"]) for record in records}
     for prediction in predictions:
-        identity, mask = prediction["image_id"], prediction["segmentation"]
+        identity, index, score = prediction["image_id"], prediction["category_id"], prediction["score"]
         if identity not in images:
             raise ValueError(f"a prediction is of image {identity!r}, which the data set does not have")
-        if list(mask["size"]) != sizes[identity]:
+        if not 0 <= index < len(class_names):
             raise ValueError(
-                f"image {identity!r} is {sizes[identity]}, but a mask predicted for it {list(mask['size'])} "
-                "(height, width)"
+                f"image {identity!r} has a prediction of class {index}, but classes are 0 to {len(class_names) - 1}: "
+                "category_id is the index of the class, not COCO's number"
             )
+        if not math.isfinite(score):
+            raise ValueError(f"image {identity!r} has a prediction of score {score}, which cannot be ranked")
+        if not prediction.get("segmentation"):
+            raise ValueError(f"image {identity!r} has a prediction without a mask, which mAP^r cannot score")
+        mask = _rle(prediction["segmentation"], identity, sizes[identity], "predicted for it")
         image = images[identity]
         image.predictions.append(mask)
         image.prediction_classes.append(prediction["category_id"])
@@ -70,19 +76,31 @@ def score_predictions(records: Sequence[dict], predictions: Sequence[dict], clas
 
 def _truth(record: dict) -> ImageMasks:
     """The objects and the void of one record."""
+    identity, size = record["image_id"], (record["height"], record["width"])
     objects, classes, void = [], [], []
     for annotation in record["annotations"]:
         if not annotation.get("segmentation"):
-            raise ValueError(f"image {record['image_id']!r} has an object without a mask, which mAP^r cannot score")
-        mask = as_rle(annotation["segmentation"], record["height"], record["width"])
+            raise ValueError(f"image {identity!r} has an object without a mask, which mAP^r cannot score")
+        mask = _rle(annotation["segmentation"], identity, size, "of an object in it")
         if annotation.get("iscrowd", 0):
             void.append(mask)
         else:
             objects.append(mask)
             classes.append(annotation["category_id"])
     if "void" in record:
-        void.append(record["void"])
+        void.append(_rle(record["void"], identity, size, "of its void"))
     return ImageMasks(objects, classes, void=coco_mask.merge(void) if void else None)
+
+
+def _rle(segmentation: dict | list, identity: int | str, size: tuple[int, int], what: str) -> dict:
+    """A mask of an image as a compressed RLE; raises ValueError where it is of another size.
+
+    COCO's tools do not: they count masks of two sizes as apart.
+    """
+    mask = as_rle(segmentation, *size)
+    if tuple(mask["size"]) != size:
+        raise ValueError(f"image {identity!r} is {list(size)}, but a mask {what} {list(mask['size'])} (height, width)")
+    return mask
 
 
 def class_table(result: dict) -> str:
@@ -121,10 +139,28 @@ class VOCInstanceEvaluator(DatasetEvaluator):
         self._predictions = []
 
     def process(self, inputs, outputs):
-        """Detectron2's inputs with ``image_id``, and outputs with ``instances`` that have ``pred_masks``."""
+        """Detectron2's inputs with ``image_id``, and outputs with ``instances``, (N, H, W) bool ``pred_masks`` in them.
+
+        Raises:
+            ValueError: for instances without masks.
+        """
         for x, output in zip(inputs, outputs, strict=True):
             instances = output["instances"].to(torch.device("cpu"))
-            self._predictions += instances_to_coco_json(instances, x["image_id"])
+            if not instances.has("pred_masks"):
+                raise ValueError(f"the model gives no masks for image {x['image_id']!r}, but mAP^r scores masks")
+            # Detectron2's own conversion, that of COCOEvaluator, wants boxes as well, which not every model has.
+            for pixels, index, score in zip(
+                instances.pred_masks, instances.pred_classes.tolist(), instances.scores.tolist(), strict=True
+            ):
+                mask = coco_mask.encode(np.asfortranarray(pixels.numpy(), dtype=np.uint8))
+                self._predictions.append(
+                    {
+                        "image_id": x["image_id"],
+                        "category_id": index,
+                        "segmentation": {"size": mask["size"], "counts": mask["counts"].decode()},
+                        "score": score,
+                    }
+                )
 
     def evaluate(self):
         """``{"segm_voc": ...}`` with the figures of ``score_predictions``; empty on all processes but the first."""

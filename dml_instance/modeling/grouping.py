@@ -36,6 +36,9 @@ class Candidates:
     pred_class: Tensor
     level: Tensor
 
+    def __len__(self):
+        return len(self.seediness)
+
     @classmethod
     def cat(cls, parts: list["Candidates"]) -> "Candidates":
         """The candidates of several scales as one."""
@@ -125,7 +128,7 @@ def select_seeds(candidates: Candidates, *, max_seeds: int, alpha: float, dissim
     Returns:
         Seeds in the order of choice. Time N x P x D, memory P x D.
     """
-    count = min(max_seeds, len(candidates.seediness))
+    count = min(max_seeds, len(candidates))
     log_score = candidates.seediness.clamp(min=torch.finfo(torch.float32).tiny).log()
     if alpha == 0:
         chosen = log_score.argsort(descending=True, stable=True)[:count]

@@ -107,10 +107,12 @@ class InstanceGrouping:
                     min_seediness=self.min_seediness,
                 )
             )
+        candidates = Candidates.cat(parts)
         return select_seeds(
-            Candidates.cat(parts),
+            candidates,
             max_seeds=self.max_seeds,
-            alpha=self.alpha,
+            # Diversity decides who is chosen; where all are, there is nothing to decide.
+            alpha=self.alpha if len(candidates) > self.max_seeds else 0.0,
             dissimilarity=self.dissimilarity,
             context=self.context,
         )
