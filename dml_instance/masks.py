@@ -1,4 +1,4 @@
-"""Sets of pixels: instance-id maps at a grid's stride, the part of a mask connected to its seed, boxes.
+"""Sets of pixels: instance-id maps at a grid's stride, the part of a mask connected to its seed.
 
 Shapes: G ground-truth instances, N masks, H x W image pixels, h x w grid cells (a cell covers stride x stride pixels).
 """
@@ -108,17 +108,10 @@ def touches_inner_border(mask: np.ndarray, window: tuple[slice, slice], shape: t
         margin: cells, >= 1.
     """
     rows, columns = window
-    return bool(
-        (rows.start > 0 and mask[:margin].any())
-        or (rows.stop < shape[0] and mask[-margin:].any())
-        or (columns.start > 0 and mask[:, :margin].any())
-        or (columns.stop < shape[1] and mask[:, -margin:].any())
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    return width > 0 and (
+        (rows.start > 0 and top < margin)
+        or (rows.stop < shape[0] and top + height > mask.shape[0] - margin)
+        or (columns.start > 0 and left < margin)
+        or (columns.stop < shape[1] and left + width > mask.shape[1] - margin)
     )
-
-
-def bounding_window(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice]:
-    """The smallest (rows, columns) slices round a non-empty (h, w) bool mask, grown by ``margin`` within the grid."""
-    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
-    rows = slice(max(top - margin, 0), min(top + height + margin, mask.shape[0]))
-    columns = slice(max(left - margin, 0), min(left + width + margin, mask.shape[1]))
-    return rows, columns

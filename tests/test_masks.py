@@ -8,7 +8,6 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from dml_instance.masks import (
-    bounding_window,
     connected_part,
     instance_coverage,
     instance_id_map,
@@ -117,13 +116,6 @@ def test_inner_border_is_a_side_that_the_grid_goes_beyond():
     assert touches_inner_border(mask, (slice(2, 6), slice(0, 4)), (10, 10), 1)
     assert not touches_inner_border(mask, (slice(0, 4), slice(0, 4)), (10, 10), 1)
     assert touches_inner_border(mask, (slice(0, 4), slice(3, 7)), (10, 10), 2)
-
-
-def test_bounding_window_is_tight_and_stays_in_the_grid():
-    mask = np.zeros((6, 8), bool)
-    mask[2:4, 1] = True
-    assert bounding_window(mask) == (slice(2, 4), slice(1, 2))
-    assert bounding_window(mask, margin=3) == (slice(0, 6), slice(0, 5))
 
 
 def test_coverage_keeps_a_border_that_whole_cells_lose():

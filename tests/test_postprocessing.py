@@ -200,6 +200,13 @@ def test_values_that_are_not_finite_join_no_mask():
     assert result.pred_masks[0].sum() == 22
 
 
+def test_a_seed_that_is_not_finite_gives_no_instance():
+    embedding = torch.zeros(1, 5, 5)
+    embedding[0, 1, 1] = np.nan
+    result = assemble(embedding, seeds_of([[1, 1], [3, 3]], [0.9, 0.8]), score_similarity=True)
+    torch.testing.assert_close(result.scores, torch.tensor([0.8]))
+
+
 def slow_instances(embedding, factor, seeds, max_overlap, size):
     """The definition on the whole grid, seed by seed: for each that stays its index, mask, and the pixels in doubt."""
     owned = np.zeros(embedding.shape[-2:], dtype=bool)

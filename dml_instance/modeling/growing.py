@@ -21,21 +21,21 @@ class GrownMask:
     """A mask on the grid of one scale.
 
     Attributes:
-        start: (row, column) of the window's first cell.
+        window: the (rows, columns) of the grid that the arrays cover.
         part: (r, c) bool, the cells of the mask.
         squared_distance: (r, c) float32, to the seed.
         threshold: squared distance up to which a cell is similar enough.
     """
 
-    start: tuple[int, int]
+    window: tuple[slice, slice]
     part: np.ndarray
     squared_distance: np.ndarray
     threshold: float
 
     @property
-    def window(self) -> tuple[slice, slice]:
-        """The (rows, columns) of the grid that ``part`` covers."""
-        return tuple(slice(first, first + count) for first, count in zip(self.start, self.part.shape, strict=True))
+    def start(self) -> tuple[int, int]:
+        """(row, column) of the window's first cell."""
+        return self.window[0].start, self.window[1].start
 
 
 class Grid:
@@ -97,14 +97,13 @@ def grow_mask(
         if first is None:
             starts, distances = grid.distances(np.array([seed]), reach)
             first = starts[0], distances[0]
-        start, distance = (int(first[0][0]), int(first[0][1])), first[1]
+        (top, left), distance = first[0].tolist(), first[1]
+        window = slice(top, top + distance.shape[0]), slice(left, left + distance.shape[1])
         near = distance <= threshold
         if gap < 0:
-            return GrownMask(start, near, distance, threshold)
-        mask = GrownMask(
-            start, connected_part(near, (seed[0] - start[0], seed[1] - start[1]), gap), distance, threshold
-        )
+            return GrownMask(window, near, distance, threshold)
+        part = connected_part(near, (seed[0] - top, seed[1] - left), gap)
         # A piece just outside could still be bridged to this one, hence the margin.
-        if not touches_inner_border(mask.part, mask.window, grid.shape, margin=gap + 1):
-            return mask
+        if not touches_inner_border(part, window, grid.shape, margin=gap + 1):
+            return GrownMask(window, part, distance, threshold)
         reach, first = 2 * reach, None

@@ -33,7 +33,7 @@ class _Ownership:
 
     def overlap(self, level: int, mask: GrownMask) -> float:
         """Share of the mask that is owned, in [0, 1]."""
-        return float(self.owned[level][mask.window][mask.part].mean())
+        return np.count_nonzero(self.owned[level][mask.window] & mask.part) / max(np.count_nonzero(mask.part), 1)
 
     def claim(self, level: int, mask: GrownMask) -> None:
         """Give the mask's cells away, on all scales."""
@@ -184,8 +184,8 @@ def assemble_instances(
             interpolate=interpolate,
         )
         if score_similarity:
-            inside = similarity(torch.from_numpy(distance)).numpy() * part
-            scores[places] *= inside.sum(axis=(1, 2), dtype=np.float64) / part.sum(axis=(1, 2))
+            inside = np.where(part, similarity(torch.from_numpy(distance)).numpy(), 0.0)
+            scores[places] *= inside.sum(axis=(1, 2), dtype=np.float64) / part.sum(axis=(1, 2)).clip(min=1)
         boxes[places] = _boxes(pixels) + np.tile(first[:, ::-1], 2)
         pixels_of |= zip(places, zip(first, pixels, strict=True), strict=True)
 
