@@ -23,7 +23,8 @@ def add_dml_config(cfg: CN) -> None:
     dml.TAUS = [0.25, 0.5, 0.75]
     # Scales at which the network sees the image, > 0; masks of all scales compete. Paper: 0.25, 0.5, 1, 2.
     dml.PYRAMID_SCALES = [1.0]
-    # The same at inference; []: as in training. Small objects are told apart better when magnified. Measured.
+    # The same at inference; []: as in training. Small objects are told apart better when magnified. Measured. For any
+    # other meta-architecture tools/train_net.py resizes the image by it: one scale at most.
     dml.TEST_SCALES = []
     # "dataset": subtract MODEL.PIXEL_MEAN and divide by MODEL.PIXEL_STD (pretrained weights want this).
     # "image": by each image's own mean and standard deviation a channel; for data of mixed brightness.

@@ -260,3 +260,16 @@ def test_crowds_and_void_are_transformed_with_the_image_and_handed_on(tmp_path, 
     assert x["ignored"].float().mean().item() == pytest.approx(28 * 28 / 2 / (96 * 128), rel=0.1)
     plain = build_train_mapper(data_config())(dict(record, annotations=record["annotations"][:1]))
     assert "ignored" not in plain
+
+
+def test_models_that_know_no_test_scales_get_the_image_resized(tmp_path, registered):
+    registered("toy_set", *write_coco(tmp_path, "toy", [square_and_disc(64, 96)]))
+    (record,) = DatasetCatalog.get("toy_set")
+    options = ["INPUT.MIN_SIZE_TEST", 0, "MODEL.DML.TEST_SCALES", [1.25]]
+    x = build_test_mapper(data_config(*options, "MODEL.META_ARCHITECTURE", "GeneralizedRCNN"))(record)
+    assert x["image"].shape[1:] == (80, 120)
+    assert (x["height"], x["width"]) == (64, 96)
+    x = build_test_mapper(data_config(*options, "MODEL.META_ARCHITECTURE", "DMLInstance"))(record)
+    assert x["image"].shape[1:] == (64, 96), "it scales the image itself"
+    with pytest.raises(ValueError, match="TEST_SCALES.*one scale"):
+        build_test_mapper(data_config("MODEL.DML.TEST_SCALES", [1.0, 2.0]))
