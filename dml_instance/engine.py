@@ -5,6 +5,8 @@ Only what ``DefaultTrainer`` asks its users to override is overridden, and any m
 
 import os
 import platform
+import resource
+import sys
 import time
 from collections import OrderedDict
 from datetime import datetime, timezone
@@ -66,6 +68,12 @@ def machine() -> dict[str, str | int]:
         "processor": platform.machine(),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def peak_memory_mib() -> float:
+    """The most memory that this process has held so far, without its data loaders, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
 class TrainingClock(HookBase):

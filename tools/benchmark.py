@@ -9,7 +9,6 @@ evaluator   mAP^r of as many images as VOC 2012 val has, 20 predictions each, dr
 
 import argparse
 import multiprocessing
-import resource
 import shlex
 import sys
 import time
@@ -18,7 +17,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from dml_instance.engine import machine
+from dml_instance.engine import machine, peak_memory_mib
 from dml_instance.evaluation import score_predictions
 from dml_instance.files import write_json
 from dml_instance.report import table
@@ -59,16 +58,10 @@ def drawn_data(enlarged: int) -> tuple[list[dict], list[dict]]:
     return records, predictions
 
 
-def peak_mib() -> float:
-    """The most that this process ever had resident."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
-
-
 def score_drawn(enlarged: int) -> dict:
     """Time and memory of scoring ``drawn_data``; to be called in a process of its own."""
     records, predictions = drawn_data(enlarged)
-    before = peak_mib()
+    before = peak_memory_mib()
     start = time.perf_counter()
     result = score_predictions(records, predictions, [f"class {index}" for index in range(CLASSES)])
     seconds = time.perf_counter() - start
@@ -78,7 +71,7 @@ def score_drawn(enlarged: int) -> dict:
         "predictions": len(predictions),
         "seconds": round(seconds, 2),
         "peak_mib_before": round(before, 1),
-        "peak_mib_added": round(peak_mib() - before, 1),
+        "peak_mib_added": round(peak_memory_mib() - before, 1),
         "AP50": round(result["AP50"], 2),
     }
 

@@ -26,7 +26,7 @@ from dml_instance.comparison.budget import Turns, referee, train_within_budget
 from dml_instance.comparison.pictures import draw_side_by_side, most_telling_images
 from dml_instance.comparison.report import predictions_file, summarize, write_report
 from dml_instance.comparison.scores import load_ground_truth, load_predictions
-from dml_instance.data import parse_registration, register_coco
+from dml_instance.data import add_registration_option, register_given
 from dml_instance.engine import RESULTS_FILE, load_config, machine
 from dml_instance.files import read_json
 
@@ -40,8 +40,7 @@ def run_config(args: argparse.Namespace, name: str):
 
 def play(args: argparse.Namespace, name: str, connection) -> None:
     """The process of one run."""
-    for registration in args.register_coco:
-        register_coco(*parse_registration(registration))
+    register_given(args.register_coco)
     cfg = run_config(args, name)
     cfg.freeze()
     os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
@@ -103,8 +102,7 @@ def main(args: argparse.Namespace) -> None:
     if len(names) != len(args.run) or len(set(names)) != len(names):
         sys.exit("error: --run takes NAME CONFIG.yaml [KEY VALUE ...], each with a name of its own")
     try:
-        for registration in args.register_coco:
-            register_coco(*parse_registration(registration))
+        register_given(args.register_coco)
         configs = {name: run_config(args, name) for name in names}
     except (FileNotFoundError, KeyError, ValueError) as error:
         sys.exit(f"error: {error.args[0]}")
@@ -162,13 +160,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of the report, pictures and runs")
     parser.add_argument("--title", default="Comparison", help="of the report")
     parser.add_argument("--pictures", type=int, default=4, metavar="N", help="of each kind (default: %(default)s)")
-    parser.add_argument(
-        "--register-coco",
-        action="append",
-        default=[],
-        metavar="NAME=ANNOTATIONS.json:IMAGE_DIR",
-        help="as train_net.py",
-    )
+    add_registration_option(parser)
     parser.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="options of all runs")
     return parser
 

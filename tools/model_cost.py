@@ -10,7 +10,6 @@ this process had resident, Python and PyTorch included.
 """
 
 import argparse
-import resource
 import sys
 import time
 import warnings
@@ -24,11 +23,9 @@ from detectron2.utils.analysis import FlopCountAnalysis as DetectorFlopCountAnal
 from detectron2.utils.events import EventStorage
 from fvcore.nn import FlopCountAnalysis
 
-from dml_instance.engine import load_config, machine
+from dml_instance.engine import load_config, machine, peak_memory_mib
 from dml_instance.files import write_json
 from dml_instance.modeling import DMLInstance
-
-GIB = 2**30
 
 
 def drawn_input(height: int, width: int, objects: int, num_classes: int) -> dict:
@@ -44,12 +41,6 @@ def drawn_input(height: int, width: int, objects: int, num_classes: int) -> dict
     instances.gt_classes = torch.arange(objects) % num_classes
     image = torch.from_numpy(rng.integers(0, 256, (3, height, width)).astype(np.float32))
     return {"image": image, "instances": instances, "height": height, "width": width}
-
-
-def peak_memory() -> int:
-    """The most bytes that this process ever had resident."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 class _Network(torch.nn.Module):
@@ -95,13 +86,13 @@ def main(args: argparse.Namespace) -> None:
 
     model.train()
     batch = [drawn_input(height, width, args.objects, classes) for _ in range(args.batch)]
-    before = peak_memory()
+    before = peak_memory_mib()
     start = time.perf_counter()
     with EventStorage():
         sum(model(batch).values()).backward()
     cost["training_step_seconds"] = round(time.perf_counter() - start, 2)
-    cost["training_step_peak_gib"] = round(peak_memory() / GIB, 2)
-    cost["peak_gib_before"] = round(before / GIB, 2)
+    cost["training_step_peak_gib"] = round(peak_memory_mib() / 1024, 2)
+    cost["peak_gib_before"] = round(before / 1024, 2)
 
     cost["gflops"] = round(multiply_adds(model.eval(), batch[0]) / 1e9, 3)
     cost["machine"] = machine()

@@ -13,7 +13,7 @@ import sys
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from dml_instance.data import parse_registration, register_coco
+from dml_instance.data import add_registration_option, register_given
 from dml_instance.evaluation import score_predictions
 from dml_instance.evaluation.voc_instance import class_table
 from dml_instance.files import write_json
@@ -25,8 +25,7 @@ def _is_result(entry: object) -> bool:
 
 def main(args: argparse.Namespace) -> None:
     try:
-        for registration in args.register_coco:
-            register_coco(*parse_registration(registration))
+        register_given(args.register_coco)
         if args.dataset not in DatasetCatalog.list():
             raise KeyError(f"data set {args.dataset!r} is not registered; known are {', '.join(DatasetCatalog.list())}")
         with open(args.predictions, encoding="utf-8") as file:
@@ -50,13 +49,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("dataset", help="name of a registered data set")
     parser.add_argument("predictions", help="JSON file of predictions")
     parser.add_argument("--output", metavar="FILE.json", help="write the figures there as well")
-    parser.add_argument(
-        "--register-coco",
-        action="append",
-        default=[],
-        metavar="NAME=ANNOTATIONS.json:IMAGE_DIR",
-        help="as train_net.py",
-    )
+    add_registration_option(parser)
     return parser
 
 

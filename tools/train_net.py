@@ -18,7 +18,7 @@ from detectron2.engine import default_argument_parser, default_setup, launch
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 
-from dml_instance.data import parse_registration, register_coco
+from dml_instance.data import add_registration_option, register_given
 from dml_instance.engine import RESULTS_FILE, Trainer, load_config
 from dml_instance.files import read_json
 from dml_instance.report import results_table
@@ -26,8 +26,7 @@ from dml_instance.report import results_table
 
 def main(args):
     try:
-        for registration in args.register_coco:
-            register_coco(*parse_registration(registration))
+        register_given(args.register_coco)
         cfg = load_config(args.config_file, args.opts)
         for name in cfg.DATASETS.TEST:
             DatasetCatalog.get(name)  # fails here, and not after the training, where the data is missing
@@ -58,13 +57,7 @@ def main(args):
 
 def argument_parser():
     parser = default_argument_parser(__doc__)
-    parser.add_argument(
-        "--register-coco",
-        action="append",
-        default=[],
-        metavar="NAME=ANNOTATIONS.json:IMAGE_DIR",
-        help="register a data set in COCO format under a name for DATASETS.TRAIN and DATASETS.TEST; repeatable",
-    )
+    add_registration_option(parser)
     return parser
 
 

@@ -13,7 +13,6 @@ import os
 import sys
 
 import cv2
-import detectron2.data.transforms as T
 import numpy as np
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
@@ -24,6 +23,7 @@ from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import setup_logger
 from tqdm import tqdm
 
+from dml_instance.data import build_test_mapper
 from dml_instance.engine import load_config
 from dml_instance.modeling import DMLInstance
 from dml_instance.modeling.grouping import seediness
@@ -52,9 +52,7 @@ def picture_of(model: torch.nn.Module, cfg, record: dict, metadata: Metadata, mi
     image = read_image(record["file_name"], format=cfg.INPUT.FORMAT)
     size = image.shape[:2]
     rgb = np.ascontiguousarray(convert_image_to_rgb(image, cfg.INPUT.FORMAT)).astype(np.uint8)
-    resize = T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
-    network_input = resize.get_transform(image).apply_image(image).astype("float32").transpose(2, 0, 1)
-    inputs = [{"image": torch.as_tensor(np.ascontiguousarray(network_input)), "height": size[0], "width": size[1]}]
+    inputs = [build_test_mapper(cfg)(record)]
 
     pictures = [("input", rgb)]
     if isinstance(model, DMLInstance):

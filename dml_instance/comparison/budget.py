@@ -1,7 +1,6 @@
 """Training for a number of minutes instead of iterations, in turns with other trainings."""
 
 import os
-import resource
 import sys
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
@@ -10,7 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.engine import HookBase, default_writers
 from detectron2.utils.events import EventStorage
 
-from ..engine import RESULTS_FILE, Trainer
+from ..engine import RESULTS_FILE, Trainer, peak_memory_mib
 from ..files import read_json, write_json
 
 # Long enough that changing turns costs nothing, short enough that the machine's mood hits all runs alike.
@@ -137,12 +136,6 @@ class _Milestones(HookBase):
         if trainer.turns is not None and trainer.clock.seconds >= self._turn_ends:
             trainer.turns.rest(trainer.used)
             self._turn_ends = trainer.clock.seconds + TURN_SECONDS
-
-
-def peak_memory_mib() -> float:
-    """The most memory that this process has held so far, without its data loaders, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
 def train_within_budget(cfg: CfgNode, minutes: float, marks: Sequence[float], turns: Turns | None = None) -> None:

@@ -2,16 +2,17 @@
 
 from .builtin import register_all
 from .classes import set_num_classes
-from .coco import parse_registration, register_coco
+from .coco import add_registration_option, register_coco, register_given
 from .mapper import build_test_mapper, build_train_mapper
 from .sampling import build_train_sampler
 
 __all__ = [
+    "add_registration_option",
     "build_test_mapper",
     "build_train_mapper",
     "build_train_sampler",
-    "parse_registration",
     "register_coco",
+    "register_given",
     "set_num_classes",
 ]
 

@@ -1,10 +1,11 @@
 """Any data set in COCO format as a Detectron2 data set, checked before hours are spent on it."""
 
+import argparse
 import contextlib
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -98,6 +99,23 @@ def parse_registration(text: str) -> tuple[str, str, str]:
     if not (equals and colon and name and json_file and image_root):
         raise ValueError(f"--register-coco takes NAME=ANNOTATIONS.json:IMAGE_DIR, got {text!r}")
     return name, json_file, image_root
+
+
+def add_registration_option(parser: argparse.ArgumentParser) -> None:
+    """``--register-coco`` for a tool; ``register_given`` takes what it collects."""
+    parser.add_argument(
+        "--register-coco",
+        action="append",
+        default=[],
+        metavar="NAME=ANNOTATIONS.json:IMAGE_DIR",
+        help="register a data set in COCO format under a name; repeatable",
+    )
+
+
+def register_given(registrations: Sequence[str]) -> None:
+    """Register what ``--register-coco`` was given; raises as ``parse_registration`` and ``register_coco``."""
+    for registration in registrations:
+        register_coco(*parse_registration(registration))
 
 
 def register_coco(name: str, json_file: str, image_root: str) -> None:
