@@ -3,6 +3,7 @@
 Only what ``DefaultTrainer`` asks its users to override is overridden, and any meta-architecture trains with it.
 """
 
+import logging
 import os
 import platform
 import resource
@@ -14,6 +15,7 @@ from datetime import datetime, timezone
 import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.data import (
+    DatasetCatalog,
     MetadataCatalog,
     build_detection_test_loader,
     build_detection_train_loader,
@@ -35,6 +37,8 @@ from .config import add_dml_config
 from .data import build_test_mapper, build_train_mapper, build_train_sampler, set_num_classes
 from .evaluation import VOCInstanceEvaluator
 from .files import read_json, write_json
+
+_logger = logging.getLogger(__name__)
 
 TRAINING_FILE = "training.json"
 RESULTS_FILE = "results.json"
@@ -191,11 +195,23 @@ def build_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
             "'cityscapes_instance'"
         )
     evaluators = [VOCInstanceEvaluator(dataset_name, folder), COCOEvaluator(dataset_name, ("segm",), **coco)]
-    if all(
-        os.path.isdir(os.path.join(metadata.get("dirname", ""), part)) for part in ("Annotations", "ImageSets/Main")
-    ):
+    if _has_voc_boxes(dataset_name):
         evaluators.append(PascalVOCDetectionEvaluator(dataset_name))
     return DatasetEvaluators(evaluators)
+
+
+def _has_voc_boxes(dataset_name: str) -> bool:
+    """Whether everything is there that Detectron2's evaluator of VOC's boxes reads; the log says what is not."""
+    folder = MetadataCatalog.get(dataset_name).get("dirname")
+    if folder is None:
+        return False
+    files = [os.path.join(folder, "Annotations", f"{r['image_id']}.xml") for r in DatasetCatalog.get(dataset_name)]
+    # It reaches the list of the split through this folder.
+    missing = [path for path in (*files, os.path.join(folder, "ImageSets", "Main")) if not os.path.exists(path)]
+    if missing:
+        more = len(missing) - 1
+        _logger.warning("boxes of %s are not scored: %s and %d more are missing", dataset_name, missing[0], more)
+    return not missing
 
 
 def trains_in_bfloat16(cfg: CfgNode) -> bool:

@@ -5,6 +5,7 @@ Only sizes, weights (there is no network here) and the length of the schedule ar
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -59,7 +60,18 @@ def test_voc_trains_on_voc_and_sbd_and_is_scored_by_masks_and_boxes(voc, tmp_pat
     assert set(metrics) == {"voc_2012_instance_val"}
     assert set(metrics["voc_2012_instance_val"]) == {"segm_voc", "segm", "bbox"}
     assert {"AP50", "AP70", "APvol", "AP50-aeroplane"} <= set(metrics["voc_2012_instance_val"]["segm_voc"])
+    assert "| tvmonitor" in (tmp_path / "out" / "log.txt").read_text(), "a table of the classes is printed"
     assert (tmp_path / "out" / "inference" / "voc_2012_instance_val" / "voc_instance_predictions.json").is_file()
+
+
+def test_a_voc_without_its_boxes_is_scored_by_masks_alone(voc, tmp_path):
+    (tmp_path / "VOCdevkit").mkdir()
+    shutil.copytree(voc / "VOCdevkit/VOC2012", tmp_path / "VOCdevkit/VOC2012")
+    (tmp_path / "VOCdevkit/VOC2012/Annotations/2007_000002.xml").unlink()
+    sets = ["DATASETS.TRAIN", "('voc_2012_instance_train',)"]
+    metrics = run(tmp_path, "VOC/dml_R_50_voc_aug.yaml", tmp_path / "out", *CROP, *sets)
+    assert set(metrics["voc_2012_instance_val"]) == {"segm_voc", "segm"}
+    assert "boxes of voc_2012_instance_val are not scored" in (tmp_path / "out" / "log.txt").read_text()
 
 
 def test_missing_data_ends_the_run_before_it_starts_with_one_clear_line(voc, tmp_path):

@@ -17,6 +17,7 @@ from detectron2.data import DatasetCatalog
 from detectron2.engine import default_argument_parser, default_setup, launch
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
 
 from dml_instance.data import add_registration_option, register_given
 from dml_instance.engine import RESULTS_FILE, Trainer, load_config
@@ -35,6 +36,7 @@ def main(args):
         sys.exit(f"error: {error.args[0]}")
     cfg.freeze()
     default_setup(cfg, args)
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="dml_instance")
 
     if args.eval_only:
         model = Trainer.build_model(cfg)
