@@ -74,44 +74,51 @@ def instance_id_map(coverage: Tensor, ignored: Tensor) -> Tensor:
     return ids.masked_fill((ids == 0) & (ignored > 0.5), -1)
 
 
-def connected_part(mask: np.ndarray, seed: tuple[int, int], gap: int) -> np.ndarray:
-    """The part of a mask that holds the seed, with pieces bridged over gaps.
+def connected_parts(masks: np.ndarray, seeds: np.ndarray, gap: int) -> np.ndarray:
+    """Of each mask the part that holds its seed, with pieces bridged over gaps.
 
     Pieces count as one part where the gap between them is at most ``gap`` cells, so that a bar crossed by another
     one stays one object, while a look-alike further off does not join it.
 
     Args:
-        mask: (h, w) bool.
-        seed: (row, column) inside ``mask``.
+        masks: (N, h, w) bool.
+        seeds: (N, 2) int64, (row, column) inside each.
         gap: cells, >= 0; 0 means 8-connected.
 
     Returns:
-        (h, w) bool, a subset of ``mask``; empty where the seed itself is not in it.
+        (N, h, w) bool, subsets of ``masks``; empty where the seed itself is not in its mask.
     """
-    if not mask[seed]:
-        return np.zeros_like(mask)
-    pixels = mask.astype(np.uint8)
+    count, height, width = masks.shape
+    # All masks on one tall map, far enough apart that no two of them can touch: one labelling instead of N.
+    tall = np.zeros((count, height + gap + 1, width), dtype=np.uint8)
+    tall[:, :height] = masks
+    pixels = tall.reshape(-1, width)
     if gap > 0:
         # Dilating both pieces by half the gap makes them touch; 8-connectivity adds the last cell.
         pixels = cv2.dilate(pixels, np.ones((gap + 1, gap + 1), np.uint8))
     _, labels = cv2.connectedComponents(pixels, connectivity=8)
-    return mask & (labels == labels[seed])
+    labels = labels.reshape(tall.shape)[:, :height]
+    rows, columns = seeds.T
+    own = labels[np.arange(count), rows, columns]
+    own[~masks[np.arange(count), rows, columns]] = -1
+    return masks & (labels == own[:, None, None])
 
 
-def touches_inner_border(mask: np.ndarray, window: tuple[slice, slice], shape: tuple[int, int], margin: int) -> bool:
-    """Whether a mask cut out at ``window`` comes within ``margin`` cells of a side that is not the grid's own edge.
+def touch_inner_border(masks: np.ndarray, starts: np.ndarray, shape: tuple[int, int], margin: int) -> np.ndarray:
+    """Which masks, cut out in windows, come within ``margin`` cells of a side that is not the grid's own edge.
 
     Args:
-        mask: bool, as large as the window.
-        window: where in the grid the mask was cut.
+        masks: (N, r, c) bool.
+        starts: (N, 2) int64, the first cell of each window in the grid.
         shape: (h, w) of the whole grid.
         margin: cells, >= 1.
+
+    Returns:
+        (N,) bool.
     """
-    rows, columns = window
-    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
-    return width > 0 and (
-        (rows.start > 0 and top < margin)
-        or (rows.stop < shape[0] and top + height > mask.shape[0] - margin)
-        or (columns.start > 0 and left < margin)
-        or (columns.stop < shape[1] and left + width > mask.shape[1] - margin)
-    )
+    touches = np.zeros(len(masks), dtype=bool)
+    for axis, count in enumerate(masks.shape[1:]):
+        occupied = masks.any(axis=2 - axis)
+        touches |= (starts[:, axis] > 0) & occupied[:, :margin].any(axis=1)
+        touches |= (starts[:, axis] + count < shape[axis]) & occupied[:, -margin:].any(axis=1)
+    return touches

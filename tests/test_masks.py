@@ -8,10 +8,10 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from dml_instance.masks import (
-    connected_part,
+    connected_parts,
     instance_coverage,
     instance_id_map,
-    touches_inner_border,
+    touch_inner_border,
     without_ignored,
 )
 
@@ -96,26 +96,23 @@ def part_by_labelling(mask, seed, gap):
 
 
 @settings(max_examples=60, deadline=None)
-@given(hnp.arrays(bool, (9, 11), elements=st.booleans()), st.integers(0, 3), st.data())
-def test_connected_part_equals_the_slow_definition(mask, gap, data):
-    if not mask.any():
-        return
-    seed = tuple(data.draw(st.sampled_from(np.argwhere(mask).tolist())))
-    np.testing.assert_array_equal(connected_part(mask, seed, gap), part_by_labelling(mask, seed, gap))
-
-
-def test_connected_part_is_empty_where_the_seed_is_outside():
-    mask = np.zeros((3, 3), bool)
-    mask[0, 0] = True
-    assert not connected_part(mask, (2, 2), 0).any()
+@given(hnp.arrays(bool, (4, 9, 11), elements=st.booleans()), st.integers(0, 3), st.data())
+def test_connected_parts_equal_the_slow_definition(masks, gap, data):
+    seeds = np.array([data.draw(st.tuples(st.integers(0, 8), st.integers(0, 10))) for _ in masks])
+    got = connected_parts(masks, seeds, gap)
+    for mask, seed, part in zip(masks, map(tuple, seeds), got, strict=True):
+        expected = part_by_labelling(mask, seed, gap) if mask[seed] else np.zeros_like(mask)
+        np.testing.assert_array_equal(part, expected)
 
 
 def test_inner_border_is_a_side_that_the_grid_goes_beyond():
-    mask = np.zeros((4, 4), bool)
-    mask[0, 1] = True
-    assert touches_inner_border(mask, (slice(2, 6), slice(0, 4)), (10, 10), 1)
-    assert not touches_inner_border(mask, (slice(0, 4), slice(0, 4)), (10, 10), 1)
-    assert touches_inner_border(mask, (slice(0, 4), slice(3, 7)), (10, 10), 2)
+    mask = np.zeros((1, 4, 4), bool)
+    mask[0, 0, 1] = True
+    assert touch_inner_border(mask, np.array([[2, 0]]), (10, 10), 1).tolist() == [True]
+    assert touch_inner_border(mask, np.array([[0, 0]]), (10, 10), 1).tolist() == [False]
+    both = np.concatenate([mask, mask])
+    assert touch_inner_border(both, np.array([[0, 3], [0, 0]]), (10, 10), 2).tolist() == [True, False]
+    assert touch_inner_border(mask.transpose(0, 2, 1)[:, ::-1], np.array([[6, 5]]), (10, 10), 2).tolist() == [True]
 
 
 def test_coverage_keeps_a_border_that_whole_cells_lose():

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from dml_instance.modeling.growing import Grid, grow_mask
+from dml_instance.modeling.growing import Grid, grow_masks
 from dml_instance.modeling.postprocessing import assemble_instances
 from dml_instance.similarity import distance_threshold
 from dml_instance.structures import Seeds
@@ -49,6 +49,11 @@ def flat_embedding(ids):
     return ids[None].float() * 10
 
 
+def grow(grid, seed, tau, gap):
+    (mask,) = grow_masks(grid, np.array([seed]), np.array([distance_threshold(tau)]), gap)
+    return mask
+
+
 def slow_grow(embedding, factor, seed, tau, connected):
     sigma = 2 / (1 + torch.exp(factor * ((embedding - embedding[:, seed[0], seed[1]][:, None, None]) ** 2).sum(0)))
     mask = (sigma >= tau).numpy()
@@ -71,7 +76,7 @@ def test_growing_equals_the_definition_of_a_mask(seed, factor, tau, connected):
         int(torch.randint(0, 90, (1,), generator=generator)),
     )
     grid = Grid(embedding, torch.full((60, 90), factor))
-    grown = grow_mask(grid, position, tau, 0 if connected else -1)
+    grown = grow(grid, position, tau, 0 if connected else -1)
     whole = np.zeros((60, 90), dtype=bool)
     whole[grown.window] = grown.part
     np.testing.assert_array_equal(whole, slow_grow(embedding, factor, position, tau, connected))
@@ -81,7 +86,7 @@ def test_pieces_are_bridged_up_to_the_gap():
     ids = torch.zeros(3, 120, dtype=torch.int64)
     ids[1, 10:40], ids[1, 50:100] = 1, 1
     for gap, expected in ((9, 30), (10, 80), (-1, 80)):
-        assert grow_mask(Grid(flat_embedding(ids), torch.ones(3, 120)), (1, 12), 0.5, gap).part.sum() == expected
+        assert grow(Grid(flat_embedding(ids), torch.ones(3, 120)), (1, 12), 0.5, gap).part.sum() == expected
 
 
 def test_two_objects_become_two_instances_with_tight_boxes():

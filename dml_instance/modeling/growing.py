@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from ..masks import connected_part, touches_inner_border
-from ..similarity import distance_threshold
+from ..masks import connected_parts, touch_inner_border
 
 # Half the side, in cells, of the first window; it doubles until the mask fits.
-FIRST_REACH = 12
+_FIRST_REACH = 8
+
+# Embedding values that are copied into windows at once: 8 MiB.
+_VALUES_AT_ONCE = 2**21
 
 
 @dataclass(frozen=True)
@@ -72,38 +74,42 @@ class Grid:
             return starts, difference.sum(axis=0) * self.distance_scale[rows, columns][:, None, None]
 
 
-def grow_mask(
-    grid: Grid,
-    seed: tuple[int, int],
-    tau: float,
-    gap: int,
-    first: tuple[np.ndarray, np.ndarray] | None = None,
-) -> GrownMask:
-    """m(p, tau) = { q : sigma(p, q) >= tau }, or the part of it that is connected to the seed.
+def grow_masks(grid: Grid, seeds: np.ndarray, thresholds: np.ndarray, gap: int) -> list[GrownMask]:
+    """m(p, tau) = { q : sigma(p, q) >= tau } of each seed, or the part of it that is connected to the seed.
 
     Args:
         grid: to grow in.
-        seed: (row, column).
-        tau: similarity threshold.
-        gap: cells bridged, see ``connected_part``; negative: the whole mask, wherever it lies.
-        first: start (2,) and distances (r, c) of the first window to try, where they are known already.
+        seeds: (n, 2) int64, (row, column).
+        thresholds: (n,) float64, the squared distance at which sigma is tau.
+        gap: cells bridged, see ``connected_parts``; negative: the whole mask, wherever it lies.
 
     Returns:
-        The mask; its part is never empty for a finite seed, which always belongs to it.
+        One for each seed; its part is never empty for a finite seed, which always belongs to it.
     """
-    threshold = distance_threshold(tau)
-    reach = max(grid.shape) if gap < 0 else FIRST_REACH + gap
-    while True:
-        if first is None:
-            starts, distances = grid.distances(np.array([seed]), reach)
-            first = starts[0], distances[0]
-        (top, left), distance = first[0].tolist(), first[1]
-        window = slice(top, top + distance.shape[0]), slice(left, left + distance.shape[1])
-        near = distance <= threshold
-        if gap < 0:
-            return GrownMask(window, near, distance, threshold)
-        part = connected_part(near, (seed[0] - top, seed[1] - left), gap)
-        # A piece just outside could still be bridged to this one, hence the margin.
-        if not touches_inner_border(part, window, grid.shape, margin=gap + 1):
-            return GrownMask(window, part, distance, threshold)
-        reach, first = 2 * reach, None
+    masks: list[GrownMask | None] = [None] * len(seeds)
+    left, reach = np.arange(len(seeds)), max(grid.shape) if gap < 0 else _FIRST_REACH + gap
+    while len(left):
+        window = np.minimum(2 * reach + 1, grid.shape).prod()
+        at_once = max(int(_VALUES_AT_ONCE // (window * len(grid.embedding))), 1)
+        larger = []
+        for lot in np.split(left, range(at_once, len(left), at_once)):
+            starts, distances = grid.distances(seeds[lot], reach)
+            parts = distances <= thresholds[lot, None, None]
+            if gap >= 0:
+                parts = connected_parts(parts, seeds[lot] - starts, gap)
+                # A piece just outside could still be bridged to this one, hence the margin.
+                is_cut = touch_inner_border(parts, starts, grid.shape, margin=gap + 1)
+                larger.append(lot[is_cut])
+            else:
+                is_cut = np.zeros(len(lot), dtype=bool)
+            rows, columns = distances.shape[1:]
+            for place in np.flatnonzero(~is_cut).tolist():
+                top, left_column = starts[place].tolist()
+                masks[lot[place]] = GrownMask(
+                    (slice(top, top + rows), slice(left_column, left_column + columns)),
+                    parts[place],
+                    distances[place],
+                    thresholds[lot[place]],
+                )
+        left, reach = np.concatenate([*larger, left[:0]]), 2 * reach
+    return masks

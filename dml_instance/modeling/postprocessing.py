@@ -15,13 +15,13 @@ import torch
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
-from ..similarity import similarity
+from ..similarity import distance_threshold, similarity
 from ..structures import Seeds
-from .growing import FIRST_REACH, Grid, GrownMask, grow_mask
+from .growing import Grid, GrownMask, grow_masks
 from .rendering import sparse_masks, to_pixels
 
-# Seeds whose first windows are computed at once: bounds their memory, and few are computed in vain, for seeds that a
-# better mask of the same lot takes.
+# Seeds that are grown at once. More are grown in vain, for a better mask of the same lot takes their seeds; fewer
+# are slower.
 _LOT = 64
 
 
@@ -61,38 +61,26 @@ def claim_masks(
     """
     ownership = _Ownership([grid.shape for grid in grids])
     positions, levels, tau_index = (column.cpu().numpy() for column in (seeds.position, seeds.level, seeds.tau_index))
+    thresholds = np.array([distance_threshold(tau) for tau in taus])[tau_index]
     order = seeds.score.argsort(descending=True, stable=True).cpu().numpy()
 
     def is_taken(index: int) -> bool:
-        return max_overlap < 1 and bool(ownership.owned[levels[index]][tuple(positions[index])])
+        return max_overlap < 1 and ownership.owned[levels[index]][tuple(positions[index])]
 
     kept = []
     for start in range(0, len(order), _LOT):
-        lot = [index for index in order[start : start + _LOT] if not is_taken(index)]
-        windows = _first_windows(grids, positions, levels, gaps, lot)
-        for index in lot:
-            if is_taken(index):
-                continue
-            level = levels[index]
-            mask = grow_mask(
-                grids[level], tuple(positions[index]), taus[tau_index[index]], gaps[level], windows.get(index)
+        lot = np.array([index for index in order[start : start + _LOT] if not is_taken(index)], dtype=np.int64)
+        masks = {}
+        for level in np.unique(levels[lot]):
+            chosen = lot[levels[lot] == level]
+            masks |= zip(
+                chosen, grow_masks(grids[level], positions[chosen], thresholds[chosen], gaps[level]), strict=True
             )
-            if ownership.overlap(level, mask) <= max_overlap:
-                ownership.claim(level, mask)
-                kept.append((int(index), mask))
+        for index in lot:
+            if not is_taken(index) and ownership.overlap(levels[index], masks[index]) <= max_overlap:
+                ownership.claim(levels[index], masks[index])
+                kept.append((int(index), masks[index]))
     return kept
-
-
-def _first_windows(
-    grids: Sequence[Grid], positions: np.ndarray, levels: np.ndarray, gaps: Sequence[int], lot: list[int]
-) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Start and distances of the first window of each seed in a lot; none where masks are taken whole."""
-    windows = {}
-    for level, (grid, gap) in enumerate(zip(grids, gaps, strict=True)):
-        chosen = [index for index in lot if levels[index] == level]
-        if chosen and gap >= 0:
-            windows |= zip(chosen, zip(*grid.distances(positions[chosen], FIRST_REACH + gap), strict=True), strict=True)
-    return windows
 
 
 def vote_class(probability: np.ndarray, mask: GrownMask, seed: tuple[int, int]) -> tuple[int, float]:
