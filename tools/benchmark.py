@@ -2,99 +2,76 @@
 """Measure speed and memory, side by side in one run, and write the figures as JSON.
 
     python tools/benchmark.py evaluator --output results/benchmark_evaluator.json
+    python tools/benchmark.py inference --output results/benchmark_inference.json \\
+        --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei \\
+        --run mask_rcnn configs/DSB2018/mask_rcnn_R_18_FPN.yaml output/compare/nuclei_12/mask_rcnn/model_final.pth
 
-evaluator   mAP^r of as many images as VOC 2012 val has, 20 predictions each, drawn; and of images with four times the
-            pixels. Each in a process of its own, so that its memory is its own.
+evaluator   mAP^r of as many drawn images as VOC 2012 val has, 20 predictions each; and of images with four times the
+            pixels.
+inference   Models on drawn cells, for every number of objects and every batch; of ours the network and the grouping
+            apart. Times are medians and quartiles of calls in turn; memory is that of a process of its own.
 """
 
 import argparse
-import multiprocessing
 import shlex
 import sys
-import time
 
-import cv2
-import numpy as np
-from pycocotools import mask as coco_mask
+from tqdm import tqdm
 
-from dml_instance.engine import machine, peak_memory_mib
-from dml_instance.evaluation import score_predictions
+from dml_instance.benchmark.evaluator import benchmark_evaluator
+from dml_instance.benchmark.inference import memory_of_inference, time_inference
+from dml_instance.benchmark.scenes import drawn_cells
+from dml_instance.engine import machine
 from dml_instance.files import write_json
 from dml_instance.report import table
 
-IMAGES, PREDICTIONS, OBJECTS, CLASSES = 1449, 20, 3, 20
+
+def run_evaluator(args: argparse.Namespace) -> list[dict]:
+    return benchmark_evaluator()
 
 
-def drawn_data(enlarged: int) -> tuple[list[dict], list[dict]]:
-    """Records and predictions of ellipses in images of 375 x 500 pixels, both sides ``enlarged`` times as long."""
-    rng = np.random.default_rng(0)
-    size = (375 * enlarged, 500 * enlarged)
-
-    def ellipse(centre: np.ndarray, axes: np.ndarray, angle: float) -> dict:
-        mask = np.zeros(size, np.uint8)
-        cv2.ellipse(mask, centre.tolist(), axes.tolist(), angle, 0, 360, 1, -1)
-        return coco_mask.encode(np.asfortranarray(mask))
-
-    records, predictions = [], []
-    for index in range(IMAGES):
-        centres = rng.integers(0, size[::-1], (OBJECTS, 2))
-        axes = rng.integers(10, 120, (OBJECTS, 2)) * enlarged
-        angles, classes = rng.uniform(0, 180, OBJECTS), rng.integers(0, CLASSES, OBJECTS)
-        annotations = [
-            {"segmentation": ellipse(*drawing), "category_id": int(c)}
-            for *drawing, c in zip(centres, axes, angles, classes, strict=True)
-        ]
-        records.append({"image_id": index, "height": size[0], "width": size[1], "annotations": annotations})
-        for near in rng.integers(0, OBJECTS, PREDICTIONS):
-            moved = centres[near] + rng.integers(-15, 16, 2) * enlarged
-            predictions.append(
-                {
-                    "image_id": index,
-                    "category_id": int(classes[near] if rng.random() < 0.8 else rng.integers(CLASSES)),
-                    "segmentation": ellipse(moved, axes[near], angles[near]),
-                    "score": rng.random(),
-                }
-            )
-    return records, predictions
+def run_inference(args: argparse.Namespace) -> list[dict]:
+    runs = {name: tuple(rest) for name, *rest in args.run}
+    if len(runs) != len(args.run) or any(len(rest) < 2 for rest in runs.values()):
+        sys.exit("error: --run takes NAME CONFIG.yaml WEIGHTS [KEY VALUE ...], each with a name of its own")
+    runs = {name: (config, weights, options) for name, (config, weights, *options) in runs.items()}
+    rows = []
+    for objects, batch in tqdm([(o, b) for o in args.objects for b in args.batch], desc="timing", unit="setting"):
+        images = [drawn_cells(*args.size, objects, seed) for seed in range(batch)]
+        for name, figures in time_inference(runs, images, args.repeats).items():
+            row = {"objects": objects, "batch": batch, "run": name, "ms_an_image": figures["ms"] / batch, **figures}
+            rows.append({**row, "mib": memory_of_inference(runs[name], images) if name in runs else None})
+    return rows
 
 
-def score_drawn(enlarged: int) -> dict:
-    """Time and memory of scoring ``drawn_data``; to be called in a process of its own."""
-    records, predictions = drawn_data(enlarged)
-    before = peak_memory_mib()
-    start = time.perf_counter()
-    result = score_predictions(records, predictions, [f"class {index}" for index in range(CLASSES)])
-    seconds = time.perf_counter() - start
-    return {
-        "image_size": [records[0]["height"], records[0]["width"]],
-        "images": len(records),
-        "predictions": len(predictions),
-        "seconds": round(seconds, 2),
-        "peak_mib_before": round(before, 1),
-        "peak_mib_added": round(peak_memory_mib() - before, 1),
-        "AP50": round(result["AP50"], 2),
-    }
-
-
-def benchmark_evaluator() -> dict:
-    """Figures of both image sizes."""
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        return {"evaluator": [pool.apply(score_drawn, (enlarged,)) for enlarged in (1, 2)]}
+PARTS = {"evaluator": run_evaluator, "inference": run_inference}
 
 
 def main(args: argparse.Namespace) -> None:
-    figures = {"evaluator": benchmark_evaluator}[args.part]()
-    for rows in figures.values():
-        print(table([list(row.values()) for row in rows], list(rows[0])))
+    rows = PARTS[args.part](args)
+    header = list(dict.fromkeys(key for row in rows for key in row))
+    print(table([[row.get(key) for key in header] for row in rows], header))
     if args.output:
         command = shlex.join(["python", "tools/benchmark.py", *sys.argv[1:]])
-        write_json(args.output, {"command": command, "machine": machine(), **figures})
+        write_json(args.output, {"command": command, "machine": machine(), args.part: rows})
 
 
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["evaluator"], help="what to measure")
+    parser.add_argument("part", choices=PARTS, help="what to measure")
     parser.add_argument("--output", metavar="FILE.json", help="write the figures there as well")
+    parser.add_argument(
+        "--run",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar=("NAME", "CONFIG.yaml WEIGHTS KEY VALUE"),
+        help="a model of inference; repeatable",
+    )
+    parser.add_argument("--size", nargs=2, type=int, default=[512, 512], metavar=("HEIGHT", "WIDTH"), help="of images")
+    parser.add_argument("--objects", nargs="+", type=int, default=[200, 1000], metavar="N", help="in an image")
+    parser.add_argument("--batch", nargs="+", type=int, default=[1, 8], metavar="B", help="images at once")
+    parser.add_argument("--repeats", type=int, default=7, help="timed calls of each (default: %(default)s)")
     return parser
 
 

@@ -1,0 +1,89 @@
+"""Inference of models on the same images: the whole of it, and of ours the network and the grouping apart."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
+from torch import nn
+
+from ..engine import Trainer, load_config
+from ..modeling import DMLInstance
+from .measure import AddedMemory, in_fresh_process, interleaved
+
+
+def load_model(config_file: str, weights: str, options: Sequence[str] = ()) -> tuple[nn.Module, CfgNode]:
+    """A model ready for inference, as tools/train_net.py builds it, and its config."""
+    cfg = load_config(config_file, list(options))
+    model = Trainer.build_model(cfg).eval()
+    DetectionCheckpointer(model).load(weights)
+    return model, cfg
+
+
+def model_inputs(images: Sequence[np.ndarray], cfg: CfgNode) -> list[dict]:
+    """Images (H, W, 3) uint8 as inputs; enlarged by ``MODEL.DML.TEST_SCALES`` where the model knows no such key."""
+    scales = cfg.MODEL.DML.TEST_SCALES
+    scale = scales[0] if scales and cfg.MODEL.META_ARCHITECTURE != "DMLInstance" else 1.0
+    inputs = []
+    for image in images:
+        tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float()
+        if scale != 1:
+            tensor = nn.functional.interpolate(tensor[None], scale_factor=scale, mode="bilinear", antialias=scale < 1)[
+                0
+            ]
+        inputs.append({"image": tensor, "height": image.shape[0], "width": image.shape[1]})
+    return inputs
+
+
+@torch.no_grad()
+def time_inference(runs: dict[str, tuple], images: Sequence[np.ndarray], repeats: int) -> dict[str, dict]:
+    """Milliseconds of one call with all images as a batch.
+
+    Args:
+        runs: name to the arguments of ``load_model``.
+        images: (H, W, 3) uint8.
+        repeats: timed calls.
+
+    Returns:
+        For each name, and for ours also "NAME: network" and "NAME: grouping", what ``interleaved`` gives; and
+        ``instances``, how many were found an image.
+    """
+    functions, found = {}, {}
+    for name, run in runs.items():
+        model, cfg = load_model(*run)
+        inputs = model_inputs(images, cfg)
+        functions[name] = lambda model=model, inputs=inputs: model(inputs)
+        found[name] = sum(len(result["instances"]) for result in model(inputs)) / len(images)
+        if isinstance(model, DMLInstance):
+            functions |= _parts(name, model, inputs)
+    times = interleaved(functions, repeats)
+    for name, count in found.items():
+        times[name]["instances"] = count
+    return times
+
+
+def _parts(name: str, model: DMLInstance, inputs: list[dict]) -> dict:
+    """The network and the grouping of one model, each without the other."""
+
+    def network():
+        scaled = [model.preprocess_image(inputs, scale) for scale in model.test_scales]
+        return scaled, [model.predict_pixels(x, scale) for x, scale in zip(scaled, model.test_scales, strict=True)]
+
+    scaled, predictions = network()
+    sizes = [x.image_sizes for x in scaled]
+    return {f"{name}: network": network, f"{name}: grouping": lambda: model.inference(predictions, sizes, inputs)}
+
+
+def memory_of_inference(run: tuple, images: Sequence[np.ndarray]) -> float:
+    """Peak memory in MiB that the inference of a batch adds to a process that has loaded the model."""
+    return in_fresh_process(_added_by_inference, run, images)
+
+
+@torch.no_grad()
+def _added_by_inference(run: tuple, images: Sequence[np.ndarray]) -> float:
+    model, cfg = load_model(*run)
+    inputs = model_inputs(images, cfg)
+    with AddedMemory() as added:
+        model(inputs)
+    return added.mib

@@ -1,0 +1,66 @@
+"""Times of several things in one run, and the memory of one thing in a process of its own."""
+
+import multiprocessing
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..engine import peak_memory_mib
+
+
+def interleaved(functions: Mapping[str, Callable[[], Any]], repeats: int, warm_up: int = 2) -> dict[str, dict]:
+    """Call functions in turn, again and again, so that the machine's mood hits all alike.
+
+    Args:
+        functions: without arguments, by name.
+        repeats: timed calls of each; warm_up: calls before them that do not count.
+
+    Returns:
+        For each name ``ms`` (the median), and the quartiles ``ms_low`` and ``ms_high``.
+    """
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for turn in range(warm_up + repeats):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            if turn >= warm_up:
+                times[name].append(1e3 * (time.perf_counter() - start))
+    return {
+        name: dict(zip(("ms_low", "ms", "ms_high"), np.quantile(values, (0.25, 0.5, 0.75)).round(2), strict=True))
+        for name, values in times.items()
+    }
+
+
+def in_fresh_process(function: Callable, *args: Any) -> Any:
+    """What a function returns that is called in a new process, where it has not to share its memory with others."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, args)
+
+
+class AddedMemory:
+    """The most memory that a ``with`` block holds beyond what its process held at its start, in MiB, as ``mib``.
+
+    Where the system cannot forget an earlier peak (all but Linux), only what goes beyond that peak is seen.
+    """
+
+    def __enter__(self):
+        try:
+            with open("/proc/self/clear_refs", "w") as file:
+                file.write("5")  # the peak becomes what is held now
+            self._peak = _peak_since_cleared
+        except OSError:
+            self._peak = peak_memory_mib
+        self._before = self._peak()
+        return self
+
+    def __exit__(self, *_):
+        self.mib = round(self._peak() - self._before, 1)
+
+
+def _peak_since_cleared() -> float:
+    """Peak memory in MiB by Linux's account."""
+    with open("/proc/self/status") as file:
+        (line,) = (line for line in file if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 2**10
