@@ -74,7 +74,9 @@ class Grid:
             return starts, difference.sum(axis=0) * self.distance_scale[rows, columns][:, None, None]
 
 
-def grow_masks(grid: Grid, seeds: np.ndarray, thresholds: np.ndarray, gap: int) -> list[GrownMask]:
+def grow_masks(
+    grid: Grid, seeds: np.ndarray, thresholds: np.ndarray, gap: int, largest_reach: float = np.inf
+) -> list[GrownMask | None]:
     """m(p, tau) = { q : sigma(p, q) >= tau } of each seed, or the part of it that is connected to the seed.
 
     Args:
@@ -82,13 +84,15 @@ def grow_masks(grid: Grid, seeds: np.ndarray, thresholds: np.ndarray, gap: int) 
         seeds: (n, 2) int64, (row, column).
         thresholds: (n,) float64, the squared distance at which sigma is tau.
         gap: cells bridged, see ``connected_parts``; negative: the whole mask, wherever it lies.
+        largest_reach: in cells; a mask that does not fit a window of so many to each side of its seed is given up.
 
     Returns:
-        One for each seed; its part is never empty for a finite seed, which always belongs to it.
+        One for each seed, None where it was given up; its part is never empty for a finite seed, which always belongs
+        to it.
     """
     masks: list[GrownMask | None] = [None] * len(seeds)
     left, reach = np.arange(len(seeds)), max(grid.shape) if gap < 0 else _FIRST_REACH + gap
-    while len(left):
+    while len(left) and reach <= largest_reach:
         window = np.minimum(2 * reach + 1, grid.shape).prod()
         at_once = max(int(_VALUES_AT_ONCE // (window * len(grid.embedding))), 1)
         larger = []

@@ -24,6 +24,10 @@ from .rendering import sparse_masks, to_pixels
 # are slower.
 _LOT = 64
 
+# What fits a window of so many cells to each side is grown with its lot. A larger mask waits for its turn: it costs much
+# and, as a rule, takes the seeds that come after it.
+_SMALL_REACH = 32
+
 
 class _Ownership:
     """Which cells already belong to an instance, on the grid of every pyramid scale."""
@@ -70,16 +74,20 @@ def claim_masks(
     kept = []
     for start in range(0, len(order), _LOT):
         lot = np.array([index for index in order[start : start + _LOT] if not is_taken(index)], dtype=np.int64)
-        masks = {}
+        small = {}
         for level in np.unique(levels[lot]):
             chosen = lot[levels[lot] == level]
-            masks |= zip(
-                chosen, grow_masks(grids[level], positions[chosen], thresholds[chosen], gaps[level]), strict=True
-            )
+            grown = grow_masks(grids[level], positions[chosen], thresholds[chosen], gaps[level], _SMALL_REACH)
+            small |= zip(chosen, grown, strict=True)
         for index in lot:
-            if not is_taken(index) and ownership.overlap(levels[index], masks[index]) <= max_overlap:
-                ownership.claim(levels[index], masks[index])
-                kept.append((int(index), masks[index]))
+            if is_taken(index):
+                continue
+            level, mask = levels[index], small[index]
+            if mask is None:
+                (mask,) = grow_masks(grids[level], positions[[index]], thresholds[[index]], gaps[level])
+            if ownership.overlap(level, mask) <= max_overlap:
+                ownership.claim(level, mask)
+                kept.append((int(index), mask))
     return kept
 
 
