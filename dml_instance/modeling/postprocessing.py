@@ -24,8 +24,8 @@ from .rendering import sparse_masks, to_pixels
 # are slower.
 _LOT = 64
 
-# What fits a window of so many cells to each side is grown with its lot. A larger mask waits for its turn: it costs much
-# and, as a rule, takes the seeds that come after it.
+# What fits a window of so many cells to each side is grown with its lot. A larger mask waits for its turn: it costs
+# much and, as a rule, takes the seeds that come after it.
 _SMALL_REACH = 32
 
 
