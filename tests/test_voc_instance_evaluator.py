@@ -10,7 +10,7 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils import comm
 
 from dml_instance.evaluation import VOCInstanceEvaluator, score_predictions
-from dml_instance.evaluation.voc_instance import PREDICTIONS_FILE, RESULTS_FILE
+from dml_instance.evaluation.voc_instance import PREDICTIONS_FILE, RESULTS_FILE, class_table
 from toy_scenes import rle, square_and_disc
 
 IMAGE, MASKS, _ = square_and_disc()
@@ -62,6 +62,10 @@ def test_predictions_are_scored_saved_and_scored_again(records, tmp_path):
     saved = json.loads((tmp_path / PREDICTIONS_FILE).read_text())
     assert score_predictions(records, saved, NAMES) == pytest.approx(result, nan_ok=True)
     assert json.loads((tmp_path / RESULTS_FILE).read_text())["AP50"] == 75
+    assert [line.split() for line in class_table(result).splitlines()[2:]] == [
+        ["|", name, *["|", value] * 6, "|"]
+        for name, value in (("square", "100.0"), ("disc", "50.0"), ("ring", "-"), ("mean", "75.0"))
+    ]
     evaluator.reset()
     assert evaluator.evaluate()["segm_voc"]["AP50"] == 0
 
@@ -76,6 +80,8 @@ def test_the_mean_over_thresholds_is_that_of_all_nine(records):
     reached = [100.0 if iou >= threshold / 10 else 0.0 for threshold in range(1, 10)]
     assert 0.5 < iou < 0.9
     assert result["APvol"] == pytest.approx((np.mean(reached) + 0) / 2)  # the square is missed
+    assert [result[f"AP{t}-disc"] for t in (50, 60, 70, 80, 90)] == reached[4:]
+    assert result["APvol-disc"] == pytest.approx(np.mean(reached))
     assert [result[f"AP{t}"] for t in (50, 60, 70, 80, 90)] == [value / 2 for value in reached[4:]]
 
 

@@ -14,9 +14,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from pycocotools import mask as coco_mask
-from tabulate import tabulate
 
 from ..files import write_json, write_text
+from ..report import table
 from ..rle import as_rle
 from .average_precision import ImageMasks, mean_average_precision_masks
 
@@ -39,7 +39,7 @@ def score_predictions(records: Sequence[dict], predictions: Sequence[dict], clas
 
     Returns:
         In percent: AP50 to AP90, the means over classes at IoU 0.5, 0.6 ... 0.9; APvol, the mean over thresholds 0.1,
-        0.2 ... 0.9 (mAP^r_vol); and ``AP50-NAME`` of each class. NaN where there is no object.
+        0.2 ... 0.9 (mAP^r_vol); and the same of each class, as ``AP50-NAME``. NaN where there is no object.
 
     Raises:
         ValueError: for an object or prediction without a mask, or with one of another size than its image; for a
@@ -68,10 +68,16 @@ def score_predictions(records: Sequence[dict], predictions: Sequence[dict], clas
     precision = 100 * mean_average_precision_masks(list(images.values()), len(class_names), THRESHOLDS)
     with_objects = ~np.isnan(precision[0])
     mean = precision[:, with_objects].mean(axis=1) if with_objects.any() else np.full(len(THRESHOLDS), np.nan)
-    result = {f"AP{round(100 * t)}": float(mean[round(10 * t) - 1]) for t in _REPORTED}
-    result["APvol"] = float(mean.mean())
-    result |= {f"AP50-{name}": float(value) for name, value in zip(class_names, precision[4], strict=True)}
+    result = _named(mean)
+    for name, of_class in zip(class_names, precision.T, strict=True):
+        result |= {f"{metric}-{name}": value for metric, value in _named(of_class).items()}
     return result
+
+
+def _named(precision: np.ndarray) -> dict[str, float]:
+    """AP at each of THRESHOLDS to the figures that are reported."""
+    figures = {f"AP{round(100 * t)}": float(precision[round(10 * t) - 1]) for t in _REPORTED}
+    return {**figures, "APvol": float(precision.mean())}
 
 
 def _truth(record: dict) -> ImageMasks:
@@ -103,20 +109,14 @@ def _rle(segmentation: dict | list, identity: int | str, size: tuple[int, int], 
     return mask
 
 
-def class_table(result: dict) -> str:
-    """The figures of ``score_predictions`` as text: the means in one row, AP50 of the classes in pairs of columns."""
-    means = {name: value for name, value in result.items() if "-" not in name}
-    classes = [(name.removeprefix("AP50-"), value) for name, value in result.items() if "-" in name]
-    columns = 3
-    padded = [*classes, *[("", None)] * (-len(classes) % columns)]
-    rows = [list(itertools.chain(*padded[start : start + columns])) for start in range(0, len(padded), columns)]
-    form = {"tablefmt": "pipe", "floatfmt": ".2f", "missingval": ""}
-    return "\n\n".join(
-        [
-            tabulate([list(means.values())], headers=list(means), **form),
-            tabulate(rows, headers=["class", "AP50"] * columns, **form),
-        ]
-    )
+def class_table(result: dict[str, float]) -> str:
+    """The figures of ``score_predictions`` as a table, a row a class and one for their mean."""
+    metrics = [name for name in result if "-" not in name]
+    # A class may have a dash in its name; a metric has none.
+    classes = dict.fromkeys(name.split("-", 1)[1] for name in result if "-" in name)
+    rows = [[name, *(result[f"{metric}-{name}"] for metric in metrics)] for name in classes]
+    rows.append(["mean", *(result[metric] for metric in metrics)])
+    return table([[None if value != value else value for value in row] for row in rows], ["class", *metrics])
 
 
 class VOCInstanceEvaluator(DatasetEvaluator):
