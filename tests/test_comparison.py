@@ -243,7 +243,7 @@ def test_two_runs_are_trained_scored_reported_and_drawn_and_a_second_call_only_r
     for name, base_lr in (("ours", 0.003), ("colder", 0.0005)):
         run = report["runs"][name]
         assert run["training"]["minutes"] >= 0.1
-        assert len(run["curve"]) == 2 and run["curve"][0]["minutes"] < run["curve"][1]["minutes"]
+        assert len(run["curve"]) == 2 and run["curve"][0]["minutes"] <= run["curve"][1]["minutes"]
         assert run["peak_memory_mib"] > 100
         assert sum(run["errors"][kind] for kind in OBJECT_KINDS) == 6
         scored = json.loads((output / name / "results.json").read_text())["metrics"]["toy"]["segm"]
