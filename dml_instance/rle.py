@@ -1,6 +1,13 @@
 """The run-length form of masks that COCO's tools work on."""
 
+import numpy as np
 from pycocotools import mask as coco_mask
+
+
+def encoded(mask: np.ndarray) -> dict:
+    """A mask (H, W), bool or of zeros and ones, as a compressed RLE that JSON can hold."""
+    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": rle["size"], "counts": rle["counts"].decode()}
 
 
 def as_rle(segmentation: dict | list, height: int, width: int) -> dict:

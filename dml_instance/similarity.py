@@ -45,20 +45,6 @@ def pairwise_squared_distance(a: Tensor, b: Tensor, distance_scale: Tensor | Non
     return distance if distance_scale is None else distance_scale.float()[:, None] * distance
 
 
-def squared_distance_map(embedding: Tensor, seed: Tensor, distance_scale: float = 1.0) -> Tensor:
-    """Squared distance of every grid cell to one seed.
-
-    Args:
-        embedding: (D, h, w).
-        seed: (D,) embedding of the seed pixel.
-        distance_scale: of the seed pixel, > 0.
-
-    Returns:
-        (h, w) float32, >= 0, and exactly 0 at the seed itself.
-    """
-    return (embedding.float() - seed.float()[:, None, None]).square().sum(dim=0) * distance_scale
-
-
 def similarity(squared_distance: Tensor) -> Tensor:
     """sigma(d) in [0, 1], float32, same shape as ``squared_distance``."""
     return 2 * torch.sigmoid(-squared_distance.float())

@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from dml_instance.modeling.growing import Grid, grow_masks
 from dml_instance.modeling.postprocessing import assemble_instances
-from dml_instance.similarity import distance_threshold
+from dml_instance.similarity import distance_threshold, pairwise_squared_distance
 from dml_instance.structures import Seeds
 
 TAUS = (0.25, 0.5, 0.75)
@@ -80,6 +80,15 @@ def test_growing_equals_the_definition_of_a_mask(seed, factor, tau, connected):
     whole = np.zeros((60, 90), dtype=bool)
     whole[grown.window] = grown.part
     np.testing.assert_array_equal(whole, slow_grow(embedding, factor, position, tau, connected))
+
+
+def test_distances_are_zero_at_the_seed_and_agree_with_the_matrix():
+    embedding = torch.randn(4, 5, 6)
+    _, (distance,) = Grid(embedding, torch.ones(5, 6)).distances(np.array([[2, 3]]), 9)
+    assert distance[2, 3] == 0
+    pixels = embedding.flatten(1).T
+    expected = pairwise_squared_distance(pixels[2 * 6 + 3][None], pixels).view(5, 6)
+    torch.testing.assert_close(torch.from_numpy(distance), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_pieces_are_bridged_up_to_the_gap():

@@ -12,7 +12,6 @@ from dml_instance.similarity import (
     pairwise_squared_distance,
     self_similarity,
     similarity,
-    squared_distance_map,
 )
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
@@ -74,15 +73,6 @@ def test_pairwise_distance_under_autocast_keeps_float32(dtype):
 def test_no_pixels_give_an_empty_matrix():
     assert pairwise_squared_distance(torch.zeros(0, 3), torch.zeros(2, 3)).shape == (0, 2)
     assert pairwise_squared_distance(torch.zeros(2, 3), torch.zeros(0, 3)).shape == (2, 0)
-
-
-def test_distance_map_is_zero_at_the_seed_and_agrees_with_the_matrix():
-    embedding = torch.randn(4, 5, 6)
-    distance = squared_distance_map(embedding, embedding[:, 2, 3])
-    assert distance[2, 3] == 0
-    pixels = embedding.flatten(1).T
-    expected = pairwise_squared_distance(pixels[2 * 6 + 3][None], pixels).view(5, 6)
-    torch.testing.assert_close(distance, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+import detectron2.data.transforms as T
 import numpy as np
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from torch import nn
 
+from ..data import build_test_augmentation
 from ..engine import Trainer, load_config
 from ..modeling import DMLInstance
 from .measure import AddedMemory, in_fresh_process, interleaved
@@ -22,16 +24,13 @@ def load_model(config_file: str, weights: str, options: Sequence[str] = ()) -> t
 
 
 def model_inputs(images: Sequence[np.ndarray], cfg: CfgNode) -> list[dict]:
-    """Images (H, W, 3) uint8 as inputs; enlarged by ``MODEL.DML.TEST_SCALES`` where the model knows no such key."""
-    scales = cfg.MODEL.DML.TEST_SCALES
-    scale = scales[0] if scales and cfg.MODEL.META_ARCHITECTURE != "DMLInstance" else 1.0
+    """Images (H, W, 3) uint8 as inputs, resized as for evaluation."""
+    resize = T.AugmentationList(build_test_augmentation(cfg))
     inputs = []
     for image in images:
-        tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float()
-        if scale != 1:
-            tensor = nn.functional.interpolate(tensor[None], scale_factor=scale, mode="bilinear", antialias=scale < 1)[
-                0
-            ]
+        seen = T.AugInput(image)
+        resize(seen)
+        tensor = torch.from_numpy(np.ascontiguousarray(seen.image.transpose(2, 0, 1)))
         inputs.append({"image": tensor, "height": image.shape[0], "width": image.shape[1]})
     return inputs
 

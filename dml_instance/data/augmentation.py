@@ -61,3 +61,20 @@ def build_train_augmentation(cfg) -> list[T.Augmentation | T.Transform]:
     if options.INVERT_PROBABILITY:
         photometric.append(T.RandomApply(T.ColorTransform(_inverted), options.INVERT_PROBABILITY))
     return [*geometric, *flips, *photometric]
+
+
+def build_test_augmentation(cfg) -> list[T.Augmentation]:
+    """Detectron2's resizing for inference; for models that know no ``MODEL.DML.TEST_SCALES`` also by that scale.
+
+    Raises:
+        ValueError: for several scales of such a model.
+    """
+    resize, scales = build_augmentation(cfg, is_train=False), cfg.MODEL.DML.TEST_SCALES
+    if cfg.MODEL.META_ARCHITECTURE == "DMLInstance" or not scales:
+        return resize
+    if len(scales) > 1:
+        raise ValueError(
+            f"MODEL.DML.TEST_SCALES is {list(scales)}, but {cfg.MODEL.META_ARCHITECTURE} sees an image once: give one "
+            "scale"
+        )
+    return [*resize, RandomScale(scales[0], scales[0])]

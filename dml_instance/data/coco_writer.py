@@ -9,13 +9,15 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from ..rle import encoded
+
 
 def annotation_of(mask: np.ndarray, category_id: int) -> dict:
     """COCO annotation of one object, without ids; mask (H, W) bool, not empty."""
-    segmentation = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    segmentation = encoded(mask)
     return {
         "category_id": category_id,
-        "segmentation": {"size": segmentation["size"], "counts": segmentation["counts"].decode()},
+        "segmentation": segmentation,
         "bbox": [float(value) for value in coco_mask.toBbox(segmentation)],
         "area": int(mask.sum()),
         "iscrowd": 0,

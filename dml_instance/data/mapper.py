@@ -4,13 +4,12 @@ import numpy as np
 import torch
 from detectron2.data import DatasetMapper
 from detectron2.data import detection_utils as utils
-from detectron2.data.detection_utils import build_augmentation
 from detectron2.data.transforms import TransformList
 from detectron2.structures import BoxMode
 from pycocotools import mask as coco_mask
 
 from ..rle import as_rle
-from .augmentation import RandomScale, build_train_augmentation
+from .augmentation import build_test_augmentation, build_train_augmentation
 
 # Objects that share one label map: what an 8-bit map, which every transform takes, can tell apart.
 _OBJECTS_A_LAYER = 255
@@ -115,18 +114,5 @@ def build_train_mapper(cfg) -> FileNamingMapper:
 
 
 def build_test_mapper(cfg) -> FileNamingMapper:
-    """The stock mapper for inference; for models that know no ``MODEL.DML.TEST_SCALES`` it resizes the image by it.
-
-    Raises:
-        ValueError: for several scales of such a model.
-    """
-    scales = cfg.MODEL.DML.TEST_SCALES
-    if cfg.MODEL.META_ARCHITECTURE == "DMLInstance" or not scales:
-        return FileNamingMapper(DatasetMapper(cfg, is_train=False))
-    if len(scales) > 1:
-        raise ValueError(
-            f"MODEL.DML.TEST_SCALES is {list(scales)}, but {cfg.MODEL.META_ARCHITECTURE} sees an image once: give one "
-            "scale"
-        )
-    resize = [*build_augmentation(cfg, is_train=False), RandomScale(scales[0], scales[0])]
-    return FileNamingMapper(DatasetMapper(cfg, is_train=False, augmentations=resize))
+    """The stock mapper for inference with the resizing of ``build_test_augmentation``."""
+    return FileNamingMapper(DatasetMapper(cfg, is_train=False, augmentations=build_test_augmentation(cfg)))

@@ -13,10 +13,10 @@ import numpy as np
 from detectron2.data.datasets.pascal_voc import CLASS_NAMES
 from detectron2.structures import BoxMode
 from PIL import Image
-from pycocotools import mask as coco_mask
 from scipy.io import loadmat
 from tqdm import tqdm
 
+from ..rle import encoded
 from .coco_writer import annotation_of
 from .parse_cache import cached
 
@@ -206,8 +206,7 @@ def _sbd_record(folder: str, name: str) -> dict:
 def _record(name: str, shape: tuple[int, int], annotations: list[dict], void: np.ndarray) -> dict:
     record = {"image_id": name, "height": shape[0], "width": shape[1], "annotations": annotations}
     if void.any():
-        rle = coco_mask.encode(np.asfortranarray(void.astype(np.uint8)))
-        record["void"] = {"size": rle["size"], "counts": rle["counts"].decode()}
+        record["void"] = encoded(void)
     return record
 
 

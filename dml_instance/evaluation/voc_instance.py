@@ -17,7 +17,7 @@ from pycocotools import mask as coco_mask
 
 from ..files import write_json, write_text
 from ..report import table
-from ..rle import as_rle
+from ..rle import as_rle, encoded
 from .average_precision import ImageMasks, mean_average_precision_masks
 
 PREDICTIONS_FILE = "voc_instance_predictions.json"
@@ -152,12 +152,11 @@ class VOCInstanceEvaluator(DatasetEvaluator):
             for pixels, index, score in zip(
                 instances.pred_masks, instances.pred_classes.tolist(), instances.scores.tolist(), strict=True
             ):
-                mask = coco_mask.encode(np.asfortranarray(pixels.numpy(), dtype=np.uint8))
                 self._predictions.append(
                     {
                         "image_id": x["image_id"],
                         "category_id": index,
-                        "segmentation": {"size": mask["size"], "counts": mask["counts"].decode()},
+                        "segmentation": encoded(pixels.numpy()),
                         "score": score,
                     }
                 )
