@@ -104,21 +104,13 @@ def connected_parts(masks: np.ndarray, seeds: np.ndarray, gap: int) -> np.ndarra
     return masks & (labels == own[:, None, None])
 
 
-def touch_inner_border(masks: np.ndarray, starts: np.ndarray, shape: tuple[int, int], margin: int) -> np.ndarray:
-    """Which masks, cut out in windows, come within ``margin`` cells of a side that is not the grid's own edge.
-
-    Args:
-        masks: (N, r, c) bool.
-        starts: (N, 2) int64, the first cell of each window in the grid.
-        shape: (h, w) of the whole grid.
-        margin: cells, >= 1.
-
-    Returns:
-        (N,) bool.
-    """
-    touches = np.zeros(len(masks), dtype=bool)
-    for axis, count in enumerate(masks.shape[1:]):
-        occupied = masks.any(axis=2 - axis)
-        touches |= (starts[:, axis] > 0) & occupied[:, :margin].any(axis=1)
-        touches |= (starts[:, axis] + count < shape[axis]) & occupied[:, -margin:].any(axis=1)
-    return touches
+def bounding_boxes(masks: np.ndarray) -> np.ndarray:
+    """(N, 4) int64 tight boxes (left, top, right, bottom) of (N, h, w) masks, half open; all 0 for an empty one."""
+    sides = []
+    for axis in (1, 2):  # columns, then rows
+        occupied = masks.any(axis=axis)
+        first = occupied.argmax(axis=1)
+        last = occupied.shape[1] - occupied[:, ::-1].argmax(axis=1)
+        sides.append(np.where(occupied.any(axis=1), np.stack([first, last]), 0))
+    (left, right), (top, bottom) = sides
+    return np.stack([left, top, right, bottom], axis=1)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dml_instance.modeling.grouping import Candidates, find_candidates, seediness, select_seeds
+from dml_instance.modeling.grouping import Candidates, class_probability, find_candidates, seediness, select_seeds
 
 
 def candidates_of(embedding, score, place=None, level=None, distance_scale=None):
@@ -88,7 +88,7 @@ def test_seediness_is_the_largest_foreground_probability_over_thresholds():
     logits = torch.zeros(2, 3, 1, 2)  # T = 2, K = 2
     logits[1, 2, 0, 0] = 4.0
     logits[:, 0, 0, 1] = 9.0
-    score, tau_index, pred_class = seediness(logits)
+    score, tau_index, pred_class = seediness(class_probability(logits))
     assert score[0, 0].item() == pytest.approx(math.exp(4) / (2 + math.exp(4)), rel=1e-5)
     assert (tau_index[0, 0], pred_class[0, 0]) == (1, 1)
     assert score[0, 1] < 0.001
@@ -96,7 +96,9 @@ def test_seediness_is_the_largest_foreground_probability_over_thresholds():
 
 def find(embedding, logits, **changes):
     rules = {"level": 0, "cell_size": 2.0, "peaks_only": False, "peak_size": 3, "min_seediness": 0.3}
-    return find_candidates(embedding, torch.ones(embedding.shape[1:]), logits, **{**rules, **changes})
+    return find_candidates(
+        embedding, torch.ones(embedding.shape[1:]), class_probability(logits), **{**rules, **changes}
+    )
 
 
 def logits_with_score(score):

@@ -8,10 +8,10 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from dml_instance.masks import (
+    bounding_boxes,
     connected_parts,
     instance_coverage,
     instance_id_map,
-    touch_inner_border,
     without_ignored,
 )
 
@@ -105,14 +105,12 @@ def test_connected_parts_equal_the_slow_definition(masks, gap, data):
         np.testing.assert_array_equal(part, expected)
 
 
-def test_inner_border_is_a_side_that_the_grid_goes_beyond():
-    mask = np.zeros((1, 4, 4), bool)
-    mask[0, 0, 1] = True
-    assert touch_inner_border(mask, np.array([[2, 0]]), (10, 10), 1).tolist() == [True]
-    assert touch_inner_border(mask, np.array([[0, 0]]), (10, 10), 1).tolist() == [False]
-    both = np.concatenate([mask, mask])
-    assert touch_inner_border(both, np.array([[0, 3], [0, 0]]), (10, 10), 2).tolist() == [True, False]
-    assert touch_inner_border(mask.transpose(0, 2, 1)[:, ::-1], np.array([[6, 5]]), (10, 10), 2).tolist() == [True]
+@given(hnp.arrays(bool, (3, 5, 7), elements=st.booleans()))
+def test_bounding_boxes_are_the_extent_of_the_set_pixels(masks):
+    for mask, box in zip(masks, bounding_boxes(masks).tolist(), strict=True):
+        rows, columns = np.nonzero(mask)
+        expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1] if mask.any() else [0, 0, 0, 0]
+        assert box == expected
 
 
 def test_coverage_keeps_a_border_that_whole_cells_lose():

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from dml_instance.modeling.grouping import class_probability
 from dml_instance.modeling.growing import Grid, grow_masks
 from dml_instance.modeling.postprocessing import assemble_instances
 from dml_instance.similarity import distance_threshold, pairwise_squared_distance
@@ -16,7 +17,7 @@ TAUS = (0.25, 0.5, 0.75)
 def seeds_of(positions, scores, tau_index=1, levels=None):
     count = len(scores)
     return Seeds(
-        position=torch.tensor(positions).view(count, 2),
+        position=torch.tensor(positions, dtype=torch.int64).view(count, 2),
         tau_index=torch.full((count,), tau_index),
         pred_class=torch.arange(count),
         score=torch.tensor(scores),
@@ -41,7 +42,7 @@ def assemble(embedding, seeds, **changes):
     rules.update(changes)
     sizes = [(rules["output_size"][0] / m.shape[-2], rules["output_size"][1] / m.shape[-1]) for m in maps]
     scales = [torch.ones(m.shape[-2:]) for m in maps]
-    return assemble_instances(maps, scales, logits, sizes, seeds, **rules)
+    return assemble_instances(maps, scales, list(map(class_probability, logits)), sizes, seeds, **rules)
 
 
 def flat_embedding(ids):
@@ -267,7 +268,7 @@ def test_instances_equal_the_slow_definition(seed, size, max_overlap, detail):
     )
     cell = (size[0] / 40, size[1] / 60)
     result = assemble_instances(
-        *([embedding], [factor], [torch.zeros(3, 2, 40, 60)], [cell], seeds),
+        *([embedding], [factor], [torch.zeros(3, 1, 40, 60)], [cell], seeds),
         **{"taus": TAUS, "output_size": size, "gaps": [0], "max_overlap": max_overlap, "interpolate": True},
         **{"score_similarity": False, "vote": False, "max_instances": 100},
     )

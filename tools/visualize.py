@@ -26,7 +26,7 @@ from tqdm import tqdm
 from dml_instance.data import build_test_mapper
 from dml_instance.engine import load_config
 from dml_instance.modeling import DMLInstance
-from dml_instance.modeling.grouping import seediness
+from dml_instance.modeling.grouping import class_probability, seediness
 from dml_instance.modeling.meta_arch import ground_truth
 from dml_instance.visualization import draw_ground_truth, draw_instances, embedding_colors, panel, seediness_heat
 
@@ -65,7 +65,10 @@ def picture_of(model: torch.nn.Module, cfg, record: dict, metadata: Metadata, mi
         cell_size = np.array(size) / np.array(images.image_sizes[0]) * prediction.stride
         pictures += [
             ("embedding", embedding_colors(embedding, size)),
-            ("seediness and seeds", seediness_heat(seediness(class_logits)[0], (shown + 0.5) * cell_size, size)),
+            (
+                "seediness and seeds",
+                seediness_heat(seediness(class_probability(class_logits))[0], (shown + 0.5) * cell_size, size),
+            ),
         ]
     instances = model(inputs)[0]["instances"]
     pictures.append(("predicted instances", draw_instances(rgb, instances, metadata, min_score)))

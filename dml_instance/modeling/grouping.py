@@ -45,17 +45,32 @@ class Candidates:
         return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])})
 
 
-def seediness(class_logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def class_probability(class_logits: Tensor) -> Tensor:
+    """C_pc^tau (paper, section 3.2): the probability of every class for the mask that would be grown from each cell.
+
+    Args:
+        class_logits: (T, K + 1, h, w).
+
+    Returns:
+        (T, K, h, w) float32 in [0, 1], without background; 0 where a logit is not finite.
+    """
+    logits = class_logits.detach().float()
+    if logits.shape[1] == 2:  # a softmax of two, at a fraction of its time
+        margin = logits[:, 1:] - logits[:, :1]
+        return margin.sigmoid().masked_fill_(~margin.isfinite(), 0.0)
+    return logits.softmax(dim=1)[:, 1:].nan_to_num(0.0)
+
+
+def seediness(probability: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """S_p = max_tau max_{c >= 1} C_pc^tau, and where the maximum is taken (paper, section 3.2).
 
     Args:
-        class_logits: (T, K + 1, h, w); cells that are not finite get seediness 0.
+        probability: (T, K, h, w) from ``class_probability``.
 
     Returns:
         seediness (h, w) float32 in [0, 1], tau_index (h, w) int64, pred_class (h, w) int64 in [0, K).
     """
-    probability = class_logits.float().softmax(dim=1)[:, 1:]
-    best, index = probability.nan_to_num(0.0).flatten(0, 1).max(dim=0)
+    best, index = probability.flatten(0, 1).max(dim=0)
     num_classes = probability.shape[1]
     return best, index // num_classes, index % num_classes
 
@@ -63,7 +78,7 @@ def seediness(class_logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def find_candidates(
     embedding: Tensor,
     distance_scale: Tensor,
-    class_logits: Tensor,
+    probability: Tensor,
     *,
     level: int,
     cell_size: float,
@@ -76,7 +91,7 @@ def find_candidates(
     Args:
         embedding: (D, h, w).
         distance_scale: (h, w).
-        class_logits: (T, K + 1, h, w).
+        probability: (T, K, h, w) from ``class_probability``.
         level: index of the scale.
         cell_size: pixels of the network's input at scale 1 that a cell spans.
         peaks_only: keep only local maxima of the seediness smoothed over 3 x 3 cells, which steadies them.
@@ -86,14 +101,18 @@ def find_candidates(
     Returns:
         Candidates; cells with an embedding that is not finite are never among them.
     """
-    score, tau_index, pred_class = seediness(class_logits)
-    usable = (score >= min_seediness) & embedding.isfinite().all(dim=0) & distance_scale.isfinite()
+    score, tau_index, pred_class = seediness(probability)
+    usable = score >= min_seediness
     if peaks_only:
         smooth = F.avg_pool2d(score[None, None], 3, stride=1, padding=1, count_include_pad=False)[0, 0]
         highest = F.max_pool2d(smooth[None, None], peak_size, stride=1, padding=peak_size // 2)[0, 0]
         usable &= smooth == highest
         score = smooth
     position = usable.nonzero()
+    # Asked of the candidates alone, as it would take longer than all the rest if asked of every cell.
+    rows, columns = position.unbind(1)
+    is_finite = embedding[:, rows, columns].isfinite().all(dim=0) & distance_scale[rows, columns].isfinite()
+    position = position[is_finite]
     rows, columns = position.unbind(1)
     return Candidates(
         embedding=embedding[:, rows, columns].T.float(),

@@ -4,33 +4,37 @@ Time and memory go with the area of the objects, and not with the image times th
 channels, h x w grid cells, n seeds, r x c cells of a window.
 """
 
-from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-from ..masks import connected_parts, touch_inner_border
+from ..masks import bounding_boxes, connected_parts
 
-# Half the side, in cells, of the first window; it doubles until the mask fits.
-_FIRST_REACH = 8
+# Half the sides, in cells, of the windows tried one after the other until a mask fits; beyond them they double.
+_REACHES = (8, 12, 16, 24, 32)
 
-# Embedding values that are copied into windows at once: 8 MiB.
-_VALUES_AT_ONCE = 2**21
+_DIRECTIONS = np.array([(-1, 0), (0, -1), (0, 1), (1, 0)])
+
+# Embedding values that are copied into windows at once: 4 MiB.
+_VALUES_AT_ONCE = 2**20
 
 
-@dataclass(frozen=True)
-class GrownMask:
+class GrownMask(NamedTuple):
     """A mask on the grid of one scale.
 
     Attributes:
         window: the (rows, columns) of the grid that the arrays cover.
         part: (r, c) bool, the cells of the mask.
+        area: how many they are.
         squared_distance: (r, c) float32, to the seed.
         threshold: squared distance up to which a cell is similar enough.
     """
 
     window: tuple[slice, slice]
     part: np.ndarray
+    area: int
     squared_distance: np.ndarray
     threshold: float
 
@@ -91,29 +95,71 @@ def grow_masks(
         to it.
     """
     masks: list[GrownMask | None] = [None] * len(seeds)
-    left, reach = np.arange(len(seeds)), max(grid.shape) if gap < 0 else _FIRST_REACH + gap
-    while len(left) and reach <= largest_reach:
-        window = np.minimum(2 * reach + 1, grid.shape).prod()
-        at_once = max(int(_VALUES_AT_ONCE // (window * len(grid.embedding))), 1)
-        larger = []
-        for lot in np.split(left, range(at_once, len(left), at_once)):
-            starts, distances = grid.distances(seeds[lot], reach)
-            parts = distances <= thresholds[lot, None, None]
+    reach = np.full(len(seeds), max(grid.shape)) if gap < 0 else _guessed_reach(grid, seeds, thresholds) + gap
+    left = np.flatnonzero(reach <= largest_reach)
+    while len(left):
+        # Smallest windows first: what does not fit joins the next larger ones.
+        smallest = reach[left].min()
+        lot, left = left[reach[left] == smallest], left[reach[left] > smallest]
+        window = np.minimum(2 * smallest + 1, grid.shape)
+        at_once = max(int(_VALUES_AT_ONCE // (window.prod() * len(grid.embedding))), 1)
+        for some in np.split(lot, range(at_once, len(lot), at_once)):
+            starts, distances = grid.distances(seeds[some], smallest)
+            parts = distances <= thresholds[some, None, None]
             if gap >= 0:
-                parts = connected_parts(parts, seeds[lot] - starts, gap)
-                # A piece just outside could still be bridged to this one, hence the margin.
-                is_cut = touch_inner_border(parts, starts, grid.shape, margin=gap + 1)
-                larger.append(lot[is_cut])
-            else:
-                is_cut = np.zeros(len(lot), dtype=bool)
-            rows, columns = distances.shape[1:]
+                parts = connected_parts(parts, seeds[some] - starts, gap)
+            # (row, column) of the first cell of each part, and of the first beyond it.
+            first, last = np.split(bounding_boxes(parts)[:, [1, 0, 3, 2]], 2, axis=1)
+            # A piece just outside could still be bridged to this one, hence the margin.
+            is_cut = ((starts > 0) & (first <= gap)) | ((starts + window < grid.shape) & (last >= window - gap))
+            is_cut = is_cut.any(axis=1) & (first < last).all(axis=1) & (gap >= 0)
+            first, last = _margined(first, last, window)
+            areas = np.count_nonzero(parts, axis=(1, 2)).tolist()
+            bounds = np.concatenate([first, last, starts + first, starts + last], axis=1).tolist()
             for place in np.flatnonzero(~is_cut).tolist():
-                top, left_column = starts[place].tolist()
-                masks[lot[place]] = GrownMask(
-                    (slice(top, top + rows), slice(left_column, left_column + columns)),
-                    parts[place],
-                    distances[place],
-                    thresholds[lot[place]],
+                top, left_side, bottom, right_side, *in_grid = bounds[place]
+                masks[some[place]] = GrownMask(
+                    (slice(in_grid[0], in_grid[2]), slice(in_grid[1], in_grid[3])),
+                    parts[place, top:bottom, left_side:right_side],
+                    areas[place],
+                    distances[place, top:bottom, left_side:right_side],
+                    thresholds[some[place]],
                 )
-        left, reach = np.concatenate([*larger, left[:0]]), 2 * reach
+            reach[some] = next((r + gap for r in _REACHES if r + gap > smallest), 2 * smallest)
+            left = np.concatenate([left, some[is_cut & (reach[some] <= largest_reach)]])
     return masks
+
+
+def _guessed_reach(grid: Grid, seeds: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """(n,) int64: for each seed the first of ``_REACHES`` at which no cell straight up, down or aside is similar."""
+    guess = np.full(len(seeds), _REACHES[0])
+    left = np.arange(len(seeds))
+    for reach, next_reach in pairwise(_REACHES):
+        places = seeds[left] + reach * _DIRECTIONS[:, None]
+        is_inside = ((places >= 0) & (places < grid.shape)).all(axis=2)
+        rows, columns = np.where(is_inside[..., None], places, 0).transpose(2, 0, 1)
+        centre = grid.embedding[:, seeds[left, 0], seeds[left, 1]]
+        with np.errstate(invalid="ignore", over="ignore"):
+            distances = np.square(grid.embedding[:, rows, columns] - centre[:, None]).sum(axis=0)
+            is_similar = distances * grid.distance_scale[tuple(seeds[left].T)] <= thresholds[left]
+        left = left[(is_similar & is_inside).any(axis=0)]
+        guess[left] = next_reach
+    return guess
+
+
+def _margined(first: np.ndarray, last: np.ndarray, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes one cell wider than parts, for the cut between two cells, in few different sizes, which are drawn together.
+
+    Args:
+        first, last: (n, 2) int64, (row, column) of the first cell and of the first beyond.
+        window: (2,) rows and columns that boxes stay within.
+
+    Returns:
+        The same of the boxes.
+    """
+    first, last = (first - 1).clip(0), np.minimum(last + 1, window)
+    size = last - first
+    step = 2 ** np.maximum(np.log2(size.clip(1)).astype(np.int64) - 2, 2)  # quarters of a power of two, at least 4
+    size = np.minimum(-(-size // step) * step, window)
+    first = np.minimum(first, window - size)
+    return first, first + size

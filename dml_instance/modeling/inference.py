@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from detectron2.config import configurable
 from detectron2.structures import Instances
+from torch import Tensor
 
 from ..structures import PixelPredictions, Seeds
-from .grouping import Candidates, find_candidates, select_seeds
+from .grouping import Candidates, class_probability, find_candidates, select_seeds
 from .postprocessing import assemble_instances
 
 
@@ -95,27 +96,7 @@ class InstanceGrouping:
             predictions: one a pyramid scale.
             image_sizes: (height, width) of this image at every scale, before padding.
         """
-        parts = []
-        for level, (prediction, size) in enumerate(zip(predictions, image_sizes, strict=True)):
-            parts.append(
-                find_candidates(
-                    *prediction.of_image(index, size),
-                    level=level,
-                    cell_size=prediction.stride / prediction.scale,
-                    peaks_only=self.peaks_only,
-                    peak_size=self.peak_size,
-                    min_seediness=self.min_seediness,
-                )
-            )
-        candidates = Candidates.cat(parts)
-        return select_seeds(
-            candidates,
-            max_seeds=self.max_seeds,
-            # Diversity decides who is chosen; where all are, there is nothing to decide.
-            alpha=self.alpha if len(candidates) > self.max_seeds else 0.0,
-            dissimilarity=self.dissimilarity,
-            context=self.context,
-        )
+        return self._seeds(predictions, self._of_image(predictions, image_sizes, index))
 
     def __call__(
         self,
@@ -131,16 +112,14 @@ class InstanceGrouping:
             image_sizes: (height, width) of this image at every scale, before padding.
             output_size: (height, width) wanted.
         """
-        of_image = zip(
-            *(p.of_image(index, size) for p, size in zip(predictions, image_sizes, strict=True)), strict=True
-        )
+        of_image = self._of_image(predictions, image_sizes, index)
         return assemble_instances(
-            *of_image,
+            *zip(*of_image, strict=True),
             [
                 tuple(p.stride * wanted / side for wanted, side in zip(output_size, size, strict=True))
                 for p, size in zip(predictions, image_sizes, strict=True)
             ],
-            self.seeds(predictions, image_sizes, index),
+            self._seeds(predictions, of_image),
             taus=self.taus,
             output_size=output_size,
             gaps=[-1 if self.connect_gap < 0 else round(self.connect_gap * p.scale / p.stride) for p in predictions],
@@ -149,4 +128,35 @@ class InstanceGrouping:
             score_similarity=self.score_similarity,
             vote=self.vote,
             max_instances=self.max_instances,
+        )
+
+    @staticmethod
+    def _of_image(
+        predictions: Sequence[PixelPredictions], image_sizes: Sequence[tuple[int, int]], index: int
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Embedding, distance_scale and class probability of one image at every scale."""
+        parts = [p.of_image(index, size) for p, size in zip(predictions, image_sizes, strict=True)]
+        return [(embedding, scale, class_probability(logits)) for embedding, scale, logits in parts]
+
+    def _seeds(self, predictions: Sequence[PixelPredictions], of_image: list[tuple[Tensor, Tensor, Tensor]]) -> Seeds:
+        candidates = Candidates.cat(
+            [
+                find_candidates(
+                    *maps,
+                    level=level,
+                    cell_size=prediction.stride / prediction.scale,
+                    peaks_only=self.peaks_only,
+                    peak_size=self.peak_size,
+                    min_seediness=self.min_seediness,
+                )
+                for level, (prediction, maps) in enumerate(zip(predictions, of_image, strict=True))
+            ]
+        )
+        return select_seeds(
+            candidates,
+            max_seeds=self.max_seeds,
+            # Diversity decides who is chosen; where all are, there is nothing to decide.
+            alpha=self.alpha if len(candidates) > self.max_seeds else 0.0,
+            dissimilarity=self.dissimilarity,
+            context=self.context,
         )

@@ -15,14 +15,16 @@ import torch
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
+from ..masks import bounding_boxes
 from ..similarity import distance_threshold, similarity
 from ..structures import Seeds
 from .growing import Grid, GrownMask, grow_masks
 from .rendering import sparse_masks, to_pixels
 
-# Seeds that are grown at once. More are grown in vain, for a better mask of the same lot takes their seeds; fewer
-# are slower.
-_LOT = 64
+# Sides, in cells, of squares of which the best seed is grown together with those of all other squares, one round after
+# the other. Most masks take the seeds round their own, which would be grown in vain in one round for all; in a round
+# for each it would take long to say what to do.
+_ROUNDS = (16, 8, 1)
 
 # What fits a window of so many cells to each side is grown with its lot. A larger mask waits for its turn: it costs
 # much and, as a rule, takes the seeds that come after it.
@@ -37,7 +39,7 @@ class _Ownership:
 
     def overlap(self, level: int, mask: GrownMask) -> float:
         """Share of the mask that is owned, in [0, 1]."""
-        return np.count_nonzero(self.owned[level][mask.window] & mask.part) / max(np.count_nonzero(mask.part), 1)
+        return np.count_nonzero(self.owned[level][mask.window] & mask.part) / max(mask.area, 1)
 
     def claim(self, level: int, mask: GrownMask) -> None:
         """Give the mask's cells away, on all scales."""
@@ -67,53 +69,58 @@ def claim_masks(
     positions, levels, tau_index = (column.cpu().numpy() for column in (seeds.position, seeds.level, seeds.tau_index))
     thresholds = np.array([distance_threshold(tau) for tau in taus])[tau_index]
     order = seeds.score.argsort(descending=True, stable=True).cpu().numpy()
-
-    def is_taken(index: int) -> bool:
-        return max_overlap < 1 and ownership.owned[levels[index]][tuple(positions[index])]
+    takes_seeds = max_overlap < 1
+    grown: dict[int, GrownMask | None] = {}
+    # Cells of grown masks, none of which has had its turn.
+    foreseen = [np.zeros(grid.shape, dtype=bool) for grid in grids]
+    for side in _ROUNDS if takes_seeds else (1,):
+        for level, grid in enumerate(grids):
+            left = order[levels[order] == level]
+            if takes_seeds:
+                left = left[~foreseen[level][tuple(positions[left].T)]]
+            rows, columns = (positions[left] // side).T
+            _, best = np.unique(rows * grid.shape[1] + columns, return_index=True)
+            chosen = left[best]
+            masks = grow_masks(grid, positions[chosen], thresholds[chosen], gaps[level], _SMALL_REACH)
+            grown.update(zip(chosen.tolist(), masks, strict=True))
+            for seed, mask in zip(positions[chosen].tolist(), masks, strict=True):
+                foreseen[level][tuple(seed)] = True
+                if mask is not None:
+                    foreseen[level][mask.window] |= mask.part
 
     kept = []
-    for start in range(0, len(order), _LOT):
-        lot = np.array([index for index in order[start : start + _LOT] if not is_taken(index)], dtype=np.int64)
-        small = {}
-        for level in np.unique(levels[lot]):
-            chosen = lot[levels[lot] == level]
-            grown = grow_masks(grids[level], positions[chosen], thresholds[chosen], gaps[level], _SMALL_REACH)
-            small |= zip(chosen, grown, strict=True)
-        for index in lot:
-            if is_taken(index):
-                continue
-            level, mask = levels[index], small[index]
-            if mask is None:
-                (mask,) = grow_masks(grids[level], positions[[index]], thresholds[[index]], gaps[level])
-            if ownership.overlap(level, mask) <= max_overlap:
-                ownership.claim(level, mask)
-                kept.append((int(index), mask))
+    for index in order.tolist():
+        level = levels[index]
+        if takes_seeds and ownership.owned[level][tuple(positions[index])]:
+            continue
+        mask = grown.get(index)
+        if mask is None:
+            (mask,) = grow_masks(grids[level], positions[[index]], thresholds[[index]], gaps[level])
+        if ownership.overlap(level, mask) <= max_overlap:
+            ownership.claim(level, mask)
+            kept.append((index, mask))
     return kept
 
 
-def vote_class(probability: np.ndarray, mask: GrownMask, seed: tuple[int, int]) -> tuple[int, float]:
-    """The class that the cells of a mask agree on, and its score.
+def vote_class(probability: np.ndarray, mask: GrownMask) -> tuple[int, float]:
+    """The class that the cells of a mask agree on.
 
     Args:
         probability: (K, h, w), of each class for the mask grown from a cell; they and background's add up to 1, so
             that cells whose own mask is poor count little.
-        mask: the mask; seed: (row, column) of its seed.
+        mask: the mask.
 
     Returns:
-        The class with the largest share of the votes, and the seed's probability of an object times that share.
-        With one class the score is the seediness.
+        The class with the largest share of the votes, and that share.
     """
-    of_object = min(float(probability[:, seed[0], seed[1]].sum()), 1.0)
-    if len(probability) == 1:
-        return 0, of_object
     votes = probability[(slice(None), *mask.window)][:, mask.part].sum(axis=1)
-    return int(votes.argmax()), of_object * float(votes.max() / max(votes.sum(), np.finfo(np.float32).tiny))
+    return int(votes.argmax()), float(votes.max() / max(votes.sum(), np.finfo(np.float32).tiny))
 
 
 def assemble_instances(
     embeddings: Sequence[Tensor],
     distance_scales: Sequence[Tensor],
-    class_logits: Sequence[Tensor],
+    probabilities: Sequence[Tensor],
     cell_sizes: Sequence[tuple[float, float]],
     seeds: Seeds,
     *,
@@ -131,7 +138,7 @@ def assemble_instances(
     Args:
         embeddings: (D, h, w) for every pyramid scale, any device.
         distance_scales: (h, w) for every scale.
-        class_logits: (T, K + 1, h, w) for every scale, for the vote on the class.
+        probabilities: (T, K, h, w) for every scale, of the classes, for the vote on the class.
         cell_sizes: for every scale the output pixels a cell, (vertical, horizontal).
         seeds: N of them.
         taus: the thresholds that ``seeds.tau_index`` counts.
@@ -141,7 +148,8 @@ def assemble_instances(
             seed is owned.
         interpolate: see ``MODEL.DML.GROUPING.MASK_RESOLUTION``.
         score_similarity: multiply the score by the mean similarity inside the mask.
-        vote: class and score by ``vote_class``; otherwise those of the seed (paper).
+        vote: the class by ``vote_class``, and as score the seed's probability of an object times the share of the
+            votes; otherwise class and score of the seed (paper).
         max_instances: the best this many are returned.
 
     Returns:
@@ -156,10 +164,15 @@ def assemble_instances(
     levels, tau_index, positions, scores, classes = (column[chosen].cpu().numpy() for column in columns)
     scores = scores.astype(np.float64)
     if vote:
-        probabilities = [logits.detach().float().softmax(dim=1)[:, 1:].nan_to_num(0.0).cpu() for logits in class_logits]
-        for place, (_, mask) in enumerate(kept):
-            probability = probabilities[levels[place]][tau_index[place]].numpy()
-            classes[place], scores[place] = vote_class(probability, mask, positions[place])
+        probabilities = [probability.cpu().numpy() for probability in probabilities]
+        for level, probability in enumerate(probabilities):
+            here = levels == level
+            of_object = probability.sum(axis=1)[(tau_index[here], *positions[here].T)]
+            scores[here] = of_object.clip(max=1)
+        if probabilities[0].shape[1] > 1:  # with one class there is nothing to vote on
+            for place, (_, mask) in enumerate(kept):
+                classes[place], share = vote_class(probabilities[levels[place]][tau_index[place]], mask)
+                scores[place] *= share
 
     # Windows of one shape are one array.
     groups = defaultdict(list)
@@ -182,7 +195,7 @@ def assemble_instances(
         if score_similarity:
             inside = np.where(part, similarity(torch.from_numpy(distance)).numpy(), 0.0)
             scores[places] *= inside.sum(axis=(1, 2), dtype=np.float64) / part.sum(axis=(1, 2)).clip(min=1)
-        boxes[places] = _boxes(pixels) + np.tile(first[:, ::-1], 2)
+        boxes[places] = bounding_boxes(pixels) + np.tile(first[:, ::-1], 2)
         pixels_of |= zip(places, zip(first, pixels, strict=True), strict=True)
 
     order = [place for place in np.argsort(-scores, kind="stable") if boxes[place, 2] > boxes[place, 0]]
@@ -199,15 +212,3 @@ def assemble_instances(
     result.pred_classes = torch.from_numpy(classes[order])
     result.pred_masks = torch.from_numpy(masks)
     return result.to(embeddings[0].device)
-
-
-def _boxes(pixels: np.ndarray) -> np.ndarray:
-    """(n, 4) int64 tight boxes (left, top, right, bottom) of (n, P, Q) masks, half open; all 0 for an empty one."""
-    sides = []
-    for axis in (1, 2):  # columns, then rows
-        occupied = pixels.any(axis=axis)
-        first = occupied.argmax(axis=1)
-        last = occupied.shape[1] - occupied[:, ::-1].argmax(axis=1)
-        sides.append(np.where(occupied.any(axis=1), np.stack([first, last]), 0))
-    (left, right), (top, bottom) = sides
-    return np.stack([left, top, right, bottom], axis=1)
