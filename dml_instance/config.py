@@ -26,6 +26,12 @@ def add_dml_config(cfg: CN) -> None:
     # The same at inference; []: as in training. Small objects are told apart better when magnified. Measured. For any
     # other meta-architecture tools/train_net.py resizes the image by it: one scale at most.
     dml.TEST_SCALES = []
+    dml.TILES = CN()
+    # At inference images larger than this, in pixels of the network's input, are seen in tiles of this size; what the
+    # tiles say is put together before it is grouped. Bounds memory. 0: always at once. docs/PERFORMANCE.md.
+    dml.TILES.SIZE = 2048
+    # Pixels that neighbouring tiles share at least; half of them is what a tile knows beyond what is used of it.
+    dml.TILES.OVERLAP = 256
     # "dataset": subtract MODEL.PIXEL_MEAN and divide by MODEL.PIXEL_STD (pretrained weights want this).
     # "image": by each image's own mean and standard deviation a channel; for data of mixed brightness.
     dml.INPUT_NORMALIZATION = "dataset"

@@ -65,13 +65,11 @@ def time_inference(runs: dict[str, tuple], images: Sequence[np.ndarray], repeats
 def _parts(name: str, model: DMLInstance, inputs: list[dict]) -> dict:
     """The network and the grouping of one model, each without the other."""
 
-    def network():
-        scaled = [model.preprocess_image(inputs, scale) for scale in model.test_scales]
-        return scaled, [model.predict_pixels(x, scale) for x, scale in zip(scaled, model.test_scales, strict=True)]
-
-    scaled, predictions = network()
-    sizes = [x.image_sizes for x in scaled]
-    return {f"{name}: network": network, f"{name}: grouping": lambda: model.inference(predictions, sizes, inputs)}
+    predictions, sizes = model.predict_scales(inputs)
+    return {
+        f"{name}: network": lambda: model.predict_scales(inputs),
+        f"{name}: grouping": lambda: model.inference(predictions, sizes, inputs),
+    }
 
 
 def memory_of_inference(run: tuple, images: Sequence[np.ndarray]) -> float:

@@ -67,10 +67,17 @@ class EmbeddingHead(nn.Module):
             in_channels + 2 * coordinates, dim + distance_scale, dilations=[1] * num_convs, channels=channels, norm=norm
         )
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, C, h, w) to embedding (B, D, h, w) and distance_scale (B, h, w), float32, > 0."""
+    def forward(self, features: Tensor, origin: tuple[int, int] = (0, 0)) -> tuple[Tensor, Tensor]:
+        """
+        Args:
+            features: (B, C, h, w).
+            origin: (row, column), in pixels, at which their first cell lies in the image.
+
+        Returns:
+            Embedding (B, D, h, w), and distance_scale (B, h, w) float32, > 0.
+        """
         if self.coordinates:
-            place = self._place(features, COORDINATE_UNIT).to(features.dtype)
+            place = self._place(features, COORDINATE_UNIT, origin).to(features.dtype)
             features = torch.cat([features, place.expand(len(features), -1, -1, -1)], dim=1)
         embedding = self.layers(features)
         distance_scale = torch.ones_like(embedding[:, 0], dtype=torch.float32)
@@ -78,14 +85,15 @@ class EmbeddingHead(nn.Module):
             distance_scale = embedding[:, -1].float().clamp(-LOG_DISTANCE_SCALE, LOG_DISTANCE_SCALE).exp()
             embedding = embedding[:, :-1]
         if self.place_unit > 0:
-            place = self._place(features, self.place_unit).expand(len(features), -1, -1, -1)
+            place = self._place(features, self.place_unit, origin).expand(len(features), -1, -1, -1)
             embedding = torch.cat([embedding[:, :2].float() + place, embedding[:, 2:].float()], dim=1)
         return embedding, distance_scale
 
-    def _place(self, features: Tensor, unit: float) -> Tensor:
+    def _place(self, features: Tensor, unit: float, origin: tuple[int, int]) -> Tensor:
         """(2, h, w) float32: row and column of each cell in units of so many pixels."""
         rows, columns = (
-            torch.arange(side, device=features.device) * (self.stride / unit) for side in features.shape[-2:]
+            (torch.arange(side, device=features.device) * self.stride + first) / unit
+            for side, first in zip(features.shape[-2:], origin, strict=True)
         )
         return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
 

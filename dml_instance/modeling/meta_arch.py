@@ -7,6 +7,7 @@ Shapes: B images, D embedding channels, H x W image pixels, h x w grid cells.
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,7 @@ from .criterion import DMLCriterion
 from .decoder import TopDownDecoder
 from .heads import EmbeddingHead, SeedHead, offsets_on_circles
 from .inference import InstanceGrouping
+from .tiling import predict_tiles
 
 
 @META_ARCH_REGISTRY.register()
@@ -43,6 +45,8 @@ class DMLInstance(nn.Module):
         grouping: InstanceGrouping,
         pyramid_scales: Sequence[float],
         test_scales: Sequence[float],
+        tile_size: int,
+        tile_overlap: int,
         normalize_each_image: bool,
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
@@ -59,6 +63,8 @@ class DMLInstance(nn.Module):
             grouping: predictions to instances.
             pyramid_scales: relative sizes at which the network sees the image in training.
             test_scales: the same at inference.
+            tile_size, tile_overlap: in pixels, of the tiles in which larger images are seen at inference; size 0: all
+                images are seen at once.
             normalize_each_image: by its own mean and deviation instead of ``pixel_mean`` and ``pixel_std``.
             pixel_mean, pixel_std: one number a channel, in the channel order of the input.
         """
@@ -66,6 +72,11 @@ class DMLInstance(nn.Module):
         for key, scales in (("PYRAMID_SCALES", pyramid_scales), ("TEST_SCALES", test_scales)):
             if not scales or min(scales) <= 0:
                 raise ValueError(f"MODEL.DML.{key} needs positive numbers, got {list(scales)}")
+        if tile_size < 0 or not 0 <= tile_overlap < max(tile_size, 1):
+            raise ValueError(
+                "MODEL.DML.TILES.SIZE is 0 (off) or positive, and OVERLAP less than it, "
+                f"got {tile_size} and {tile_overlap}"
+            )
         self.backbone = backbone
         self.decoder = decoder
         self.seed_decoder = seed_decoder
@@ -77,6 +88,8 @@ class DMLInstance(nn.Module):
         self.grouping = grouping
         self.pyramid_scales = tuple(pyramid_scales)
         self.test_scales = tuple(test_scales)
+        self.tile_size = tile_size
+        self.tile_overlap = tile_overlap
         self.normalize_each_image = normalize_each_image
         # A plain ResNet says 0: every feature's stride has to divide the image, or sizes disagree in the decoder.
         self.size_divisibility = math.lcm(
@@ -146,6 +159,8 @@ class DMLInstance(nn.Module):
             "criterion": DMLCriterion(cfg),
             "grouping": InstanceGrouping(cfg),
             "pyramid_scales": dml.PYRAMID_SCALES,
+            "tile_size": dml.TILES.SIZE,
+            "tile_overlap": dml.TILES.OVERLAP,
             "test_scales": dml.TEST_SCALES or dml.PYRAMID_SCALES,
             "normalize_each_image": dml.INPUT_NORMALIZATION == "image",
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
@@ -168,13 +183,17 @@ class DMLInstance(nn.Module):
             In training the dict of losses. At inference one dict an image, whose ``instances`` has ``pred_masks``
             (N, height, width) bool, ``scores``, ``pred_classes`` and ``pred_boxes``.
         """
-        scales = self.pyramid_scales if self.training else self.test_scales
-        images = [self.preprocess_image(batched_inputs, scale) for scale in scales]
-        predictions = [self.predict_pixels(image, scale) for image, scale in zip(images, scales, strict=True)]
-        image_sizes = [image.image_sizes for image in images]
+        predictions, image_sizes = self.predict_scales(batched_inputs)
         if self.training:
             return self.losses(predictions, image_sizes, batched_inputs)
         return self.inference(predictions, image_sizes, batched_inputs)
+
+    def predict_scales(self, batched_inputs: list[dict]) -> tuple[list[PixelPredictions], list[list[tuple[int, int]]]]:
+        """Predictions, and (height, width) of every image before padding, for each scale of the pyramid."""
+        scales = self.pyramid_scales if self.training else self.test_scales
+        images = [self.preprocess_image(batched_inputs, scale) for scale in scales]
+        predictions = [self.predict_pixels(image, scale) for image, scale in zip(images, scales, strict=True)]
+        return predictions, [image.image_sizes for image in images]
 
     def preprocess_image(self, batched_inputs: list[dict], scale: float = 1.0) -> ImageList:
         """Move to the device, resize to the pyramid scale, normalise, pad to a common size and batch."""
@@ -204,11 +223,19 @@ class DMLInstance(nn.Module):
         )
 
     def predict_pixels(self, images: ImageList, scale: float = 1.0) -> PixelPredictions:
-        """Network and heads on one scale of the pyramid."""
-        features = self.backbone(images.tensor)
+        """Network and heads on one scale of the pyramid; at inference in tiles where the images are larger."""
+        predict = partial(self._predict, scale=scale)
+        if self.training or self.tile_size == 0:
+            return predict(images.tensor, (0, 0))
+        unit = self.size_divisibility
+        return predict_tiles(predict, images.tensor, size=self.tile_size, overlap=self.tile_overlap, unit=unit)
+
+    def _predict(self, images: Tensor, origin: tuple[int, int], scale: float) -> PixelPredictions:
+        """Network and heads on images, or on tiles whose first pixel lies at ``origin``."""
+        features = self.backbone(images)
         for_embedding = self.decoder(features) if self.decoder is not None else features[self.in_feature]
         for_seeds = self.seed_decoder(features) if self.seed_decoder is not None else for_embedding
-        embedding, distance_scale = self.embedding_head(for_embedding)
+        embedding, distance_scale = self.embedding_head(for_embedding, origin)
         class_logits = self.seed_head(for_seeds, embedding, distance_scale)
         if class_logits.shape[-2:] != embedding.shape[-2:]:
             class_logits = F.interpolate(

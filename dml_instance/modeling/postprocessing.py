@@ -26,6 +26,9 @@ from .rendering import sparse_masks, to_pixels
 # for each it would take long to say what to do.
 _ROUNDS = (16, 8, 1)
 
+# Masks of more bytes than this stay on the CPU, where only what is set takes memory: those of a large image.
+_LARGEST_ON_DEVICE = 2**32
+
 # What fits a window of so many cells to each side is grown with its lot. A larger mask waits for its turn: it costs
 # much and, as a rule, takes the seeds that come after it.
 _SMALL_REACH = 32
@@ -154,7 +157,8 @@ def assemble_instances(
 
     Returns:
         Instances with ``pred_masks`` (N, H, W) bool, ``scores`` (N,) float32 in descending order, ``pred_classes``
-        (N,) int64 and ``pred_boxes``, on the device of the embeddings. Memory beside the windows: the pages of
+        (N,) int64 and ``pred_boxes``, on the device of the embeddings; on the CPU if there are more than 4 GiB of
+        masks. Memory beside the windows: the pages of
         N x H x W bytes that masks lie in.
     """
     grids = [Grid(*maps) for maps in zip(embeddings, distance_scales, strict=True)]
@@ -211,4 +215,4 @@ def assemble_instances(
     result.scores = torch.from_numpy(scores[order].astype(np.float32))
     result.pred_classes = torch.from_numpy(classes[order])
     result.pred_masks = torch.from_numpy(masks)
-    return result.to(embeddings[0].device)
+    return result if masks.nbytes > _LARGEST_ON_DEVICE else result.to(embeddings[0].device)

@@ -7,6 +7,9 @@ import mmap
 
 import numpy as np
 
+# Linux's value where Python (before 3.11) does not name it; mmap is used where MADV_NOHUGEPAGE is, on Linux alone.
+_MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
+
 # Before interpolation distances are clipped at so many thresholds. Another object can be any distance away; unclipped,
 # the cut between two cells would move the nearer to this one the more distinct the other is, and masks would shrink.
 _CLIP = 3.0
@@ -87,11 +90,12 @@ def _interpolated(values: np.ndarray, place: np.ndarray) -> np.ndarray:
 def sparse_masks(count: int, height: int, width: int) -> np.ndarray:
     """(count, height, width) bool, all False, of which only the pages that are written to take memory.
 
-    NumPy asks for huge pages, of which every small mask would touch one: 2 MiB to clear for some hundred pixels.
+    NumPy asks for huge pages, of which every small mask would touch one: 2 MiB to clear for some hundred pixels. Nor is
+    memory reserved: 2,000 masks of an image of 4,096 x 4,096 pixels would ask for 33 GB, and fill a hundredth of it.
     """
     size = count * height * width
     if size == 0 or not hasattr(mmap, "MADV_NOHUGEPAGE"):
         return np.zeros((count, height, width), dtype=bool)
-    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE)
     memory.madvise(mmap.MADV_NOHUGEPAGE)
     return np.frombuffer(memory, dtype=bool).reshape(count, height, width)

@@ -1,0 +1,95 @@
+"""Large images in tiles: every cell once, the same result as at once, nothing split or doubled where tiles meet."""
+
+import numpy as np
+import pytest
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dml_instance.benchmark.scenes import drawn_cells
+from dml_instance.engine import Trainer, load_config
+from dml_instance.modeling.tiling import predict_tiles, tile_spans
+from dml_instance.structures import PixelPredictions
+
+
+@given(st.integers(1, 60), st.integers(1, 700), st.integers(0, 300), st.sampled_from([1, 2, 16, 32]))
+def test_spans_cover_every_pixel_once_and_know_their_surroundings(units, size, overlap, unit):
+    length = units * unit
+    overlap = min(overlap, size - 1)
+    spans = tile_spans(length, size, overlap, unit)
+    assert [span.first for span in spans] == [0, *(span.last for span in spans[:-1])] and spans[-1].last == length
+    largest = max(size // unit, 1) * unit
+    for span in spans:
+        assert 0 <= span.start <= span.first < span.last <= span.stop <= length
+        assert span.start % unit == span.stop % unit == 0 and span.stop - span.start <= largest
+        # Steps are whole units, of which at least one; what is shared can be less only where tiles are that small.
+        known = min(overlap, largest - unit) // 2
+        assert span.start == 0 or span.first - span.start >= known
+        assert span.stop == length or span.stop - span.last >= known
+
+
+@pytest.mark.parametrize("stride", [1, 2, 8])
+def test_tiles_are_put_where_they_belong(stride):
+    """The prediction of a cell is the mean of its pixels: put together, the image at the stride again."""
+
+    def predict(images, origin):
+        grid = torch.nn.functional.avg_pool2d(images, stride)
+        corner = torch.tensor(origin).view(1, 2, 1, 1).expand(len(images), 2, *grid.shape[-2:])
+        return PixelPredictions(torch.cat([grid, corner], 1), grid[:, 0], grid[:, None], stride)
+
+    images = torch.randn(2, 3, 96, 160)
+    whole = predict_tiles(predict, images, size=64, overlap=24, unit=16)
+    expected = torch.nn.functional.avg_pool2d(images, stride)
+    torch.testing.assert_close(whole.embedding[:, :3], expected)
+    torch.testing.assert_close(whole.distance_scale, expected[:, 0])
+    torch.testing.assert_close(whole.class_logits, expected[:, None])
+    assert whole.stride == stride
+    corners = whole.embedding[0, 3:, :: 16 // stride, :: 16 // stride]
+    assert set(corners[0].flatten().tolist()) == {0.0, 32.0} and corners[1].amax() == 96.0
+
+
+@pytest.fixture(scope="module")
+def model():
+    limits = ["TEST.DETECTIONS_PER_IMAGE", "1000", "DATASETS.TRAIN", "()", "DATASETS.TEST", "()"]
+    cfg = load_config("configs/DSB2018/dml_slim_unet.yaml", [*limits, "MODEL.DML.NUM_CLASSES", "1"])
+    model = Trainer.build_model(cfg).eval()
+    DetectionCheckpointer(model).load("dml://nuclei")
+    return model
+
+
+@torch.no_grad()
+def instances(model, image, size, overlap):
+    model.tile_size, model.tile_overlap = size, overlap
+    return model([{"image": torch.from_numpy(image.transpose(2, 0, 1).copy())}])[0]["instances"]
+
+
+@pytest.mark.parametrize(("overlap", "least_iou"), [(128, 0.8), (256, 0.97)])
+def test_no_object_is_split_or_doubled_at_a_seam(model, overlap, least_iou):
+    """A trained model on a crowd of cells, some of which lie on every seam."""
+    image = drawn_cells(400, 560, 130)
+    whole = instances(model, image, 0, 0).pred_masks.flatten(1).float()
+    tiled = instances(model, image, 320, overlap).pred_masks.flatten(1).float()
+    assert len(whole) == len(tiled) > 130
+    shared = whole @ tiled.T
+    iou = shared / (whole.sum(1)[:, None] + tiled.sum(1)[None] - shared)
+    assert iou.amax(dim=1).min() >= least_iou and iou.amax(dim=0).min() >= least_iou
+
+
+def test_the_place_of_a_tile_is_part_of_its_embedding(model):
+    """A blank image: what tells its cells apart is the place alone, which must not start anew in every tile."""
+    with torch.no_grad():
+        x = [{"image": torch.zeros(3, 512, 512)}]
+        model.tile_size, model.tile_overlap = 256, 128
+        predictions, _ = model.predict_scales(x)
+    unit = model.stride / model.embedding_head.place_unit
+    place = predictions[0].embedding[0, :2, 64:-64, 64:-64].numpy()
+    np.testing.assert_allclose(np.diff(place[0], axis=0), unit, atol=0.05)
+    np.testing.assert_allclose(np.diff(place[1], axis=1), unit, atol=0.05)
+
+
+@pytest.mark.parametrize(("size", "overlap"), [(-1, 0), (128, 128), (128, -1)])
+def test_tiles_that_cannot_be_are_refused(size, overlap):
+    options = ["MODEL.DML.TILES.SIZE", str(size), "MODEL.DML.TILES.OVERLAP", str(overlap), "MODEL.DML.NUM_CLASSES", "1"]
+    with pytest.raises(ValueError, match="MODEL.DML.TILES"):
+        Trainer.build_model(load_config("configs/DSB2018/dml_slim_unet.yaml", [*options, "DATASETS.TRAIN", "()"]))
