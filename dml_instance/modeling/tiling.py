@@ -35,18 +35,18 @@ def tile_spans(length: int, size: int, overlap: int, unit: int) -> list[Span]:
         unit: tiles start and end at multiples of it.
 
     Returns:
-        Spans whose used parts cover [0, length) without overlap; two neighbours meet in the middle of what they share,
-        which is a multiple of half a unit. One span where the image is no longer than a tile.
+        Spans of one length, as few and as short as can be, whose used parts cover [0, length) without overlap; two
+        neighbours meet in the middle of what they share, a multiple of half a unit.
     """
-    size = max(size // unit, 1) * unit
-    if length <= size:
-        return [Span(0, length, 0, length)]
-    step = max((size - overlap) // unit, 1) * unit
-    starts = [*range(0, length - size, step), length - size]
-    borders = [0, *((before + size + after) // 2 for before, after in pairwise(starts)), length]
+    length, size, overlap = length // unit, max(size // unit, 1), -(-overlap // unit)
+    overlap = min(overlap, size - 1)
+    count = max(-(-(length - overlap) // (size - overlap)), 1)
+    size = -(-(length + (count - 1) * overlap) // count)
+    starts = [index * (length - size) // max(count - 1, 1) * unit for index in range(count)]
+    size *= unit
+    borders = [0, *((before + size + after) // 2 for before, after in pairwise(starts)), length * unit]
     return [
-        Span(start, start + size, first, last)
-        for start, first, last in zip(starts, borders[:-1], borders[1:], strict=True)
+        Span(start, start + size, first, last) for start, (first, last) in zip(starts, pairwise(borders), strict=True)
     ]
 
 
