@@ -9,14 +9,21 @@ import torch
 from detectron2.structures import BoxMode
 from scipy import ndimage
 
-from dml_instance.benchmark.clusterings import hdbscan, instances_of_labels, loop_over_seeds, mean_shift
+from dml_instance.benchmark.clusterings import (
+    hdbscan,
+    instances_of_labels,
+    loop_over_seeds,
+    mean_shift,
+    sklearn_cluster,
+)
 from dml_instance.benchmark.measure import AddedMemory, in_fresh_process, interleaved
-from dml_instance.benchmark.panoptic_deeplab import panoptic_deeplab, perfect_maps
+from dml_instance.benchmark.panoptic_deeplab import panoptic_deeplab, perfect_maps, project_module
 from dml_instance.benchmark.peers import _as_coco, _scores, ground_truth_of
 from dml_instance.benchmark.predicted import Predicted, evenly_taken
 from dml_instance.benchmark.roofline import MachineSpeed, Work, grouping_work, machine_speed
 from dml_instance.benchmark.scenes import drawn_cells
 from dml_instance.benchmark.stopwatch import Stopwatch
+from dml_instance.files import read_json, write_json
 from dml_instance.modeling.inference import InstanceGrouping
 from dml_instance.structures import PixelPredictions
 from toy_scenes import rle, square_and_disc, write_coco
@@ -205,6 +212,15 @@ def test_true_masks_score_full_marks_and_none_score_zero():
         ground_truth_of([record], num_classes=2)
 
 
+def test_a_missing_peer_is_named_with_its_cure(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(ImportError, match="pip install scikit-learn"):
+        sklearn_cluster()
+    monkeypatch.setattr("detectron2.__file__", str(tmp_path / "__init__.py"))
+    with pytest.raises(ImportError, match="comes without its projects"):
+        project_module.__wrapped__()
+
+
 def test_an_unknown_data_set_is_named():
     with pytest.raises(ValueError, match="data set nowhere is not registered"):
         evenly_taken("nowhere", 3)
@@ -314,6 +330,12 @@ def test_the_tool_compares_with_the_limit(registration, tmp_path):
     benchmark("roofline", *data, *OURS, "--output", output)
     network, grouping = json.loads(output.read_text())["roofline"]
     assert (network["part"], grouping["part"]) == ("network", "grouping")
-    assert network["gflops"] > grouping["gflops"] > 0
+    assert network["mflop"] > grouping["mflop"] > 0
     for row in (network, grouping):
-        assert row["times_limit"] == pytest.approx(row["ms"] / row["limit_ms"])
+        assert row["times_limit"] == pytest.approx(1e3 * row["ms"] / row["limit_us"])
+
+
+def test_rows_of_figures_become_json_that_others_read(tmp_path):
+    path = str(tmp_path / "rows.json")
+    write_json(path, {"rows": [{"a": float("nan"), "b": np.float64(1.5)}, {"sizes": (1, 2)}]})
+    assert read_json(path) == {"rows": [{"a": None, "b": 1.5}, {"sizes": [1, 2]}]}

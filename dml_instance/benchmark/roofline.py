@@ -128,9 +128,10 @@ def benchmark_roofline(name: str, run: tuple, dataset: str, images: int, repeats
         repeats: timed calls of an image.
 
     Returns:
-        Two rows: medians over images of ``gflops``, ``mib`` that must move, ``limit_ms`` and ``ms``, its quartiles,
-        and of their ratio ``times_limit``; what sets the limit of most images, ``bound`` by "memory" or "arithmetic";
-        and the machine's ``gb_per_second``, ``gflop_per_second`` and ``threads``.
+        Two rows: medians over images of ``mflop``, of ``mib`` that must move, of the limit in microseconds,
+        ``limit_us``, of ``ms``, with its quartiles, and of the ratio ``times_limit``; what sets the limit of most
+        images, ``bound`` by "memory" or "arithmetic"; and the machine's ``gb_per_second``, ``gflop_per_second`` and
+        ``threads``.
 
     Raises:
         ValueError: for a data set or a model that does not fit.
@@ -173,9 +174,9 @@ def _summary(images: list[dict], speed: MachineSpeed) -> dict:
     column = {key: np.array([image[key] for image in images]) for key in images[0]}
     low, median, high = np.quantile(column["ms"], (0.25, 0.5, 0.75)).tolist()
     return {
-        "gflops": float(np.median(column["flops"])) / 1e9,
+        "mflop": float(np.median(column["flops"])) / 1e6,
         "mib": float(np.median(column["bytes"])) / 2**20,
-        "limit_ms": float(np.median(column["limit_ms"])),
+        "limit_us": 1e3 * float(np.median(column["limit_ms"])),
         "bound": "memory" if column["is_memory"].mean() >= 0.5 else "arithmetic",
         "ms_low": low,
         "ms": median,
