@@ -38,6 +38,6 @@ setup(
     ],
     extras_require={
         "cityscapes": ["cityscapesScripts", "shapely"],
-        "dev": ["pytest", "hypothesis", "ruff", "import-linter", "cityscapesScripts", "shapely"],
+        "dev": ["pytest", "hypothesis", "ruff", "import-linter", "cityscapesScripts", "shapely", "scikit-learn"],
     },
 )

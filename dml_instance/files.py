@@ -19,6 +19,8 @@ def write_json(path: str, content: dict) -> None:
     def plain(value):
         if isinstance(value, dict):
             return {key: plain(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(item) for item in value]
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
     write_text(path, json.dumps(plain(content), indent=2) + "\n")

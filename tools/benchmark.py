@@ -5,11 +5,23 @@
     python tools/benchmark.py inference --output results/benchmark_inference.json \\
         --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei \\
         --run mask_rcnn configs/DSB2018/mask_rcnn_R_18_FPN.yaml output/compare/nuclei_12/mask_rcnn/model_final.pth
+    python tools/benchmark.py peers --dataset dsb2018_nuclei_val --images 20 \\
+        --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
+    python tools/benchmark.py training --repeats 30 \\
+        --run ours configs/DSB2018/dml_slim_unet.yaml --run mask_rcnn configs/DSB2018/mask_rcnn_R_18_FPN.yaml
+    python tools/benchmark.py roofline --dataset dsb2018_nuclei_val --images 20 \\
+        --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
 
 evaluator   mAP^r of as many drawn images as VOC 2012 val has, 20 predictions each; and of images with four times the
             pixels.
 inference   Models on drawn cells, for every number of objects and every batch; of ours the network and the grouping
             apart. Times are medians and quartiles of calls in turn; memory is that of a process of its own.
+peers       The grouping alone, from the network's predictions to masks: ours, the paper's loop over seeds, MeanShift
+            and HDBSCAN on the same embedding, and Panoptic-DeepLab's on perfect inputs; times and AP. Needs
+            scikit-learn.
+training    Iterations on a run's own data, in turns: waiting for data, network, targets, losses, backward, optimiser;
+            and the memory that they add. Runs take no weights here.
+roofline    Network and grouping beside the least that they must compute and move, at the machine's measured speed.
 """
 
 import argparse
@@ -20,10 +32,34 @@ from tqdm import tqdm
 
 from dml_instance.benchmark.evaluator import benchmark_evaluator
 from dml_instance.benchmark.inference import memory_of_inference, time_inference
+from dml_instance.benchmark.peers import compare_groupings
+from dml_instance.benchmark.roofline import benchmark_roofline
 from dml_instance.benchmark.scenes import drawn_cells
+from dml_instance.benchmark.training import ITERATION, memory_of_training, time_training
+from dml_instance.data import add_registration_option, register_given
 from dml_instance.engine import machine
 from dml_instance.files import write_json
 from dml_instance.report import table
+
+
+def given_runs(args: argparse.Namespace) -> dict[str, tuple[str, str, list[str]]]:
+    """Name of each run to its config, weights and options."""
+    runs = {name: tuple(rest) for name, *rest in args.run}
+    if len(runs) != len(args.run) or any(len(rest) < 2 for rest in runs.values()):
+        sys.exit("error: --run takes NAME CONFIG.yaml WEIGHTS [KEY VALUE ...], each with a name of its own")
+    if not runs:
+        sys.exit(f"error: {args.part} needs a --run")
+    return {name: (config, weights, options) for name, (config, weights, *options) in runs.items()}
+
+
+def given_trainings(args: argparse.Namespace) -> dict[str, tuple[str, list[str]]]:
+    """Name of each run to its config and options."""
+    runs = {name: tuple(rest) for name, *rest in args.run}
+    if len(runs) != len(args.run) or any(len(rest) % 2 == 0 for rest in runs.values()):
+        sys.exit(f"error: --run of {args.part} takes NAME CONFIG.yaml [KEY VALUE ...], each with a name of its own")
+    if not runs:
+        sys.exit(f"error: {args.part} needs a --run")
+    return {name: (config, options) for name, (config, *options) in runs.items()}
 
 
 def run_evaluator(args: argparse.Namespace) -> list[dict]:
@@ -31,10 +67,7 @@ def run_evaluator(args: argparse.Namespace) -> list[dict]:
 
 
 def run_inference(args: argparse.Namespace) -> list[dict]:
-    runs = {name: tuple(rest) for name, *rest in args.run}
-    if len(runs) != len(args.run) or any(len(rest) < 2 for rest in runs.values()):
-        sys.exit("error: --run takes NAME CONFIG.yaml WEIGHTS [KEY VALUE ...], each with a name of its own")
-    runs = {name: (config, weights, options) for name, (config, weights, *options) in runs.items()}
+    runs = given_runs(args)
     rows = []
     for objects, batch in tqdm([(o, b) for o in args.objects for b in args.batch], desc="timing", unit="setting"):
         images = [drawn_cells(*args.size, objects, seed) for seed in range(batch)]
@@ -44,11 +77,42 @@ def run_inference(args: argparse.Namespace) -> list[dict]:
     return rows
 
 
-PARTS = {"evaluator": run_evaluator, "inference": run_inference}
+def run_peers(args: argparse.Namespace) -> list[dict]:
+    runs = given_runs(args).items()
+    return [row for run in runs for row in compare_groupings(*run, args.dataset, args.images, args.repeats)]
+
+
+def run_training(args: argparse.Namespace) -> list[dict]:
+    runs = given_trainings(args)
+    rows = time_training(runs, args.repeats)
+    for row in rows:
+        if row["part"] == ITERATION:
+            row["mib"] = memory_of_training(runs[row["run"]], args.register_coco)
+    return rows
+
+
+def run_roofline(args: argparse.Namespace) -> list[dict]:
+    runs = given_runs(args).items()
+    return [row for run in runs for row in benchmark_roofline(*run, args.dataset, args.images, args.repeats)]
+
+
+PARTS = {
+    "evaluator": run_evaluator,
+    "inference": run_inference,
+    "peers": run_peers,
+    "training": run_training,
+    "roofline": run_roofline,
+}
 
 
 def main(args: argparse.Namespace) -> None:
-    rows = PARTS[args.part](args)
+    if args.repeats < 1:
+        sys.exit(f"error: --repeats is at least 1, got {args.repeats}")
+    try:
+        register_given(args.register_coco)
+        rows = PARTS[args.part](args)
+    except (FileNotFoundError, ImportError, KeyError, ValueError) as error:
+        sys.exit(f"error: {error.args[0] if len(error.args) == 1 else error}")
     header = list(dict.fromkeys(key for row in rows for key in row))
     print(table([[row.get(key) for key in header] for row in rows], header))
     if args.output:
@@ -66,12 +130,17 @@ def argument_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar=("NAME", "CONFIG.yaml WEIGHTS KEY VALUE"),
-        help="a model of inference; repeatable",
+        help="a model, without WEIGHTS for training; repeatable",
     )
-    parser.add_argument("--size", nargs=2, type=int, default=[512, 512], metavar=("HEIGHT", "WIDTH"), help="of images")
-    parser.add_argument("--objects", nargs="+", type=int, default=[200, 1000], metavar="N", help="in an image")
-    parser.add_argument("--batch", nargs="+", type=int, default=[1, 8], metavar="B", help="images at once")
     parser.add_argument("--repeats", type=int, default=7, help="timed calls of each (default: %(default)s)")
+    drawn = parser.add_argument_group("inference")
+    drawn.add_argument("--size", nargs=2, type=int, default=[512, 512], metavar=("HEIGHT", "WIDTH"), help="of images")
+    drawn.add_argument("--objects", nargs="+", type=int, default=[200, 1000], metavar="N", help="in an image")
+    drawn.add_argument("--batch", nargs="+", type=int, default=[1, 8], metavar="B", help="images at once")
+    data = parser.add_argument_group("peers, roofline")
+    data.add_argument("--dataset", default="dsb2018_nuclei_val", metavar="NAME", help="default: %(default)s")
+    data.add_argument("--images", type=int, default=20, metavar="N", help="taken evenly (default: %(default)s)")
+    add_registration_option(parser)
     return parser
 
 

@@ -12,20 +12,17 @@ this process had resident, Python and PyTorch included.
 import argparse
 import sys
 import time
-import warnings
 
 import cv2
 import numpy as np
 import torch
 from detectron2.modeling import build_model
-from detectron2.structures import BitMasks, Boxes, ImageList, Instances
-from detectron2.utils.analysis import FlopCountAnalysis as DetectorFlopCountAnalysis
+from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.events import EventStorage
-from fvcore.nn import FlopCountAnalysis
 
+from dml_instance.benchmark.operations import multiply_adds
 from dml_instance.engine import load_config, machine, peak_memory_mib
 from dml_instance.files import write_json
-from dml_instance.modeling import DMLInstance
 
 
 def drawn_input(height: int, width: int, objects: int, num_classes: int) -> dict:
@@ -41,31 +38,6 @@ def drawn_input(height: int, width: int, objects: int, num_classes: int) -> dict
     instances.gt_classes = torch.arange(objects) % num_classes
     image = torch.from_numpy(rng.integers(0, 256, (3, height, width)).astype(np.float32))
     return {"image": image, "instances": instances, "height": height, "width": width}
-
-
-class _Network(torch.nn.Module):
-    """One scale of this project's model, from a batch of images to the heads' output, as tensors alone."""
-
-    def __init__(self, model: DMLInstance):
-        super().__init__()
-        self._model = model
-
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        prediction = self._model.predict_pixels(ImageList(images, []))
-        return prediction.embedding, prediction.distance_scale, prediction.class_logits
-
-
-def multiply_adds(model: torch.nn.Module, x: dict) -> int:
-    """fvcore's count for the inference of one input."""
-    with warnings.catch_warnings(), torch.no_grad():
-        # Tracing warns of every shape that depends on the data; they do not enter the count.
-        warnings.simplefilter("ignore")
-        if isinstance(model, DMLInstance):
-            scales = [model.preprocess_image([x], scale).tensor for scale in model.test_scales]
-            counts = [FlopCountAnalysis(_Network(model), images) for images in scales]
-        else:
-            counts = [DetectorFlopCountAnalysis(model, [x])]
-        return sum(c.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total() for c in counts)
 
 
 def main(args: argparse.Namespace) -> None:

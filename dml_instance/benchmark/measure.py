@@ -3,6 +3,7 @@
 import multiprocessing
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,12 @@ def interleaved(functions: Mapping[str, Callable[[], Any]], repeats: int, warm_u
 
 
 def in_fresh_process(function: Callable, *args: Any) -> Any:
-    """What a function returns that is called in a new process, where it has not to share its memory with others."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, args)
+    """What a function returns that is called in a new process, where it has not to share its memory with others.
+
+    The process may start data loaders of its own, and one that dies raises BrokenProcessPool.
+    """
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *args).result()
 
 
 class AddedMemory:

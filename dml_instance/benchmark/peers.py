@@ -1,0 +1,164 @@
+"""The grouping of this project beside what others use, on the same predictions of the same images."""
+
+import contextlib
+import io
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from detectron2.structures import BoxMode, Instances
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from tqdm import tqdm
+
+from ..comparison.scores import load_predictions, mask_scores
+from ..rle import as_rle, encoded
+from .clusterings import foreground, hdbscan, loop_over_seeds, mean_shift, sklearn_cluster
+from .inference import load_model
+from .measure import interleaved
+from .panoptic_deeplab import panoptic_deeplab, perfect_maps, project_module
+from .predicted import check_model, evenly_taken, inputs_of, predict
+
+OURS = "ours"
+
+
+@torch.no_grad()
+def compare_groupings(name: str, run: tuple, dataset: str, images: int, repeats: int) -> list[dict]:
+    """Times and scores of five groupings.
+
+    "ours" and "panoptic_deeplab" are called ``repeats`` times in turn, the others, which take long, once an image (and
+    once more, untimed, on the first); all go from the network's predictions to masks of the size of the image.
+
+    Args:
+        name: of the run; run: the arguments of ``load_model``.
+        dataset: registered, with masks.
+        images: how many of it.
+        repeats: timed calls of an image.
+
+    Returns:
+        A row a method: ``ms`` an image, its median and quartiles over images; ``times_ours``, the median over images
+        of the ratio to ours; ``AP`` and ``AP50`` of masks on these images; ``images``; ``instances`` found an image;
+        and ``cells``, the mean number of foreground cells, which the clusterings work on.
+
+    Raises:
+        ValueError: for a data set or a model that does not fit; ImportError for a missing peer.
+    """
+    sklearn_cluster(), project_module()  # what is missing is said, and what is slow to import is imported, before
+    model, cfg = load_model(*run)
+    check_model(name, model)
+    records = evenly_taken(dataset, images)
+    truth = ground_truth_of(records, cfg.MODEL.DML.NUM_CLASSES)
+    limit, taus = cfg.TEST.DETECTIONS_PER_IMAGE, cfg.MODEL.DML.TAUS
+    ms: dict[str, list[float]] = {}
+    results: dict[str, list[dict]] = {}
+    found: dict[str, list[int]] = {}
+    cells = []
+    for record in tqdm(records, desc=name, unit="image"):
+        (x,) = inputs_of([record], cfg)
+        image = predict(model, x)
+        cells.append(int(foreground(image.maps[2])[0].sum()))
+        maps = perfect_maps(*_objects(record), image.image_size, image.predictions.stride)
+
+        def ours(image=image) -> Instances:
+            return model.grouping([image.predictions], [image.image_size], 0, image.output_size)
+
+        def deeplab(image=image, maps=maps) -> Instances:
+            return panoptic_deeplab(maps, cfg.MODEL.DML.NUM_CLASSES, image.cell_size, image.output_size)
+
+        quick = {OURS: ours, "panoptic_deeplab": deeplab}
+        instances = {method: function() for method, function in quick.items()}
+        times = {method: figures["ms"] for method, figures in interleaved(quick, repeats, warm_up=0).items()}
+        for method, function in (
+            ("seed_loop", lambda image=image: loop_over_seeds(image, model.grouping, taus)),
+            ("mean_shift", lambda image=image: mean_shift(image)),
+            ("hdbscan", lambda image=image: hdbscan(image)),
+        ):
+            if not ms:
+                function()  # what the first call of all sets up is not counted
+            instances[method], times[method] = _timed(function)
+        for method, of_image in instances.items():
+            ms.setdefault(method, []).append(float(times[method]))
+            found.setdefault(method, []).append(len(of_image))
+            results.setdefault(method, []).extend(_as_coco(of_image, record["image_id"]))
+    return [
+        {
+            "run": name,
+            "method": method,
+            **dict(zip(("ms_low", "ms", "ms_high"), np.quantile(times, (0.25, 0.5, 0.75)).tolist(), strict=True)),
+            "times_ours": float(np.median(np.divide(times, ms[OURS]))),
+            **_scores(truth, results[method], limit),
+            "images": len(records),
+            "instances": float(np.mean(found[method])),
+            "cells": float(np.mean(cells)),
+        }
+        for method, times in ms.items()
+    ]
+
+
+def _timed(function: Callable[[], Instances]) -> tuple[Instances, float]:
+    """What a function returns, and the milliseconds that it takes."""
+    start = time.perf_counter()
+    result = function()
+    return result, 1e3 * (time.perf_counter() - start)
+
+
+def _objects(record: dict) -> tuple[torch.Tensor, torch.Tensor]:
+    """Masks (G, H, W) bool and classes (G,) of a record, without its crowds."""
+    size = record["height"], record["width"]
+    objects = [a for a in record["annotations"] if not a.get("iscrowd", 0)]
+    masks = np.zeros((len(objects), *size), dtype=bool)
+    for mask, annotation in zip(masks, objects, strict=True):
+        mask[:] = coco_mask.decode(as_rle(annotation["segmentation"], *size))
+    return torch.from_numpy(masks), torch.tensor([a["category_id"] for a in objects], dtype=torch.int64)
+
+
+def ground_truth_of(records: Sequence[dict], num_classes: int) -> COCO:
+    """Detectron2's records as COCO's ground truth, with the numbers of the classes as categories.
+
+    Raises:
+        ValueError: for an object without a mask.
+    """
+    annotations = []
+    for record in records:
+        for annotation in record["annotations"]:
+            if not annotation.get("segmentation"):
+                raise ValueError(f"{record['file_name']} has an object without a mask")
+            mask = as_rle(annotation["segmentation"], record["height"], record["width"])
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": record["image_id"],
+                    "category_id": annotation["category_id"],
+                    "segmentation": mask,
+                    "bbox": BoxMode.convert(annotation["bbox"], annotation["bbox_mode"], BoxMode.XYWH_ABS),
+                    "area": float(coco_mask.area(mask)),
+                    "iscrowd": annotation.get("iscrowd", 0),
+                }
+            )
+    truth = COCO()
+    truth.dataset = {
+        "images": [{"id": r["image_id"], "height": r["height"], "width": r["width"]} for r in records],
+        "annotations": annotations,
+        "categories": [{"id": index, "name": str(index)} for index in range(num_classes)],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+    return truth
+
+
+def _as_coco(instances: Instances, image_id: int) -> list[dict]:
+    """The result entries of an image, as COCO's tools read them."""
+    columns = (instances.pred_masks.cpu().numpy(), instances.scores.tolist(), instances.pred_classes.tolist())
+    return [
+        {"image_id": image_id, "category_id": category, "segmentation": encoded(mask), "score": score}
+        for mask, score, category in zip(*columns, strict=True)
+    ]
+
+
+def _scores(truth: COCO, results: list[dict], limit: int) -> dict[str, float]:
+    """AP and AP50 in percent; 0 where nothing was found, of which COCO's tools want to know nothing."""
+    if not results:
+        return {"AP": 0.0, "AP50": 0.0}
+    scores = mask_scores(truth, load_predictions(truth, results), limit)
+    return {key: scores[key] for key in ("AP", "AP50")}

@@ -1,0 +1,79 @@
+"""Images of a data set, and what the network says of each: what the groupings of one image are measured on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog
+from detectron2.data import detection_utils as utils
+from torch import Tensor
+
+from ..modeling import DMLInstance
+from ..structures import PixelPredictions
+from .inference import model_inputs
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """One image as the grouping gets it, at one scale.
+
+    Attributes:
+        predictions: of this image alone, B = 1.
+        image_size: (height, width) of the network's input, in pixels, before padding.
+        output_size: (H, W) of the masks wanted.
+    """
+
+    predictions: PixelPredictions
+    image_size: tuple[int, int]
+    output_size: tuple[int, int]
+
+    @property
+    def maps(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Embedding (D, h, w), distance scale (h, w) and class logits (T, K + 1, h, w), without padding."""
+        return self.predictions.of_image(0, self.image_size)
+
+    @property
+    def cell_size(self) -> tuple[float, float]:
+        """Output pixels a cell, (vertical, horizontal)."""
+        sides = zip(self.output_size, self.image_size, strict=True)
+        return tuple(self.predictions.stride * wanted / side for wanted, side in sides)
+
+
+def evenly_taken(dataset: str, count: int) -> list[dict]:
+    """Records of a registered data set, evenly spread over it; all where it has no more than ``count``.
+
+    Raises:
+        ValueError: for an unknown data set or a count under 1; and whatever loading the data set raises.
+    """
+    if dataset not in DatasetCatalog.list():
+        raise ValueError(f"data set {dataset} is not registered; use a name of the README or --register-coco")
+    if count < 1:
+        raise ValueError(f"at least one image is needed, got {count}")
+    records = DatasetCatalog.get(dataset)
+    places = np.linspace(0, len(records) - 1, min(count, len(records))).round().astype(int)
+    return [records[place] for place in places]
+
+
+def check_model(name: str, model: torch.nn.Module) -> None:
+    """Raises ValueError unless a model groups the pixels of a single scale."""
+    if not isinstance(model, DMLInstance):
+        raise ValueError(f"run {name} is a {type(model).__name__}; this part takes DMLInstance")
+    if len(model.test_scales) != 1:
+        raise ValueError(
+            f"run {name} sees images at {len(model.test_scales)} scales; this part takes one: "
+            "set MODEL.DML.TEST_SCALES [1.0]"
+        )
+
+
+def inputs_of(records: Sequence[dict], cfg: CfgNode) -> list[dict]:
+    """The model's input of each record, resized as for evaluation."""
+    return model_inputs([utils.read_image(record["file_name"], cfg.INPUT.FORMAT) for record in records], cfg)
+
+
+def predict(model: DMLInstance, x: dict) -> Predicted:
+    """The network's word on one input of ``inputs_of``, of a model that ``check_model`` lets pass."""
+    (scale,) = model.test_scales
+    images = model.preprocess_image([x], scale)
+    return Predicted(model.predict_pixels(images, scale), images.image_sizes[0], (x["height"], x["width"]))
