@@ -7,9 +7,9 @@ _METRICS = ("AP", "AP50", "AP60", "AP70", "AP75", "AP80", "AP90", "APvol")
 _TASKS = {"segm": "masks", "segm_voc": "masks, mAP^r", "bbox": "boxes"}
 
 
-def table(rows: list[list], header: list[str]) -> str:
-    """Rows as a Markdown table: one decimal, and "-" for what was not measured."""
-    return tabulate(rows, headers=header, floatfmt=".1f", missingval="-", tablefmt="github")
+def table(rows: list[list], header: list[str], digits: int = 1) -> str:
+    """Rows as a Markdown table: so many decimals, and "-" for what was not measured."""
+    return tabulate(rows, headers=header, floatfmt=f".{digits}f", missingval="-", tablefmt="github")
 
 
 def results_table(results: dict) -> str:

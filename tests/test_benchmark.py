@@ -16,6 +16,7 @@ from dml_instance.benchmark.clusterings import (
     mean_shift,
     sklearn_cluster,
 )
+from dml_instance.benchmark.growth import exponents, measure_growth
 from dml_instance.benchmark.measure import AddedMemory, in_fresh_process, interleaved
 from dml_instance.benchmark.panoptic_deeplab import panoptic_deeplab, perfect_maps, project_module
 from dml_instance.benchmark.peers import _as_coco, _scores, ground_truth_of
@@ -339,3 +340,56 @@ def test_rows_of_figures_become_json_that_others_read(tmp_path):
     path = str(tmp_path / "rows.json")
     write_json(path, {"rows": [{"a": float("nan"), "b": np.float64(1.5)}, {"sizes": (1, 2)}]})
     assert read_json(path) == {"rows": [{"a": None, "b": 1.5}, {"sizes": [1, 2]}]}
+
+
+def test_exponents_are_those_of_a_power_law():
+    rows = [
+        {"of": "side", "value": side, "network_ms": 2.0 * side**2, "grouping_ms": 3.0 * side, "mib": None}
+        for side in (400, 100, 200)
+    ]
+    rows += [{"of": "seeds", "value": 10, "grouping_ms": 1.0}]
+    fitted = {(row["of"], row["figure"]): row for row in exponents(rows)}
+    assert set(fitted) == {("pixels", "network_ms"), ("pixels", "grouping_ms"), ("pixels", "total_ms")}
+    assert fitted["pixels", "network_ms"]["exponent"] == pytest.approx(1.0)
+    assert fitted["pixels", "grouping_ms"]["exponent_at_end"] == pytest.approx(0.5)
+    assert 0.5 < fitted["pixels", "total_ms"]["exponent"] < 1.0
+
+
+def test_growth_varies_one_thing_at_a_time():
+    run = ("configs/DSB2018/dml_slim_unet.yaml", "dml://nuclei", ["MODEL.DEVICE", "cpu"])
+    series = {"sides": [96], "objects": [1], "seeds": [5, 40], "dims": [16, 24], "thresholds": [3, 6]}
+    rows = list(measure_growth(run, **series, repeats=2))
+    assert [(row["of"], row["value"]) for row in rows] == [
+        ("side", 96), ("objects", 1), ("seeds", 5), ("seeds", 40), ("embedding size", 16), ("embedding size", 24),
+        ("thresholds", 3), ("thresholds", 6),
+    ]  # fmt: skip
+    assert all(row["grouping_ms"] > 0 for row in rows) and rows[0]["mib"] > 0
+    few, many, *same = (row["instances"] for row in rows[2:])
+    assert few <= 5 < many
+    assert len(set(same)) == 1  # channels of zeros and repeated thresholds change nothing
+    with pytest.raises(ValueError, match="another model"):
+        list(measure_growth(run, **{**series, "sides": [], "objects": [], "dims": [8]}, repeats=1))
+
+
+def test_sections_of_a_page_are_replaced_and_nothing_else(tmp_path):
+    machine = {"threads": 2, "cores": 2, "processor": "x86_64", "torch": "2", "date": "2026-01-01"}
+    rows = [
+        {"of": "seeds", "value": 10, "grouping_ms": 10.0, "instances": 7},
+        {"of": "seeds", "value": 1000, "grouping_ms": 100.0, "instances": 500},
+    ]
+    page = tmp_path / "page.md"
+    page.write_text("# Speed\n\n<!-- growth -->\nold\n<!-- /growth -->\n\nkept\n")
+    results = tmp_path / "benchmark_growth.json"
+    results.write_text(json.dumps({"command": "python x", "machine": machine, "growth": rows}))
+    command = [sys.executable, str(ROOT / "tools" / "performance_page.py"), str(results), "--page", str(page)]
+    result = subprocess.run([*command, "--images", str(tmp_path)], capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0, result.stderr[-2000:]
+    text = page.read_text()
+    assert text.startswith("# Speed\n\n<!-- growth -->\n|") and text.endswith("<!-- /growth -->\n\nkept\n")
+    assert (
+        "old" not in text and "`python x`, 2 threads" in text and "| seeds | grouping_ms |" in text and "0.50" in text
+    )
+    assert (tmp_path / "performance_growth.png").stat().st_size > 5000
+    page.write_text("nothing to replace\n")
+    result = subprocess.run([*command, "--images", str(tmp_path)], capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode != 0 and "no marks <!-- growth -->" in result.stderr

@@ -9,6 +9,7 @@
         --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
     python tools/benchmark.py training --repeats 30 \\
         --run ours configs/DSB2018/dml_slim_unet.yaml --run mask_rcnn configs/DSB2018/mask_rcnn_R_18_FPN.yaml
+    python tools/benchmark.py growth --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
     python tools/benchmark.py roofline --dataset dsb2018_nuclei_val --images 20 \\
         --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
 
@@ -21,6 +22,7 @@ peers       The grouping alone, from the network's predictions to masks: ours, t
             scikit-learn.
 training    Iterations on a run's own data, in turns: waiting for data, network, targets, losses, backward, optimiser;
             and the memory that they add. Runs take no weights here.
+growth      Time and memory of one model over the side of images, objects, seeds, embedding size and thresholds.
 roofline    Network and grouping beside the least that they must compute and move, at the machine's measured speed.
 """
 
@@ -31,7 +33,9 @@ import sys
 from tqdm import tqdm
 
 from dml_instance.benchmark.evaluator import benchmark_evaluator
+from dml_instance.benchmark.growth import measure_growth
 from dml_instance.benchmark.inference import memory_of_inference, time_inference
+from dml_instance.benchmark.page import rows_table
 from dml_instance.benchmark.peers import compare_groupings
 from dml_instance.benchmark.roofline import benchmark_roofline
 from dml_instance.benchmark.scenes import drawn_cells
@@ -39,7 +43,6 @@ from dml_instance.benchmark.training import ITERATION, memory_of_training, time_
 from dml_instance.data import add_registration_option, register_given
 from dml_instance.engine import machine
 from dml_instance.files import write_json
-from dml_instance.report import table
 
 
 def given_runs(args: argparse.Namespace) -> dict[str, tuple[str, str, list[str]]]:
@@ -91,6 +94,16 @@ def run_training(args: argparse.Namespace) -> list[dict]:
     return rows
 
 
+def run_growth(args: argparse.Namespace) -> list[dict]:
+    if len(runs := given_runs(args)) != 1:
+        sys.exit("error: growth takes one --run")
+    ((name, run),) = runs.items()
+    series = {"sides": args.sides, "objects": args.counts, "seeds": args.seeds}
+    rows = measure_growth(run, **series, dims=args.dims, thresholds=args.thresholds, repeats=args.repeats)
+    total = sum(map(len, (*series.values(), args.dims, args.thresholds)))
+    return list(tqdm(rows, desc=name, unit="setting", total=total))
+
+
 def run_roofline(args: argparse.Namespace) -> list[dict]:
     runs = given_runs(args).items()
     return [row for run in runs for row in benchmark_roofline(*run, args.dataset, args.images, args.repeats)]
@@ -101,6 +114,7 @@ PARTS = {
     "inference": run_inference,
     "peers": run_peers,
     "training": run_training,
+    "growth": run_growth,
     "roofline": run_roofline,
 }
 
@@ -113,8 +127,7 @@ def main(args: argparse.Namespace) -> None:
         rows = PARTS[args.part](args)
     except (FileNotFoundError, ImportError, KeyError, ValueError) as error:
         sys.exit(f"error: {error.args[0] if len(error.args) == 1 else error}")
-    header = list(dict.fromkeys(key for row in rows for key in row))
-    print(table([[row.get(key) for key in header] for row in rows], header))
+    print(rows_table(args.part, rows))
     if args.output:
         command = shlex.join(["python", "tools/benchmark.py", *sys.argv[1:]])
         write_json(args.output, {"command": command, "machine": machine(), args.part: rows})
@@ -140,6 +153,15 @@ def argument_parser() -> argparse.ArgumentParser:
     data = parser.add_argument_group("peers, roofline")
     data.add_argument("--dataset", default="dsb2018_nuclei_val", metavar="NAME", help="default: %(default)s")
     data.add_argument("--images", type=int, default=20, metavar="N", help="taken evenly (default: %(default)s)")
+    varied = parser.add_argument_group("growth")
+    for option, values, text in (
+        ("sides", [128, 256, 512, 1024, 2048, 4096], "of images, in pixels"),
+        ("counts", [1, 10, 100, 300, 1000], "of objects in an image"),
+        ("seeds", [10, 100, 1000], "at most"),
+        ("dims", [16, 32, 64, 128], "of the embedding"),
+        ("thresholds", [1, 3, 9], "of the similarity"),
+    ):
+        varied.add_argument(f"--{option}", nargs="+", type=int, default=values, metavar="N", help=text)
     add_registration_option(parser)
     return parser
 

@@ -29,7 +29,9 @@ def interleaved(functions: Mapping[str, Callable[[], Any]], repeats: int, warm_u
             if turn >= warm_up:
                 times[name].append(1e3 * (time.perf_counter() - start))
     return {
-        name: dict(zip(("ms_low", "ms", "ms_high"), np.quantile(values, (0.25, 0.5, 0.75)).round(2), strict=True))
+        name: dict(
+            zip(("ms_low", "ms", "ms_high"), np.quantile(values, (0.25, 0.5, 0.75)).round(2).tolist(), strict=True)
+        )
         for name, values in times.items()
     }
 

@@ -1,0 +1,159 @@
+"""How time and memory of this project's inference grow: with pixels, objects, seeds, embedding size and thresholds."""
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..modeling import DMLInstance
+from ..modeling.inference import InstanceGrouping
+from ..structures import PixelPredictions
+from .inference import load_model, memory_of_inference, model_inputs
+from .measure import interleaved
+from .scenes import drawn_cells
+
+# Pixels; larger objects would grow with the image, and cost by their area.
+RADIUS = 10.0
+
+# Objects in the images that grow, and the side in pixels of those that do not.
+OBJECTS, SIDE = 50, 512
+
+# Objects of the image of which seeds, embedding sizes and thresholds are varied.
+CROWD = 500
+
+# A setting is repeated for so long, but no less than twice and no more often than asked.
+_SECONDS = 15.0
+
+
+@torch.no_grad()
+def measure_growth(
+    run: tuple[str, str, Sequence[str]],
+    *,
+    sides: Sequence[int],
+    objects: Sequence[int],
+    seeds: Sequence[int],
+    dims: Sequence[int],
+    thresholds: Sequence[int],
+    repeats: int,
+) -> Iterator[dict]:
+    """One row after the other.
+
+    Args:
+        run: the arguments of ``load_model``, of a ``DMLInstance`` with one scale at inference.
+        sides: of square images, in pixels, with ``OBJECTS`` objects each.
+        objects: in images of ``SIDE`` pixels.
+        seeds: ``MAX_SEEDS``; dims: D, larger than the model's by channels of zeros, which change no mask;
+        thresholds: T, by repeated logits.
+        repeats: timed calls at most.
+
+    Yields:
+        ``of`` and ``value``: what was varied; ``network_ms`` and ``grouping_ms``, medians; ``instances`` found; and
+        for whole images ``mib``, the peak memory added in a process of its own.
+    """
+    model, cfg = load_model(*run)
+    if not isinstance(model, DMLInstance) or len(model.test_scales) != 1:
+        raise ValueError(f"growth is that of DMLInstance with one scale at inference, {run[0]} is another model")
+    scenes = [("side", side, drawn_cells(side, side, OBJECTS, radius=RADIUS)) for side in sides]
+    scenes += [("objects", count, drawn_cells(SIDE, SIDE, count, radius=RADIUS)) for count in objects]
+    for of, value, image in scenes:
+        inputs = model_inputs([image], cfg)
+        predictions, sizes = model.predict_scales(inputs)
+        found = model.inference(predictions, sizes, inputs)[0]["instances"]
+        yield {
+            "of": of,
+            "value": value,
+            "network_ms": _median_ms(lambda inputs=inputs: model.predict_scales(inputs), repeats),
+            "grouping_ms": _median_ms(lambda p=predictions, s=sizes, x=inputs: model.inference(p, s, x), repeats),
+            "instances": len(found),
+            "mib": memory_of_inference(run, [image]),
+        }
+    inputs = model_inputs([drawn_cells(SIDE, SIDE, CROWD, radius=RADIUS)], cfg)
+    (prediction,), (sizes,) = model.predict_scales(inputs)
+    for of, value, grouping, changed in _variants(model.grouping, prediction, seeds, dims, thresholds):
+
+        def group(grouping=grouping, changed=changed):
+            return grouping([changed], sizes[:1], 0, (SIDE, SIDE))
+
+        yield {"of": of, "value": value, "grouping_ms": _median_ms(group, repeats), "instances": len(group())}
+
+
+def _variants(
+    grouping: InstanceGrouping,
+    prediction: PixelPredictions,
+    seeds: Sequence[int],
+    dims: Sequence[int],
+    thresholds: Sequence[int],
+) -> Iterator[tuple[str, int, InstanceGrouping, PixelPredictions]]:
+    for count in seeds:
+        yield "seeds", count, _with(grouping, max_seeds=count), prediction
+    dim = prediction.embedding.shape[1]
+    for count in dims:
+        if count < dim:
+            raise ValueError(
+                f"the model's embedding has {dim} channels: a smaller one, {count}, would be another model"
+            )
+        yield "embedding size", count, grouping, replace(prediction, embedding=_grown(prediction.embedding, count))
+    logits = prediction.class_logits
+    for count in thresholds:
+        index = torch.arange(count) % logits.shape[1]
+        changed = replace(prediction, class_logits=logits[:, index])
+        yield "thresholds", count, _with(grouping, taus=[grouping.taus[i] for i in index]), changed
+
+
+def _with(grouping: InstanceGrouping, **changes) -> InstanceGrouping:
+    changed = copy.copy(grouping)
+    vars(changed).update(changes)
+    return changed
+
+
+def _grown(embedding: Tensor, dim: int) -> Tensor:
+    """(B, D, h, w) with channels of zeros up to ``dim``."""
+    zeros = embedding.new_zeros((len(embedding), dim - embedding.shape[1], *embedding.shape[2:]))
+    return torch.cat([embedding, zeros], dim=1)
+
+
+def _median_ms(function: Callable[[], object], repeats: int) -> float:
+    """Of as many calls as ``_SECONDS`` allow; the first one only warms up."""
+    start = time.perf_counter()
+    function()
+    affordable = int(_SECONDS / (time.perf_counter() - start))
+    return interleaved({"": function}, int(np.clip(affordable, 2, repeats)), warm_up=0)[""]["ms"]
+
+
+def total_ms(row: dict) -> float | None:
+    """Network and grouping together; None where the network did not run."""
+    return row["network_ms"] + row["grouping_ms"] if "network_ms" in row else None
+
+
+def exponents(rows: Sequence[dict]) -> list[dict]:
+    """Fitted powers: time or memory goes like the varied number to the power of ``exponent``.
+
+    Args:
+        rows: from ``measure_growth``.
+
+    Returns:
+        For every varied number with at least two values, and every figure of it, a dict ``of``, ``figure``,
+        ``exponent`` (least squares on the logarithms) and ``exponent_at_end``, between the two largest values. For
+        "side" the number is that of pixels, side x side.
+    """
+    fitted = []
+    for of in dict.fromkeys(row["of"] for row in rows):
+        group = sorted((row for row in rows if row["of"] == of), key=lambda row: row["value"])
+        for figure in ("network_ms", "grouping_ms", "total_ms", "mib"):
+            series = [total_ms(row) if figure == "total_ms" else row.get(figure) for row in group]
+            if len(group) < 2 or None in series:
+                continue
+            number, logs = np.log([row["value"] for row in group]) * (2 if of == "side" else 1), np.log(series)
+            fitted.append(
+                {
+                    "of": "pixels" if of == "side" else of,
+                    "figure": figure,
+                    "exponent": float(np.polyfit(number, logs, 1)[0]),
+                    "exponent_at_end": float((logs[-1] - logs[-2]) / (number[-1] - number[-2])),
+                }
+            )
+    return fitted
