@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -88,10 +89,32 @@ def test_seediness_is_the_largest_foreground_probability_over_thresholds():
     logits = torch.zeros(2, 3, 1, 2)  # T = 2, K = 2
     logits[1, 2, 0, 0] = 4.0
     logits[:, 0, 0, 1] = 9.0
-    score, tau_index, pred_class = seediness(class_probability(logits))
+    score = seediness(class_probability(logits))
     assert score[0, 0].item() == pytest.approx(math.exp(4) / (2 + math.exp(4)), rel=1e-5)
-    assert (tau_index[0, 0], pred_class[0, 0]) == (1, 1)
     assert score[0, 1] < 0.001
+    found = find(torch.zeros(1, 1, 2), logits)
+    assert (found.position.tolist(), found.tau_index.tolist(), found.pred_class.tolist()) == ([[0, 0]], [1], [1])
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_class_probability_is_a_softmax_and_zero_where_it_is_none(classes):
+    logits = torch.randn(2, classes + 1, 4, 5) * 5
+    expected = logits.softmax(dim=1)[:, 1:]
+    torch.testing.assert_close(class_probability(logits), expected)
+    for place, value in enumerate([torch.nan, torch.inf]):
+        logits[0, 1, 0, place] = value
+        expected[0, :, 0, place] = 0.0
+    torch.testing.assert_close(class_probability(logits), expected)
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_peaks_equal_those_of_pooling(size):
+    score = torch.rand(13, 17)
+    smooth = F.avg_pool2d(score[None, None], 3, stride=1, padding=1, count_include_pad=False)[0, 0]
+    peaks = smooth == F.max_pool2d(smooth[None, None], size, stride=1, padding=size // 2)[0, 0]
+    found = find(torch.zeros(1, 13, 17), logits_with_score(score), peaks_only=True, peak_size=size, min_seediness=0.0)
+    assert found.position.tolist() == peaks.nonzero().tolist()
+    torch.testing.assert_close(found.seediness, smooth[peaks])
 
 
 def find(embedding, logits, **changes):

