@@ -129,7 +129,8 @@ def of_panoptic_deeplab(masks, classes, image):
 GROUPINGS = {
     "ours": of_ours,
     "seed_loop": lambda masks, classes, image: loop_over_seeds(image, plain_grouping(), TAUS),
-    "mean_shift": lambda masks, classes, image: mean_shift(image),
+    "mean_shift": lambda masks, classes, image: mean_shift(image, binned=False),
+    "mean_shift_binned": lambda masks, classes, image: mean_shift(image, binned=True),
     "hdbscan": lambda masks, classes, image: hdbscan(image),
     "panoptic_deeplab": of_panoptic_deeplab,
 }
@@ -137,7 +138,7 @@ GROUPINGS = {
 
 @pytest.mark.parametrize("name", GROUPINGS)
 def test_every_grouping_finds_two_objects(name):
-    if name in ("mean_shift", "hdbscan"):
+    if name in ("mean_shift", "mean_shift_binned", "hdbscan"):
         pytest.importorskip("sklearn")
     masks, classes, image = two_objects()
     found = GROUPINGS[name](masks, classes, image)
@@ -151,7 +152,7 @@ def test_every_grouping_finds_two_objects(name):
 
 @pytest.mark.parametrize("name", GROUPINGS)
 def test_every_grouping_bears_an_image_without_objects(name):
-    if name in ("mean_shift", "hdbscan"):
+    if name in ("mean_shift", "mean_shift_binned", "hdbscan"):
         pytest.importorskip("sklearn")
     masks, classes, image = two_objects()
     image.predictions.class_logits[:, :, 0] = 30.0

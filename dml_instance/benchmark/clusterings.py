@@ -18,6 +18,9 @@ from .predicted import Predicted
 # A cell is clustered if its best seediness, over thresholds and classes, is at least this.
 FOREGROUND = 0.5
 
+# Mean shift from every cell, scikit-learn's default, takes minutes an image beyond so many.
+MOST_CELLS_UNBINNED = 5000
+
 # HDBSCAN's smallest cluster, in cells: at stride 2 an object of 9 x 9 pixels.
 MIN_CLUSTER_CELLS = 20
 
@@ -49,8 +52,8 @@ def foreground(class_logits: Tensor) -> tuple[Tensor, Tensor]:
     return probability.amax(dim=0) >= FOREGROUND, probability
 
 
-def mean_shift(image: Predicted) -> Instances:
-    """``MeanShift`` on the embeddings of the foreground.
+def mean_shift(image: Predicted, binned: bool) -> Instances:
+    """``MeanShift`` on the embeddings of the foreground, started from bins of it, or from every cell (the default).
 
     The bandwidth is the distance at which the model itself holds two pixels for one object, sigma = 0.5. Where the
     network scales its distances, pixel by pixel, which no bandwidth can follow, the median over the foreground counts.
@@ -58,7 +61,7 @@ def mean_shift(image: Predicted) -> Instances:
 
     def labels(embedding: np.ndarray, distance_scale: np.ndarray) -> np.ndarray:
         bandwidth = float(np.sqrt(distance_threshold(0.5) / np.median(distance_scale)))
-        return sklearn_cluster().MeanShift(bandwidth=bandwidth, bin_seeding=True).fit_predict(embedding)
+        return sklearn_cluster().MeanShift(bandwidth=bandwidth, bin_seeding=binned).fit_predict(embedding)
 
     return _clustered(image, labels, fewest=1)
 
