@@ -73,36 +73,54 @@ def claim_masks(
     thresholds = np.array([distance_threshold(tau) for tau in taus])[tau_index]
     order = seeds.score.argsort(descending=True, stable=True).cpu().numpy()
     takes_seeds = max_overlap < 1
-    grown: dict[int, GrownMask | None] = {}
-    # Cells of grown masks, none of which has had its turn.
-    foreseen = [np.zeros(grid.shape, dtype=bool) for grid in grids]
-    for side in _ROUNDS if takes_seeds else (1,):
-        for level, grid in enumerate(grids):
-            left = order[levels[order] == level]
-            if takes_seeds:
-                left = left[~foreseen[level][tuple(positions[left].T)]]
-            rows, columns = (positions[left] // side).T
-            _, best = np.unique(rows * grid.shape[1] + columns, return_index=True)
-            chosen = left[best]
-            masks = grow_masks(grid, positions[chosen], thresholds[chosen], gaps[level], _SMALL_REACH)
-            grown.update(zip(chosen.tolist(), masks, strict=True))
-            for seed, mask in zip(positions[chosen].tolist(), masks, strict=True):
-                foreseen[level][tuple(seed)] = True
-                if mask is not None:
-                    foreseen[level][mask.window] |= mask.part
-
+    grown: dict[int, GrownMask] = {}
+    for level, grid in enumerate(grids):
+        here = order[levels[order] == level]
+        grown |= _grow_together(grid, here, positions, thresholds, gaps[level], takes_seeds)
     kept = []
     for index in order.tolist():
         level = levels[index]
         if takes_seeds and ownership.owned[level][tuple(positions[index])]:
             continue
-        mask = grown.get(index)
-        if mask is None:
+        if index in grown:
+            mask = grown[index]
+        else:
             (mask,) = grow_masks(grids[level], positions[[index]], thresholds[[index]], gaps[level])
         if ownership.overlap(level, mask) <= max_overlap:
             ownership.claim(level, mask)
             kept.append((index, mask))
     return kept
+
+
+def _grow_together(
+    grid: Grid, order: np.ndarray, positions: np.ndarray, thresholds: np.ndarray, gap: int, takes_seeds: bool
+) -> dict[int, GrownMask]:
+    """Most of the masks that will be asked for, grown many at once, whatever the order in which they are claimed.
+
+    Args:
+        grid: of one scale.
+        order: indices of the seeds on it, best first.
+        positions, thresholds: of all seeds.
+        gap: see ``grow_masks``.
+        takes_seeds: whether a mask ends the hopes of the seeds in it.
+
+    Returns:
+        Masks by the index of their seed: not those of seeds in a mask grown before, which will not be asked for as a
+        rule, and not those larger than a window of ``_SMALL_REACH``. Memory a mask: at most 21 KiB.
+    """
+    grown: dict[int, GrownMask] = {}
+    is_foreseen = np.zeros(grid.shape, dtype=bool)
+    for side in _ROUNDS if takes_seeds else (1,):
+        order = order[~is_foreseen[tuple(positions[order].T)]]
+        rows, columns = (positions[order] // side).T
+        _, best = np.unique(rows * grid.shape[1] + columns, return_index=True)
+        masks = grow_masks(grid, positions[order[best]], thresholds[order[best]], gap, _SMALL_REACH)
+        for index, mask in zip(order[best].tolist(), masks, strict=True):
+            is_foreseen[tuple(positions[index])] = True
+            if mask is not None:
+                grown[index] = mask
+                is_foreseen[mask.window] |= mask.part
+    return grown
 
 
 def vote_class(probability: np.ndarray, mask: GrownMask) -> tuple[int, float]:
@@ -157,9 +175,8 @@ def assemble_instances(
 
     Returns:
         Instances with ``pred_masks`` (N, H, W) bool, ``scores`` (N,) float32 in descending order, ``pred_classes``
-        (N,) int64 and ``pred_boxes``, on the device of the embeddings; on the CPU if there are more than 4 GiB of
-        masks. Memory beside the windows: the pages of
-        N x H x W bytes that masks lie in.
+        (N,) int64 and ``pred_boxes``, on the device of the embeddings, or on the CPU if the masks have more than 4 GiB.
+        Memory beside the windows: the pages of N x H x W bytes that masks lie in.
     """
     grids = [Grid(*maps) for maps in zip(embeddings, distance_scales, strict=True)]
     kept = claim_masks(grids, seeds, taus, gaps, max_overlap)
