@@ -4,7 +4,6 @@ Time and memory go with the area of the objects, and not with the image times th
 channels, h x w grid cells, n seeds, r x c cells of a window.
 """
 
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import Tensor
 from ..masks import bounding_boxes, connected_parts
 
 # Half the sides, in cells, of the windows tried one after the other until a mask fits; beyond them they double.
-_REACHES = (8, 12, 16, 24, 32)
+_REACHES = np.array([8, 12, 16, 24, 32])
 
 _DIRECTIONS = np.array([(-1, 0), (0, -1), (0, 1), (1, 0)])
 
@@ -132,19 +131,15 @@ def grow_masks(
 
 def _guessed_reach(grid: Grid, seeds: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """(n,) int64: for each seed the first of ``_REACHES`` at which no cell straight up, down or aside is similar."""
-    guess = np.full(len(seeds), _REACHES[0])
-    left = np.arange(len(seeds))
-    for reach, next_reach in pairwise(_REACHES):
-        places = seeds[left] + reach * _DIRECTIONS[:, None]
-        is_inside = ((places >= 0) & (places < grid.shape)).all(axis=2)
-        rows, columns = np.where(is_inside[..., None], places, 0).transpose(2, 0, 1)
-        centre = grid.embedding[:, seeds[left, 0], seeds[left, 1]]
-        with np.errstate(invalid="ignore", over="ignore"):
-            distances = np.square(grid.embedding[:, rows, columns] - centre[:, None]).sum(axis=0)
-            is_similar = distances * grid.distance_scale[tuple(seeds[left].T)] <= thresholds[left]
-        left = left[(is_similar & is_inside).any(axis=0)]
-        guess[left] = next_reach
-    return guess
+    places = seeds + _REACHES[:-1, None, None, None] * _DIRECTIONS[:, None]
+    is_inside = ((places >= 0) & (places < grid.shape)).all(axis=3)
+    rows, columns = np.where(is_inside[..., None], places, 0).transpose(3, 0, 1, 2)
+    own_rows, own_columns = seeds.T
+    with np.errstate(invalid="ignore", over="ignore"):
+        difference = grid.embedding[:, rows, columns] - grid.embedding[:, own_rows, own_columns][:, None, None]
+        distances = np.square(difference, out=difference).sum(axis=0) * grid.distance_scale[own_rows, own_columns]
+        is_similar = ((distances <= thresholds) & is_inside).any(axis=1)
+    return _REACHES[is_similar.cumprod(axis=0).sum(axis=0)]
 
 
 def _margined(first: np.ndarray, last: np.ndarray, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
