@@ -23,16 +23,19 @@ from torch import Tensor
 COINCIDENCE_MARGIN = 0.01
 
 
-def pairwise_squared_distance(a: Tensor, b: Tensor, distance_scale: Tensor | None = None) -> Tensor:
+def pairwise_squared_distance(
+    a: Tensor, b: Tensor, distance_scale: Tensor | None = None, chosen: Tensor | None = None
+) -> Tensor:
     """Squared distances between two sets of embeddings.
 
     Args:
         a: (P, D) embeddings of any floating dtype.
         b: (Q, D) embeddings.
         distance_scale: (P,) > 0, factors of the distances from each of ``a``; 1 if None.
+        chosen: (P, R) int64, which of ``b`` each of ``a`` is compared with; all of them if None.
 
     Returns:
-        (P, Q) float32, >= 0. Memory is P x Q: the (P, Q, D) differences are never formed.
+        (P, Q), or (P, R), float32, >= 0. Memory is P x Q: the (P, Q, D) differences are never formed.
     """
     a, b = a.float(), b.float()
     # Distances do not change when everything moves; centred, the expansion below cancels least.
@@ -41,7 +44,10 @@ def pairwise_squared_distance(a: Tensor, b: Tensor, distance_scale: Tensor | Non
     # Autocast would run the product in half precision, and the difference of large numbers needs the digits.
     with torch.autocast(a.device.type, enabled=False):
         product = a @ b.T
-    distance = (a.square().sum(1)[:, None] + b.square().sum(1)[None] - 2 * product).clamp(min=0)
+    length = b.square().sum(1)[None]
+    if chosen is not None:
+        product, length = product.gather(1, chosen), length[0][chosen]
+    distance = (a.square().sum(1)[:, None] + length - 2 * product).clamp(min=0)
     return distance if distance_scale is None else distance_scale.float()[:, None] * distance
 
 

@@ -71,6 +71,12 @@ def test_pairwise_distance_under_autocast_keeps_float32(dtype):
 
 
 def test_no_pixels_give_an_empty_matrix():
+    chosen = torch.tensor([[1, 0], [1, 1]])
+    a, b = torch.randn(2, 3), torch.randn(2, 3)
+    torch.testing.assert_close(
+        pairwise_squared_distance(a, b, torch.tensor([2.0, 3.0]), chosen),
+        pairwise_squared_distance(a, b, torch.tensor([2.0, 3.0])).gather(1, chosen),
+    )
     assert pairwise_squared_distance(torch.zeros(0, 3), torch.zeros(2, 3)).shape == (0, 2)
     assert pairwise_squared_distance(torch.zeros(2, 3), torch.zeros(0, 3)).shape == (2, 0)
 

@@ -5,10 +5,11 @@ from hypothesis import strategies as st
 
 from dml_instance.modeling.targets import (
     compared_pairs,
-    object_regions,
+    object_bounds,
     sample_cells_per_group,
     sample_seed_cells,
     seed_targets,
+    window_cells,
 )
 from dml_instance.similarity import pairwise_squared_distance
 
@@ -63,32 +64,45 @@ def test_ignored_cells_are_neither_drawn_nor_judged():
     assert torch.bincount(group).tolist() == [15, 9]
     assert (ids.flatten()[cell] == group).all()
     assert (ids.flatten()[sample_seed_cells(ids, objects=50, background=50)] >= 0).all()
-    regions = object_regions(ids, 1, 2)
-    assert not regions[:, ids.flatten() < 0].any()
-    assert regions[0].sum() == 24
     flat, group = ids.flatten(), torch.tensor([1])
+    is_judged = (flat >= 0)[None]
+    assert is_judged.sum() == 24
     for any_instance in (False, True):
         # everything grows: 9 of 24 judged cells are the object's
-        iou, _ = seed_targets(torch.zeros(1, 64), group, flat, regions[:1], [0.5], any_instance=any_instance)
+        iou, _ = seed_targets(torch.zeros(1, 64), group, flat, is_judged, [0.5], any_instance=any_instance)
         assert iou.item() == pytest.approx(9 / 24)
 
 
-def test_regions_are_boxes_grown_by_the_context():
-    regions = object_regions(IDS, 2, 1).view(3, 4, 6)
-    assert regions[0].all()
-    assert regions[1].nonzero().amin(0).tolist() == [0, 0]
-    assert regions[1].nonzero().amax(0).tolist() == [3, 3]
-    assert regions[1].sum() == 16
-    assert regions[2].sum() == 3 * 2
-    assert object_regions(IDS, 2, -1).all()
+def test_bounds_are_boxes_grown_by_the_context():
+    bounds = object_bounds(IDS, 3, 1)
+    whole = [0, 0, 3, 5]
+    assert bounds.tolist() == [whole, [0, 0, 3, 3], [1, 4, 3, 5], whole]  # the third instance has no cell
+    assert object_bounds(IDS, 2, -1).tolist() == [whole] * 3
+    assert object_bounds(IDS, 0, 1).tolist() == [whole]
+    assert object_bounds(torch.tensor([[-1, 0, 1, -1]]), 1, 0).tolist() == [[0, 0, 0, 3], [0, 2, 0, 2]]
 
 
-def test_pairs_meet_where_one_lies_in_the_region_of_the_other():
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 9), st.integers(1, 11), st.integers(1, 6))
+def test_windows_hold_the_bounds_and_no_cell_twice(seed, height, width, count):
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randint(0, height, (count, 2), generator=generator).sort(dim=1).values
+    columns = torch.randint(0, width, (count, 2), generator=generator).sort(dim=1).values
+    bounds = torch.stack([rows[:, 0], columns[:, 0], rows[:, 1], columns[:, 1]], dim=1)
+    cells, is_inside = window_cells(bounds, (height, width))
+    assert cells.shape[1] == (rows[:, 1] - rows[:, 0] + 1).max() * (columns[:, 1] - columns[:, 0] + 1).max()
+    for bound, window, inside in zip(bounds.tolist(), cells.tolist(), is_inside, strict=True):
+        assert len(set(window)) == len(window) and min(window) >= 0 and max(window) < height * width
+        expected = {r * width + c for r in range(bound[0], bound[2] + 1) for c in range(bound[1], bound[3] + 1)}
+        assert {cell for cell, is_in in zip(window, inside.tolist(), strict=True) if is_in} == expected
+
+
+def test_pairs_meet_where_one_lies_within_the_bounds_of_the_other():
     cell = torch.tensor([1 * 6 + 1, 2 * 6 + 5, 0, 5])  # in object 1, in object 2, background near 1, background far
     group = torch.tensor([1, 2, 0, 0])
-    near = compared_pairs(cell, group, object_regions(IDS, 2, 1)).int()
+    near = compared_pairs(cell, group, object_bounds(IDS, 2, 1), 6).int()
     assert near.tolist() == [[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 1, 1], [0, 0, 1, 1]]
-    assert compared_pairs(cell, group, object_regions(IDS, 2, 3)).tolist()[0][1]
+    assert compared_pairs(cell, group, object_bounds(IDS, 2, 3), 6).tolist()[0][1]
 
 
 def slow_seed_targets(embedding, cells, group, ids, regions, taus, any_instance):
@@ -120,7 +134,9 @@ def test_seed_targets_equal_the_slow_computation(seed, any_instance, context):
     embedding = torch.randn(2, 4, 6) * 0.3 + IDS[None]
     cells = torch.randint(0, 24, (7,))
     group = IDS.flatten()[cells]
-    regions = object_regions(IDS, 2, context)[group]
+    bounds = object_bounds(IDS, 2, context)[group]
+    near, is_near = window_cells(bounds, IDS.shape)
+    regions = torch.zeros(7, 24, dtype=torch.bool).scatter_(1, near, is_near)
     taus = (0.25, 0.5, 0.75)
     pixels = embedding.flatten(1).T
     iou, instance = seed_targets(
@@ -128,6 +144,10 @@ def test_seed_targets_equal_the_slow_computation(seed, any_instance, context):
     )
     slow_iou, slow_instance = slow_seed_targets(embedding, cells, group, IDS, regions, taus, any_instance)
     torch.testing.assert_close(iou, slow_iou)
+    if not any_instance:  # the same on windows of the grid
+        distance = pairwise_squared_distance(pixels[cells], pixels, chosen=near)
+        local, _ = seed_targets(distance, group, IDS.flatten()[near], is_near, taus, any_instance=False)
+        torch.testing.assert_close(local, slow_iou)
     assert (instance == slow_instance)[slow_iou > 0].all()
 
 

@@ -33,10 +33,11 @@ _TARGETS = (
     "instance_coverage",
     "without_ignored",
     "instance_id_map",
-    "object_regions",
+    "object_bounds",
     "sample_cells_per_group",
     "sample_seed_cells",
     "compared_pairs",
+    "window_cells",
     "seed_targets",
 )
 

@@ -14,7 +14,14 @@ from ..masks import instance_coverage, instance_id_map, without_ignored
 from ..similarity import pairwise_squared_distance
 from ..structures import PixelPredictions
 from .losses import class_loss, mask_loss, pair_loss, quality_loss, seed_loss, seed_loss_weight
-from .targets import compared_pairs, object_regions, sample_cells_per_group, sample_seed_cells, seed_targets
+from .targets import (
+    compared_pairs,
+    object_bounds,
+    sample_cells_per_group,
+    sample_seed_cells,
+    seed_targets,
+    window_cells,
+)
 
 
 class DMLCriterion:
@@ -148,8 +155,10 @@ class DMLCriterion:
         ignored = instance_coverage(ignored, stride)[0]
         coverage = without_ignored(instance_coverage(masks, stride), ignored)
         ids = instance_id_map(coverage, ignored)
-        flat = ids.flatten().clamp(min=0)
-        regions = object_regions(ids, len(masks), self.context / stride)
+        signed, width = ids.flatten(), ids.shape[1]
+        flat = signed.clamp(min=0)
+        is_local = self.context >= 0
+        bounds = object_bounds(ids, len(masks), self.context / stride)
         pixels = embedding.flatten(1).T.float()
         scale = distance_scale.flatten()
 
@@ -165,24 +174,35 @@ class DMLCriterion:
             group,
             size[group],
             distance_scale=scale[cell],
-            is_compared=compared_pairs(cell, group, regions) if self.context >= 0 else None,
+            is_compared=compared_pairs(cell, group, bounds, width) if is_local else None,
             normalization=self.pair_normalization,
         )
 
         objects = round(self.seed_pixels * self.foreground_fraction)
         seed = sample_seed_cells(ids, objects=objects, background=self.seed_pixels - objects)
         # What grows from background is worth 0 unless any instance counts: no mask needs to be grown there.
-        grown = seed if self.context < 0 else seed[:objects]
+        grown = seed[:objects] if is_local else seed
         group = flat[grown]
-        is_object = (group > 0).float()
-        distance = pairwise_squared_distance(pixels[grown], pixels, scale[grown])
-        region = regions[group]
-        iou, instance = seed_targets(distance.detach(), group, flat, region, self.taus, any_instance=self.context < 0)
+        is_object = group > 0
+        covered = F.pad(coverage.flatten(1), (0, 0, 1, 0))
+        if is_local:
+            # A pixel of background, there where no object is, takes no part: one cell is enough for it.
+            near, is_judged = window_cells(bounds[group] * is_object[:, None], ids.shape)
+            distance = pairwise_squared_distance(pixels[grown], pixels, scale[grown], near)
+            is_judged &= signed[near] >= 0
+            ids_near, covered = flat[near], covered[group[:, None], near]
+        else:
+            distance = pairwise_squared_distance(pixels[grown], pixels, scale[grown])
+            is_judged = (signed >= 0).expand(len(grown), -1)
+            ids_near, covered = flat, covered[group]
+        iou, instance = seed_targets(
+            distance.detach(), group, ids_near, is_judged, self.taus, any_instance=not is_local
+        )
         rest = (0, 0, 0, len(seed) - len(grown))
         logits = class_logits.flatten(2)
         return {
             "pair": pair,
-            "mask": mask_loss(distance, F.pad(coverage.flatten(1), (0, 0, 1, 0))[group], region & (group > 0)[:, None]),
+            "mask": mask_loss(distance, covered, is_judged & is_object[:, None]),
             "seed": self._seed_loss(logits, seed, flat, F.pad(iou, rest), F.pad(instance, rest), classes),
             "target_iou": (iou.amax(dim=1) * is_object).sum() / is_object.sum().clamp(min=1),
         }

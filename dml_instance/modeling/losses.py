@@ -38,18 +38,21 @@ def pair_loss(
     Returns:
         float32 scalar >= 0; 0, still attached to the graph, where no pair is left.
     """
+    if normalization not in ("joint", "apart"):
+        raise ValueError(f'normalization is "joint" or "apart", got {normalization!r}')
     distance = pairwise_squared_distance(embedding, embedding, distance_scale)
     same = group[:, None] == group[None]
     weight = 1 / (size.float()[:, None] * size.float()[None])
-    if is_compared is not None:
-        weight = weight * is_compared
-    cost = torch.where(same, -log_similarity(distance), -log_dissimilarity(distance))
+    if is_compared is None:
+        is_compared = torch.ones_like(same)
+    # Logarithms are dear: each of the two is taken of the pairs that it is for.
+    alike, apart = same & is_compared, ~same & is_compared
+    costs = -log_similarity(distance[alike]), -log_dissimilarity(distance[apart])
+    weights = weight[alike], weight[apart]
     if normalization == "joint":
-        return _weighted_mean(cost, weight) / max(len(embedding), 1)
-    if normalization != "apart":
-        raise ValueError(f'normalization is "joint" or "apart", got {normalization!r}')
-    not_self = ~torch.eye(len(group), dtype=torch.bool, device=group.device)
-    return (_weighted_mean(cost, weight * (same & not_self)) + _weighted_mean(cost, weight * ~same)) / 2
+        return _weighted_mean(torch.cat(costs), torch.cat(weights)) / max(len(embedding), 1)
+    is_other = ~torch.eye(len(group), dtype=torch.bool, device=group.device)[alike]
+    return (_weighted_mean(costs[0], weights[0] * is_other) + _weighted_mean(costs[1], weights[1])) / 2
 
 
 def _weighted_mean(value: Tensor, weight: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""What the losses compare with: sampled pixels, the region each is judged in, what a grown mask is worth.
+"""What the losses compare with: sampled pixels, the cells each is judged on, what a grown mask is worth.
 
-Nothing here carries a gradient. Shapes: G ground-truth instances, h x w grid cells, S and V sampled cells,
-T thresholds, D embedding channels. A cell is addressed by its flat index in [0, h * w). Ids are those of
+Nothing here carries a gradient. Shapes: G ground-truth instances, h x w grid cells, S and V sampled cells, P cells of
+a window, T thresholds, D embedding channels. A cell is addressed by its flat index in [0, h * w). Ids are those of
 ``instance_id_map``: a cell of -1 is ignored, it is neither drawn nor judged.
 """
 
@@ -70,8 +70,8 @@ def sample_seed_cells(ids: Tensor, *, objects: int, background: int) -> Tensor:
     )
 
 
-def object_regions(ids: Tensor, count: int, context: float) -> Tensor:
-    """For every instance the cells that are judged together with it: its bounding box grown by ``context``.
+def object_bounds(ids: Tensor, count: int, context: float) -> Tensor:
+    """For every instance the part of the grid that is judged together with it: its bounding box grown by ``context``.
 
     Args:
         ids: (h, w) int64 from ``instance_id_map``.
@@ -79,38 +79,70 @@ def object_regions(ids: Tensor, count: int, context: float) -> Tensor:
         context: cells beyond the box on each side; negative: the whole grid.
 
     Returns:
-        (G + 1, h * w) bool, False at ignored cells; row 0, of background, has no other bounds.
+        (G + 1, 4) int64, first row, first column, last row and last column, inside the grid; row 0, of background, is
+        the whole grid, and so is that of an instance without a cell.
     """
-    regions = (ids >= 0).repeat(count + 1, 1, 1)
-    if context >= 0 and count:
-        member = ids[None] == torch.arange(1, count + 1, device=ids.device)[:, None, None]
-        regions[1:] &= _grown_extent(member.any(dim=2), context)[:, :, None]
-        regions[1:] &= _grown_extent(member.any(dim=1), context)[:, None, :]
-    return regions.flatten(1)
+    owner = ids.flatten().clamp(min=0)
+    whole = torch.tensor([0, 0, ids.shape[0] - 1, ids.shape[1] - 1], device=ids.device).repeat(count + 1, 1)
+    if context < 0 or count == 0:
+        return whole
+    first, last = whole[:, 2:].clone(), whole[:, :2].clone()
+    for axis, place in enumerate(_rows_and_columns(torch.arange(len(owner), device=ids.device), ids.shape[1])):
+        first[:, axis].scatter_reduce_(0, owner, place, "amin")
+        last[:, axis].scatter_reduce_(0, owner, place, "amax")
+    grown = torch.cat([(first - int(context)).clamp(min=0), torch.minimum(last + int(context), whole[:, 2:])], dim=1)
+    is_bound = (first <= last).all(dim=1) & (torch.arange(count + 1, device=ids.device) > 0)
+    return torch.where(is_bound[:, None], grown, whole)
 
 
-def _grown_extent(occupied: Tensor, context: float) -> Tensor:
-    """(G, n) bool: from ``context`` before the first to ``context`` behind the last True of each row."""
-    place = torch.arange(occupied.shape[1], device=occupied.device)
-    first = torch.where(occupied, place, occupied.shape[1]).amin(dim=1)
-    last = torch.where(occupied, place, -1).amax(dim=1)
-    return (place >= (first - context)[:, None]) & (place <= (last + context)[:, None])
+def _rows_and_columns(cell: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    return cell // width, cell % width
 
 
-def compared_pairs(cell: Tensor, group: Tensor, regions: Tensor) -> Tensor:
-    """Which pairs of the pair loss take part: those where one pixel lies in the region of the other's object.
+def window_cells(bounds: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Windows of one size, as small as can be, that hold parts of the grid.
+
+    What is judged with an object is a small part of the grid as a rule, and all that is computed cell by cell for every
+    seed pixel is the cheaper for it.
+
+    Args:
+        bounds: (V, 4) from ``object_bounds``, V >= 1.
+        shape: (h, w).
+
+    Returns:
+        (V, P) int64 flat indices of the cells of each window, and (V, P) bool, which of them lie within its bounds.
+        Waits for the device, since P depends on the values.
+    """
+    first, last = bounds[:, None, :2], bounds[:, None, 2:]
+    places = []
+    for axis, count in enumerate((last - first + 1).amax(dim=(0, 1)).tolist()):
+        start = first[..., axis].clamp(max=shape[axis] - count)
+        places.append(start + torch.arange(count, device=bounds.device))
+    rows, columns = places
+    is_row, is_column = (
+        (place >= first[..., axis]) & (place <= last[..., axis]) for axis, place in enumerate((rows, columns))
+    )
+    cells = (rows * shape[1])[:, :, None] + columns[:, None]
+    return cells.flatten(1), (is_row[:, :, None] & is_column[:, None]).flatten(1)
+
+
+def compared_pairs(cell: Tensor, group: Tensor, bounds: Tensor, width: int) -> Tensor:
+    """Which pairs of the pair loss take part: those where one pixel lies within the bounds of the other's object.
 
     Background bounds nothing, so a pair of two background cells always takes part, and a background cell meets an
-    object's cell only inside that object's region.
+    object's cell only inside that object's bounds.
 
     Args:
         cell, group: (S,) from ``sample_cells_per_group``.
-        regions: (G + 1, h * w) from ``object_regions``.
+        bounds: (G + 1, 4) from ``object_bounds``.
+        width: w.
 
     Returns:
         (S, S) bool, symmetric.
     """
-    seen = regions[:, cell][group]
+    rows, columns = _rows_and_columns(cell, width)
+    top, left, bottom, right = bounds[group][:, :, None].unbind(1)
+    seen = (rows >= top) & (rows <= bottom) & (columns >= left) & (columns <= right)
     either, both = seen | seen.T, seen & seen.T
     with_background = (group == 0)[:, None] | (group == 0)[None]
     return torch.where(with_background, both, either)
@@ -121,7 +153,7 @@ def seed_targets(
     squared_distance: Tensor,
     group: Tensor,
     ids: Tensor,
-    regions: Tensor,
+    is_judged: Tensor,
     taus: Sequence[float],
     *,
     any_instance: bool,
@@ -129,24 +161,24 @@ def seed_targets(
     """What the mask grown from each pixel is worth at each threshold: its best IoU with a ground-truth instance.
 
     Args:
-        squared_distance: (V, h * w), of every cell to each seed pixel.
+        squared_distance: (V, P), of some cells, or all of them, to each seed pixel.
         group: (V,) int64, 0 for background, i + 1 where the pixel lies in instance i.
-        ids: (h * w,) int64, the same of every cell.
-        regions: (V, h * w) bool, the cells judged for each pixel.
+        ids: (V, P) int64, the same of every cell; for ``any_instance`` (P,), the same cells for all pixels.
+        is_judged: (V, P) bool, the cells that count for each pixel.
         taus: T thresholds.
-        any_instance: compare with every instance (paper). Otherwise only with the pixel's own, since a region cuts
+        any_instance: compare with every instance (paper). Otherwise only with the pixel's own, since its bounds cut
             the others; a background pixel's mask is then worth 0.
 
     Returns:
         iou (V, T) float32 in [0, 1], and instance (V, T) int64 in [0, G): which one; 0 where the IoU is 0.
     """
     # A cell that is not judged is never near enough: one pass here instead of one for each threshold.
-    distance = squared_distance.masked_fill(~regions, torch.inf)
+    distance = squared_distance.masked_fill(~is_judged, torch.inf)
     grown = [distance <= distance_threshold(tau) for tau in taus]
     if any_instance:
-        best = [_best_instance(mask.float(), regions.float(), ids) for mask in grown]
+        best = [_best_instance(mask.float(), is_judged.float(), ids) for mask in grown]
         return torch.stack([iou for iou, _ in best], 1), torch.stack([instance for _, instance in best], 1)
-    own = (ids == group[:, None]) & regions & (group > 0)[:, None]
+    own = (ids == group[:, None]) & is_judged & (group > 0)[:, None]
     own_area = own.sum(1)
     iou = []
     for mask in grown:
