@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from ..report import table
 from .growth import exponents, total_ms
@@ -85,11 +86,25 @@ def plot_growth(rows: Sequence[dict], path: str) -> None:
     _plot(panels[1, 2], [row for row in rows if row["of"] == "side"], lambda row: row.get("mib"), "memory added")
     panels[1, 2].set(xlabel=titles["side"], ylabel="MiB")
     for axes in panels.flat:
-        axes.set(xscale="log", yscale="log")
+        _make_logarithmic(axes)
         axes.grid(alpha=0.3)
         axes.legend()
     figure.tight_layout()
     figure.savefig(path, dpi=100)
+
+
+def _make_logarithmic(axes: Axes) -> None:
+    """Both axes, with plain numbers: the measured values along x; along y at least a factor of four."""
+    values = sorted({float(x) for line in axes.lines for x in line.get_xdata()})
+    heights = [float(y) for line in axes.lines for y in line.get_ydata()]
+    axes.set(xscale="log", yscale="log")
+    axes.set_xticks(values, [f"{value:g}" for value in values])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_locator(NullLocator())
+    if heights:
+        axes.set_ylim(min(heights) / 2, max(heights) * 2)
 
 
 def _grouping_ms(row: dict) -> float:
