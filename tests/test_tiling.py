@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dml_instance.benchmark.inference import load_model
 from dml_instance.benchmark.scenes import drawn_cells
 from dml_instance.engine import Trainer, load_config
 from dml_instance.modeling.tiling import predict_tiles, tile_spans
@@ -51,11 +51,9 @@ def test_tiles_are_put_where_they_belong(stride):
 
 @pytest.fixture(scope="module")
 def model():
-    limits = ["TEST.DETECTIONS_PER_IMAGE", "1000", "DATASETS.TRAIN", "()", "DATASETS.TEST", "()"]
-    cfg = load_config("configs/DSB2018/dml_slim_unet.yaml", [*limits, "MODEL.DML.NUM_CLASSES", "1"])
-    model = Trainer.build_model(cfg).eval()
-    DetectionCheckpointer(model).load("dml://nuclei")
-    return model
+    options = ["TEST.DETECTIONS_PER_IMAGE", "1000", "DATASETS.TRAIN", "()", "DATASETS.TEST", "()"]
+    options += ["MODEL.DML.NUM_CLASSES", "1"]
+    return load_model("configs/DSB2018/dml_slim_unet.yaml", "dml://nuclei", options)[0]
 
 
 @torch.no_grad()

@@ -45,24 +45,16 @@ from dml_instance.engine import machine
 from dml_instance.files import write_json
 
 
-def given_runs(args: argparse.Namespace) -> dict[str, tuple[str, str, list[str]]]:
-    """Name of each run to its config, weights and options."""
-    runs = {name: tuple(rest) for name, *rest in args.run}
-    if len(runs) != len(args.run) or any(len(rest) < 2 for rest in runs.values()):
-        sys.exit("error: --run takes NAME CONFIG.yaml WEIGHTS [KEY VALUE ...], each with a name of its own")
+def given_runs(args: argparse.Namespace, weights: bool = True) -> dict[str, tuple]:
+    """Name of each run to its config, its weights if it takes them, and the list of its options."""
+    count = 1 + weights
+    runs = {name: rest for name, *rest in args.run}
+    if len(runs) != len(args.run) or any(len(rest) < count or (len(rest) - count) % 2 for rest in runs.values()):
+        takes = "--run takes NAME CONFIG.yaml WEIGHTS" if weights else f"--run of {args.part} takes NAME CONFIG.yaml"
+        sys.exit(f"error: {takes} [KEY VALUE ...], each with a name of its own")
     if not runs:
         sys.exit(f"error: {args.part} needs a --run")
-    return {name: (config, weights, options) for name, (config, weights, *options) in runs.items()}
-
-
-def given_trainings(args: argparse.Namespace) -> dict[str, tuple[str, list[str]]]:
-    """Name of each run to its config and options."""
-    runs = {name: tuple(rest) for name, *rest in args.run}
-    if len(runs) != len(args.run) or any(len(rest) % 2 == 0 for rest in runs.values()):
-        sys.exit(f"error: --run of {args.part} takes NAME CONFIG.yaml [KEY VALUE ...], each with a name of its own")
-    if not runs:
-        sys.exit(f"error: {args.part} needs a --run")
-    return {name: (config, options) for name, (config, *options) in runs.items()}
+    return {name: (*rest[:count], rest[count:]) for name, rest in runs.items()}
 
 
 def run_evaluator(args: argparse.Namespace) -> list[dict]:
@@ -86,7 +78,7 @@ def run_peers(args: argparse.Namespace) -> list[dict]:
 
 
 def run_training(args: argparse.Namespace) -> list[dict]:
-    runs = given_trainings(args)
+    runs = given_runs(args, weights=False)
     rows = time_training(runs, args.repeats)
     for row in rows:
         if row["part"] == ITERATION:

@@ -11,6 +11,7 @@ import torch
 from detectron2.structures import Instances
 from torch import Tensor
 
+from ..modeling.grouping import class_probability
 from ..modeling.inference import InstanceGrouping
 from ..similarity import distance_threshold, similarity
 from .predicted import Predicted
@@ -48,7 +49,7 @@ def foreground(class_logits: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         (h, w) bool, and (K, h, w) float32: the best probability of each class over the thresholds.
     """
-    probability = class_logits.float().softmax(dim=1)[:, 1:].nan_to_num(0.0).amax(dim=0)
+    probability = class_probability(class_logits).amax(dim=0)
     return probability.amax(dim=0) >= FOREGROUND, probability
 
 

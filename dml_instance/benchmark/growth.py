@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..modeling import DMLInstance
 from ..modeling.inference import InstanceGrouping
 from ..structures import PixelPredictions
 from .inference import load_model, memory_of_inference, model_inputs
 from .measure import interleaved
+from .predicted import check_model
 from .scenes import drawn_cells
 
 # Pixels; larger objects would grow with the image, and cost by their area.
@@ -55,8 +55,7 @@ def measure_growth(
         for whole images ``mib``, the peak memory added in a process of its own.
     """
     model, cfg = load_model(*run)
-    if not isinstance(model, DMLInstance) or len(model.test_scales) != 1:
-        raise ValueError(f"growth is that of DMLInstance with one scale at inference, {run[0]} is another model")
+    check_model(run[0], model)
     scenes = [("side", side, drawn_cells(side, side, OBJECTS, radius=RADIUS)) for side in sides]
     scenes += [("objects", count, drawn_cells(SIDE, SIDE, count, radius=RADIUS)) for count in objects]
     for of, value, image in scenes:

@@ -64,7 +64,6 @@ def time_inference(runs: dict[str, tuple], images: Sequence[np.ndarray], repeats
 
 def _parts(name: str, model: DMLInstance, inputs: list[dict]) -> dict:
     """The network and the grouping of one model, each without the other."""
-
     predictions, sizes = model.predict_scales(inputs)
     return {
         f"{name}: network": lambda: model.predict_scales(inputs),

@@ -2,7 +2,7 @@
 
 import multiprocessing
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
@@ -19,7 +19,7 @@ def interleaved(functions: Mapping[str, Callable[[], Any]], repeats: int, warm_u
         repeats: timed calls of each; warm_up: calls before them that do not count.
 
     Returns:
-        For each name ``ms`` (the median), and the quartiles ``ms_low`` and ``ms_high``.
+        For each name its ``quartiles``.
     """
     times: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(warm_up + repeats):
@@ -28,12 +28,12 @@ def interleaved(functions: Mapping[str, Callable[[], Any]], repeats: int, warm_u
             function()
             if turn >= warm_up:
                 times[name].append(1e3 * (time.perf_counter() - start))
-    return {
-        name: dict(
-            zip(("ms_low", "ms", "ms_high"), np.quantile(values, (0.25, 0.5, 0.75)).round(2).tolist(), strict=True)
-        )
-        for name, values in times.items()
-    }
+    return {name: {key: round(value, 2) for key, value in quartiles(ms).items()} for name, ms in times.items()}
+
+
+def quartiles(ms: Sequence[float]) -> dict[str, float]:
+    """``ms`` (the median), and the quartiles ``ms_low`` and ``ms_high``, of times in milliseconds."""
+    return dict(zip(("ms_low", "ms", "ms_high"), np.quantile(ms, (0.25, 0.5, 0.75)).tolist(), strict=True))
 
 
 def in_fresh_process(function: Callable, *args: Any) -> Any:

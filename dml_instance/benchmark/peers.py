@@ -16,7 +16,7 @@ from ..comparison.scores import load_predictions, mask_scores
 from ..rle import as_rle, encoded
 from .clusterings import MOST_CELLS_UNBINNED, foreground, hdbscan, loop_over_seeds, mean_shift, sklearn_cluster
 from .inference import load_model
-from .measure import interleaved
+from .measure import interleaved, quartiles
 from .panoptic_deeplab import panoptic_deeplab, perfect_maps, project_module
 from .predicted import check_model, evenly_taken, inputs_of, predict
 
@@ -92,7 +92,7 @@ def compare_groupings(name: str, run: tuple, dataset: str, images: int, repeats:
         {
             "run": name,
             "method": method,
-            **dict(zip(("ms_low", "ms", "ms_high"), np.quantile(times, (0.25, 0.5, 0.75)).tolist(), strict=True)),
+            **quartiles(times),
             "times_ours": float(np.median(ratios[method])),
             "times_ours_in_all": float(np.sum(times) / np.sum(np.divide(times, ratios[method]))),
             **(_scores(truth, results[method], limit) if len(times) == len(records) else {}),

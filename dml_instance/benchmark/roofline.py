@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from ..modeling import DMLInstance
 from .inference import load_model
-from .measure import interleaved
+from .measure import interleaved, quartiles
 from .operations import multiply_adds
 from .predicted import Predicted, check_model, evenly_taken, inputs_of, predict
 
@@ -172,15 +172,12 @@ def _beside_limit(work: Work, speed: MachineSpeed, ms: float) -> dict:
 def _summary(images: list[dict], speed: MachineSpeed) -> dict:
     """Images as one row."""
     column = {key: np.array([image[key] for image in images]) for key in images[0]}
-    low, median, high = np.quantile(column["ms"], (0.25, 0.5, 0.75)).tolist()
     return {
         "mflop": float(np.median(column["flops"])) / 1e6,
         "mib": float(np.median(column["bytes"])) / 2**20,
         "limit_us": 1e3 * float(np.median(column["limit_ms"])),
         "bound": "memory" if column["is_memory"].mean() >= 0.5 else "arithmetic",
-        "ms_low": low,
-        "ms": median,
-        "ms_high": high,
+        **quartiles(column["ms"]),
         "times_limit": float(np.median(column["times_limit"])),
         "images": len(images),
         "gb_per_second": speed.bytes_per_second / 1e9,

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from unittest import mock
 
-import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import hooks
@@ -15,7 +14,7 @@ from tqdm import tqdm
 from ..data import register_given
 from ..engine import Trainer, load_config, trains_in_bfloat16
 from ..modeling import DMLInstance, criterion
-from .measure import AddedMemory, in_fresh_process
+from .measure import AddedMemory, in_fresh_process, quartiles
 from .stopwatch import Stopwatch
 
 # Iterations that a run is timed before the next run has its turn. While others have theirs, its loaders fill their
@@ -160,14 +159,11 @@ def time_training(runs: dict[str, tuple], iterations: int) -> list[dict]:
 def _rows(name: str, cfg: CfgNode, measured: list[dict[str, float]], loaded: list[float]) -> list[dict]:
     """The rows of one run."""
 
-    def figures(ms: list[float]) -> dict[str, float]:
-        return dict(zip(("ms_low", "ms", "ms_high"), np.quantile(ms, (0.25, 0.5, 0.75)).tolist(), strict=True))
-
     total = sum(parts[ITERATION] for parts in measured)
     rows = []
     for part in measured[0]:
         ms = [parts[part] for parts in measured]
-        rows.append({"run": name, "part": part, **figures(ms), "share": 100 * sum(ms) / total})
+        rows.append({"run": name, "part": part, **quartiles(ms), "share": 100 * sum(ms) / total})
     rows[0] |= {
         "images_per_second": 1e3 * cfg.SOLVER.IMS_PER_BATCH / rows[0]["ms"],
         "batch": cfg.SOLVER.IMS_PER_BATCH,
@@ -175,7 +171,7 @@ def _rows(name: str, cfg: CfgNode, measured: list[dict[str, float]], loaded: lis
         "iterations": len(measured),
         "bfloat16": trains_in_bfloat16(cfg),
     }
-    return [*rows, {"run": name, "part": MAPPER, **figures(loaded)}]
+    return [*rows, {"run": name, "part": MAPPER, **quartiles(loaded)}]
 
 
 def memory_of_training(run: tuple, registrations: Sequence[str] = ()) -> float:

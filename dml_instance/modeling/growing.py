@@ -69,12 +69,23 @@ class Grid:
         sides = np.minimum(2 * reach + 1, self.shape)
         starts = np.clip(positions - reach, 0, self.shape - sides)
         windows = np.lib.stride_tricks.sliding_window_view(self.embedding, tuple(sides), axis=(1, 2))
-        difference = windows[:, starts[:, 0], starts[:, 1]]
+        return starts, self.squared_distances(positions, windows[:, starts[:, 0], starts[:, 1]])
+
+    def squared_distances(self, positions: np.ndarray, near: np.ndarray) -> np.ndarray:
+        """Squared distances from seeds to embeddings.
+
+        Args:
+            positions: (n, 2) int64, (row, column) of the seeds.
+            near: (D, n, a, b) embeddings, overwritten.
+
+        Returns:
+            (n, a, b) float32, not finite where an embedding is not.
+        """
         rows, columns = positions.T
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite belongs to no mask
-            difference -= self.embedding[:, rows, columns][:, :, None, None]
-            np.square(difference, out=difference)
-            return starts, difference.sum(axis=0) * self.distance_scale[rows, columns][:, None, None]
+            near -= self.embedding[:, rows, columns][:, :, None, None]
+            np.square(near, out=near)
+            return near.sum(axis=0) * self.distance_scale[rows, columns][:, None, None]
 
 
 def grow_masks(
@@ -131,15 +142,12 @@ def grow_masks(
 
 def _guessed_reach(grid: Grid, seeds: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """(n,) int64: for each seed the first of ``_REACHES`` at which no cell straight up, down or aside is similar."""
-    places = seeds + _REACHES[:-1, None, None, None] * _DIRECTIONS[:, None]
+    places = seeds[:, None, None] + _REACHES[:-1, None, None] * _DIRECTIONS
     is_inside = ((places >= 0) & (places < grid.shape)).all(axis=3)
     rows, columns = np.where(is_inside[..., None], places, 0).transpose(3, 0, 1, 2)
-    own_rows, own_columns = seeds.T
-    with np.errstate(invalid="ignore", over="ignore"):
-        difference = grid.embedding[:, rows, columns] - grid.embedding[:, own_rows, own_columns][:, None, None]
-        distances = np.square(difference, out=difference).sum(axis=0) * grid.distance_scale[own_rows, own_columns]
-        is_similar = ((distances <= thresholds) & is_inside).any(axis=1)
-    return _REACHES[is_similar.cumprod(axis=0).sum(axis=0)]
+    distances = grid.squared_distances(seeds, grid.embedding[:, rows, columns])
+    is_similar = ((distances <= thresholds[:, None, None]) & is_inside).any(axis=2)
+    return _REACHES[is_similar.cumprod(axis=1).sum(axis=1)]
 
 
 def _margined(first: np.ndarray, last: np.ndarray, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

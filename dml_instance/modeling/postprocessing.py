@@ -215,7 +215,7 @@ def assemble_instances(
         )
         if score_similarity:
             inside = np.where(part, similarity(torch.from_numpy(distance)).numpy(), 0.0)
-            scores[places] *= inside.sum(axis=(1, 2), dtype=np.float64) / part.sum(axis=(1, 2)).clip(min=1)
+            scores[places] *= inside.sum(axis=(1, 2), dtype=np.float64) / np.clip([m.area for m in masks], 1, None)
         boxes[places] = bounding_boxes(pixels) + np.tile(first[:, ::-1], 2)
         pixels_of |= zip(places, zip(first, pixels, strict=True), strict=True)
 
