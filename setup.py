@@ -26,6 +26,7 @@ setup(
         "torch>=2.1",
         "torchvision",
         "numpy",
+        "numba",
         "scipy",
         "fvcore",
         "iopath",

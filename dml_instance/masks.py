@@ -1,10 +1,8 @@
-"""Sets of pixels: instance-id maps at a grid's stride, the part of a mask connected to its seed.
+"""Instance-id maps at a grid's stride.
 
-Shapes: G ground-truth instances, N masks, H x W image pixels, h x w grid cells (a cell covers stride x stride pixels).
+Shapes: G ground-truth instances, H x W image pixels, h x w grid cells (a cell covers stride x stride pixels).
 """
 
-import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -73,45 +71,3 @@ def instance_id_map(coverage: Tensor, ignored: Tensor) -> Tensor:
     flat[torch.where(lost, best_cell, flat.numel() - 1)] = torch.arange(1, count + 1, device=coverage.device)
     ids = flat[:-1].view(grid)
     return ids.masked_fill((ids == 0) & (ignored > 0.5), -1)
-
-
-def connected_parts(masks: np.ndarray, seeds: np.ndarray, gap: int) -> np.ndarray:
-    """Of each mask the part that holds its seed, with pieces bridged over gaps.
-
-    Pieces count as one part where the gap between them is at most ``gap`` cells, so that a bar crossed by another
-    one stays one object, while a look-alike further off does not join it.
-
-    Args:
-        masks: (N, h, w) bool.
-        seeds: (N, 2) int64, (row, column) inside each.
-        gap: cells, >= 0; 0 means 8-connected.
-
-    Returns:
-        (N, h, w) bool, subsets of ``masks``; empty where the seed itself is not in its mask.
-    """
-    count, height, width = masks.shape
-    # All masks on one tall map, far enough apart that no two of them can touch: one labelling instead of N.
-    tall = np.zeros((count, height + gap + 1, width), dtype=np.uint8)
-    tall[:, :height] = masks
-    pixels = tall.reshape(-1, width)
-    if gap > 0:
-        # Dilating both pieces by half the gap makes them touch; 8-connectivity adds the last cell.
-        pixels = cv2.dilate(pixels, np.ones((gap + 1, gap + 1), np.uint8))
-    _, labels = cv2.connectedComponents(pixels, connectivity=8)
-    labels = labels.reshape(tall.shape)[:, :height]
-    rows, columns = seeds.T
-    own = labels[np.arange(count), rows, columns]
-    own[~masks[np.arange(count), rows, columns]] = -1
-    return masks & (labels == own[:, None, None])
-
-
-def bounding_boxes(masks: np.ndarray) -> np.ndarray:
-    """(N, 4) int64 tight boxes (left, top, right, bottom) of (N, h, w) masks, half open; all 0 for an empty one."""
-    sides = []
-    for axis in (1, 2):  # columns, then rows
-        occupied = masks.any(axis=axis)
-        first = occupied.argmax(axis=1)
-        last = occupied.shape[1] - occupied[:, ::-1].argmax(axis=1)
-        sides.append(np.where(occupied.any(axis=1), np.stack([first, last]), 0))
-    (left, right), (top, bottom) = sides
-    return np.stack([left, top, right, bottom], axis=1)

@@ -2,18 +2,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from scipy import ndimage
 
-from dml_instance.masks import (
-    bounding_boxes,
-    connected_parts,
-    instance_coverage,
-    instance_id_map,
-    without_ignored,
-)
+from dml_instance.masks import instance_coverage, instance_id_map, without_ignored
 
 
 def masks_of(*drawings):
@@ -76,41 +66,6 @@ def test_odd_sizes_and_no_instances(size):
     assert ids.shape == (-(-size[0] // 4), -(-size[1] // 4))
     assert (ids == 0).all()
     assert (id_map(torch.ones(1, *size, dtype=torch.bool), 1) == 1).all()
-
-
-def part_by_labelling(mask, seed, gap):
-    """The definition, slowly: pieces are joined where some pair of their pixels is at most gap empty cells apart."""
-    labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
-    places = [np.argwhere(labels == label) for label in range(1, count + 1)]
-    reached, todo = set(), [labels[seed] - 1]
-    while todo:
-        piece = todo.pop()
-        if piece in reached:
-            continue
-        reached.add(piece)
-        for other in range(count):
-            steps = np.abs(places[piece][:, None] - places[other][None]).max(-1).min()
-            if steps <= gap + 1:
-                todo.append(other)
-    return np.isin(labels, [label + 1 for label in reached])
-
-
-@settings(max_examples=60, deadline=None)
-@given(hnp.arrays(bool, (4, 9, 11), elements=st.booleans()), st.integers(0, 3), st.data())
-def test_connected_parts_equal_the_slow_definition(masks, gap, data):
-    seeds = np.array([data.draw(st.tuples(st.integers(0, 8), st.integers(0, 10))) for _ in masks])
-    got = connected_parts(masks, seeds, gap)
-    for mask, seed, part in zip(masks, map(tuple, seeds), got, strict=True):
-        expected = part_by_labelling(mask, seed, gap) if mask[seed] else np.zeros_like(mask)
-        np.testing.assert_array_equal(part, expected)
-
-
-@given(hnp.arrays(bool, (3, 5, 7), elements=st.booleans()))
-def test_bounding_boxes_are_the_extent_of_the_set_pixels(masks):
-    for mask, box in zip(masks, bounding_boxes(masks).tolist(), strict=True):
-        rows, columns = np.nonzero(mask)
-        expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1] if mask.any() else [0, 0, 0, 0]
-        assert box == expected
 
 
 def test_coverage_keeps_a_border_that_whole_cells_lose():

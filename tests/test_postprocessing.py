@@ -3,10 +3,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
+from dml_instance.modeling import kernels
 from dml_instance.modeling.grouping import class_probability
-from dml_instance.modeling.growing import Grid, grow_masks
+from dml_instance.modeling.growing import Grids, claim_masks
 from dml_instance.modeling.postprocessing import assemble_instances
 from dml_instance.similarity import distance_threshold, pairwise_squared_distance
 from dml_instance.structures import Seeds
@@ -21,7 +23,7 @@ def seeds_of(positions, scores, tau_index=1, levels=None):
         tau_index=torch.full((count,), tau_index),
         pred_class=torch.arange(count),
         score=torch.tensor(scores),
-        level=torch.tensor(levels or [0] * count),
+        level=torch.tensor(levels or [0] * count, dtype=torch.int64),
     )
 
 
@@ -50,9 +52,15 @@ def flat_embedding(ids):
     return ids[None].float() * 10
 
 
-def grow(grid, seed, tau, gap):
-    (mask,) = grow_masks(grid, np.array([seed]), np.array([distance_threshold(tau)]), gap)
-    return mask
+def grow(embedding, seed, tau, gap, factor=1.0):
+    """The mask (h, w) of one seed, and the distances (h, w) of its cells, infinite elsewhere."""
+    shape = embedding.shape[-2:]
+    grids = Grids.of([embedding], [torch.full(shape, factor)])
+    seeds = Seeds(torch.tensor([seed]), *(torch.zeros(1, dtype=torch.int64),) * 2, torch.ones(1), torch.tensor([0]))
+    claimed = claim_masks(grids, seeds, [tau], [gap], 0.5)
+    distance = np.full(shape, np.inf, dtype=np.float32)
+    distance.flat[claimed.cells] = claimed.squared_distance
+    return np.isfinite(distance), distance
 
 
 def slow_grow(embedding, factor, seed, tau, connected):
@@ -68,7 +76,6 @@ def slow_grow(embedding, factor, seed, tau, connected):
 @given(st.integers(0, 10_000), st.sampled_from([0.1, 1.0, 4.0]), st.sampled_from(TAUS), st.booleans())
 def test_growing_equals_the_definition_of_a_mask(seed, factor, tau, connected):
     generator = torch.Generator().manual_seed(seed)
-    # smooth enough that masks leave their first window
     embedding = torch.nn.functional.interpolate(
         torch.randn(1, 2, 6, 7, generator=generator) * 1.5, size=(60, 90), mode="bilinear"
     )[0]
@@ -76,27 +83,59 @@ def test_growing_equals_the_definition_of_a_mask(seed, factor, tau, connected):
         int(torch.randint(0, 60, (1,), generator=generator)),
         int(torch.randint(0, 90, (1,), generator=generator)),
     )
-    grid = Grid(embedding, torch.full((60, 90), factor))
-    grown = grow(grid, position, tau, 0 if connected else -1)
-    whole = np.zeros((60, 90), dtype=bool)
-    whole[grown.window] = grown.part
-    np.testing.assert_array_equal(whole, slow_grow(embedding, factor, position, tau, connected))
+    part, _ = grow(embedding, position, tau, 0 if connected else -1, factor)
+    np.testing.assert_array_equal(part, slow_grow(embedding, factor, position, tau, connected))
 
 
-def test_distances_are_zero_at_the_seed_and_agree_with_the_matrix():
-    embedding = torch.randn(4, 5, 6)
-    _, (distance,) = Grid(embedding, torch.ones(5, 6)).distances(np.array([[2, 3]]), 9)
+@pytest.mark.parametrize("channels", [1, 4, 16, 37])
+def test_distances_are_zero_at_the_seed_and_agree_with_the_matrix(channels):
+    embedding = torch.randn(channels, 5, 6)
+    _, distance = grow(embedding, (2, 3), 1e-30, -1, factor=0.5)
     assert distance[2, 3] == 0
     pixels = embedding.flatten(1).T
-    expected = pairwise_squared_distance(pixels[2 * 6 + 3][None], pixels).view(5, 6)
+    expected = pairwise_squared_distance(pixels[2 * 6 + 3][None], pixels, torch.tensor([0.5])).view(5, 6)
     torch.testing.assert_close(torch.from_numpy(distance), expected, rtol=1e-4, atol=1e-4)
+
+
+def part_by_labelling(mask, seed, gap):
+    """The definition, slowly: pieces are joined where some pair of their cells is at most gap empty cells apart."""
+    labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
+    places = [np.argwhere(labels == label) for label in range(1, count + 1)]
+    reached, todo = set(), [labels[seed] - 1]
+    while todo:
+        piece = todo.pop()
+        if piece in reached:
+            continue
+        reached.add(piece)
+        for other in range(count):
+            steps = np.abs(places[piece][:, None] - places[other][None]).max(-1).min()
+            if steps <= gap + 1:
+                todo.append(other)
+    return np.isin(labels, [label + 1 for label in reached])
+
+
+@settings(max_examples=60, deadline=None)
+@given(hnp.arrays(bool, (9, 11), elements=st.booleans()), st.integers(0, 3), st.integers(0, 8), st.integers(0, 10))
+def test_pieces_are_joined_as_the_slow_definition_says(mask, gap, row, column):
+    part, _ = grow(flat_embedding(torch.from_numpy(mask == mask[row, column])), (row, column), 0.5, gap)
+    np.testing.assert_array_equal(part, part_by_labelling(mask == mask[row, column], (row, column), gap))
 
 
 def test_pieces_are_bridged_up_to_the_gap():
     ids = torch.zeros(3, 120, dtype=torch.int64)
     ids[1, 10:40], ids[1, 50:100] = 1, 1
     for gap, expected in ((9, 30), (10, 80), (-1, 80)):
-        assert grow(Grid(flat_embedding(ids), torch.ones(3, 120)), (1, 12), 0.5, gap).part.sum() == expected
+        assert grow(flat_embedding(ids), (1, 12), 0.5, gap)[0].sum() == expected
+
+
+def test_without_a_folder_for_machine_code_functions_are_compiled_anew(monkeypatch):
+    def njit(cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: ("compiled", function, options)
+
+    monkeypatch.setattr(kernels, "njit", njit)
+    assert kernels._compiled(len, fastmath=True) == ("compiled", len, {"fastmath": True})
 
 
 def test_two_objects_become_two_instances_with_tight_boxes():

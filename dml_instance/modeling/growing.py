@@ -1,168 +1,110 @@
-"""Masks grown from seeds on the grid of a head, each inside a window that follows its size.
+"""Masks grown from seeds on the grids of the heads, best seed first.
 
-Time and memory go with the area of the objects, and not with the image times their number. Shapes: D embedding
-channels, h x w grid cells, n seeds, r x c cells of a window.
+Time goes with the area of the objects, and not with the image times their number.
+
+Shapes: D embedding channels, h x w grid cells, N seeds, n masks, C cells of all masks together.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from torch import Tensor
 
-from ..masks import bounding_boxes, connected_parts
-
-# Half the sides, in cells, of the windows tried one after the other until a mask fits; beyond them they double.
-_REACHES = np.array([8, 12, 16, 24, 32])
-
-_DIRECTIONS = np.array([(-1, 0), (0, -1), (0, 1), (1, 0)])
-
-# Embedding values that are copied into windows at once: 4 MiB.
-_VALUES_AT_ONCE = 2**20
+from ..similarity import distance_threshold
+from ..structures import Seeds
+from . import kernels
 
 
-class GrownMask(NamedTuple):
-    """A mask on the grid of one scale.
+class Grids(NamedTuple):
+    """The predictions for one image that masks are grown in, on the CPU, one entry a pyramid scale.
 
     Attributes:
-        window: the (rows, columns) of the grid that the arrays cover.
-        part: (r, c) bool, the cells of the mask.
-        area: how many they are.
-        squared_distance: (r, c) float32, to the seed.
-        threshold: squared distance up to which a cell is similar enough.
+        embeddings: (h, w, D) float32, so that what a distance is made of lies side by side.
+        distance_scales: (h, w) float32 > 0.
     """
 
-    window: tuple[slice, slice]
-    part: np.ndarray
-    area: int
+    embeddings: tuple[np.ndarray, ...]
+    distance_scales: tuple[np.ndarray, ...]
+
+    @classmethod
+    def of(cls, embeddings: Sequence[Tensor], distance_scales: Sequence[Tensor]) -> "Grids":
+        """From (D, h, w) and (h, w), of any device and floating dtype."""
+        return cls(
+            # OpenCV transposes several times as fast as torch and NumPy.
+            tuple(cv2.transpose(_on_cpu(e).reshape(len(e), -1)).reshape(*e.shape[1:], -1) for e in embeddings),
+            tuple(map(_on_cpu, distance_scales)),
+        )
+
+
+def _on_cpu(prediction: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(prediction.detach().float().cpu().numpy())
+
+
+class ClaimedMasks(NamedTuple):
+    """Masks on the grids of their seeds, in the order in which they were claimed.
+
+    Attributes:
+        seed: (n,) int64, index of the seed.
+        position: (n, 2) int64, (row, column) of the seed in the grid of its scale.
+        level: (n,) int64, index of the scale.
+        threshold: (n,) float64, the squared distance at which sigma is the tau of the seed.
+        bounds: (n, 4) int64, first row and column, and the first beyond the last.
+        start: (n + 1,) int64; mask i has the cells from start[i] to start[i + 1], at least one.
+        cells: (C,) int32, row x w + column.
+        squared_distance: (C,) float32, from the seed.
+    """
+
+    seed: np.ndarray
+    position: np.ndarray
+    level: np.ndarray
+    threshold: np.ndarray
+    bounds: np.ndarray
+    start: np.ndarray
+    cells: np.ndarray
     squared_distance: np.ndarray
-    threshold: float
 
     @property
-    def start(self) -> tuple[int, int]:
-        """(row, column) of the window's first cell."""
-        return self.window[0].start, self.window[1].start
+    def area(self) -> np.ndarray:
+        """(n,) int64, cells."""
+        return np.diff(self.start)
+
+    def total(self, values: np.ndarray) -> np.ndarray:
+        """Sums over the cells of each mask: (C, ...) to (n, ...) float64."""
+        if len(self.seed) == 0:
+            return np.zeros((0, *values.shape[1:]))
+        return np.add.reduceat(values, self.start[:-1], axis=0, dtype=np.float64)
 
 
-class Grid:
-    """The embedding of one image at one scale, on the CPU, to grow masks in."""
+def claim_masks(
+    grids: Grids, seeds: Seeds, taus: Sequence[float], gaps: Sequence[int], max_overlap: float
+) -> ClaimedMasks:
+    """m(p, tau) = { q : sigma(p, q) >= tau } of each seed, by descending score, without duplicates of better ones.
 
-    def __init__(self, embedding: Tensor, distance_scale: Tensor):
-        """
-        Args:
-            embedding: (D, h, w), any device and floating dtype.
-            distance_scale: (h, w) > 0.
-        """
-        self.embedding = np.ascontiguousarray(embedding.detach().float().cpu().numpy())
-        self.distance_scale = distance_scale.detach().float().cpu().numpy()
-        self.shape = self.embedding.shape[1:]
-
-    def distances(self, positions: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
-        """Squared distances from seeds to the cells round them.
-
-        Args:
-            positions: (n, 2) int64, (row, column).
-            reach: cells to each side; near the grid's edge the window moves inwards instead.
-
-        Returns:
-            starts (n, 2) int64 of the windows, and distances (n, r, c) float32. Memory n x r x c x D.
-        """
-        sides = np.minimum(2 * reach + 1, self.shape)
-        starts = np.clip(positions - reach, 0, self.shape - sides)
-        windows = np.lib.stride_tricks.sliding_window_view(self.embedding, tuple(sides), axis=(1, 2))
-        return starts, self.squared_distances(positions, windows[:, starts[:, 0], starts[:, 1]])
-
-    def squared_distances(self, positions: np.ndarray, near: np.ndarray) -> np.ndarray:
-        """Squared distances from seeds to embeddings.
-
-        Args:
-            positions: (n, 2) int64, (row, column) of the seeds.
-            near: (D, n, a, b) embeddings, overwritten.
-
-        Returns:
-            (n, a, b) float32, not finite where an embedding is not.
-        """
-        rows, columns = positions.T
-        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite belongs to no mask
-            near -= self.embedding[:, rows, columns][:, :, None, None]
-            np.square(near, out=near)
-            return near.sum(axis=0) * self.distance_scale[rows, columns][:, None, None]
-
-
-def grow_masks(
-    grid: Grid, seeds: np.ndarray, thresholds: np.ndarray, gap: int, largest_reach: float = np.inf
-) -> list[GrownMask | None]:
-    """m(p, tau) = { q : sigma(p, q) >= tau } of each seed, or the part of it that is connected to the seed.
+    Cells of a mask belong together where no more than ``gap`` others lie between them, so that a bar crossed by
+    another one stays one object, while a look-alike further off does not join it.
 
     Args:
-        grid: to grow in.
-        seeds: (n, 2) int64, (row, column).
-        thresholds: (n,) float64, the squared distance at which sigma is tau.
-        gap: cells bridged, see ``connected_parts``; negative: the whole mask, wherever it lies.
-        largest_reach: in cells; a mask that does not fit a window of so many to each side of its seed is given up.
+        grids: to grow in.
+        seeds: N of them.
+        taus: the thresholds that ``seeds.tau_index`` counts.
+        gaps: for every scale the cells bridged within a mask; 0: cells touch, at corners too; negative: masks are taken
+            whole, wherever their cells lie.
+        max_overlap: a mask with a larger share owned by better ones is dropped; under 1, so is a mask whose very
+            seed is owned. A mask owns its cells on the grids of all scales.
 
     Returns:
-        One for each seed, None where it was given up; its part is never empty for a finite seed, which always belongs
-        to it.
+        The masks that stay; none of a seed that is not finite. Memory: 8 bytes a cell of them, at most twice that while
+        they are grown, and 5 bytes a cell of the grids.
     """
-    masks: list[GrownMask | None] = [None] * len(seeds)
-    reach = np.full(len(seeds), max(grid.shape)) if gap < 0 else _guessed_reach(grid, seeds, thresholds) + gap
-    left = np.flatnonzero(reach <= largest_reach)
-    while len(left):
-        # Smallest windows first: what does not fit joins the next larger ones.
-        smallest = reach[left].min()
-        lot, left = left[reach[left] == smallest], left[reach[left] > smallest]
-        window = np.minimum(2 * smallest + 1, grid.shape)
-        at_once = max(int(_VALUES_AT_ONCE // (window.prod() * len(grid.embedding))), 1)
-        for some in np.split(lot, range(at_once, len(lot), at_once)):
-            starts, distances = grid.distances(seeds[some], smallest)
-            parts = distances <= thresholds[some, None, None]
-            if gap >= 0:
-                parts = connected_parts(parts, seeds[some] - starts, gap)
-            # (row, column) of the first cell of each part, and of the first beyond it.
-            first, last = np.split(bounding_boxes(parts)[:, [1, 0, 3, 2]], 2, axis=1)
-            # A piece just outside could still be bridged to this one, hence the margin.
-            is_cut = ((starts > 0) & (first <= gap)) | ((starts + window < grid.shape) & (last >= window - gap))
-            is_cut = is_cut.any(axis=1) & (first < last).all(axis=1) & (gap >= 0)
-            first, last = _margined(first, last, window)
-            areas = np.count_nonzero(parts, axis=(1, 2)).tolist()
-            bounds = np.concatenate([first, last, starts + first, starts + last], axis=1).tolist()
-            for place in np.flatnonzero(~is_cut).tolist():
-                top, left_side, bottom, right_side, *in_grid = bounds[place]
-                masks[some[place]] = GrownMask(
-                    (slice(in_grid[0], in_grid[2]), slice(in_grid[1], in_grid[3])),
-                    parts[place, top:bottom, left_side:right_side],
-                    areas[place],
-                    distances[place, top:bottom, left_side:right_side],
-                    thresholds[some[place]],
-                )
-            reach[some] = next((r + gap for r in _REACHES if r + gap > smallest), 2 * smallest)
-            left = np.concatenate([left, some[is_cut & (reach[some] <= largest_reach)]])
-    return masks
-
-
-def _guessed_reach(grid: Grid, seeds: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """(n,) int64: for each seed the first of ``_REACHES`` at which no cell straight up, down or aside is similar."""
-    places = seeds[:, None, None] + _REACHES[:-1, None, None] * _DIRECTIONS
-    is_inside = ((places >= 0) & (places < grid.shape)).all(axis=3)
-    rows, columns = np.where(is_inside[..., None], places, 0).transpose(3, 0, 1, 2)
-    distances = grid.squared_distances(seeds, grid.embedding[:, rows, columns])
-    is_similar = ((distances <= thresholds[:, None, None]) & is_inside).any(axis=2)
-    return _REACHES[is_similar.cumprod(axis=1).sum(axis=1)]
-
-
-def _margined(first: np.ndarray, last: np.ndarray, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes one cell wider than parts, for the cut between two cells, in few different sizes, which are drawn together.
-
-    Args:
-        first, last: (n, 2) int64, (row, column) of the first cell and of the first beyond.
-        window: (2,) rows and columns that boxes stay within.
-
-    Returns:
-        The same of the boxes.
-    """
-    first, last = (first - 1).clip(0), np.minimum(last + 1, window)
-    size = last - first
-    step = 2 ** np.maximum(np.log2(size.clip(1)).astype(np.int64) - 2, 2)  # quarters of a power of two, at least 4
-    size = np.minimum(-(-size // step) * step, window)
-    first = np.minimum(first, window - size)
-    return first, first + size
+    order = seeds.score.argsort(descending=True, stable=True).cpu().numpy()
+    positions, levels, tau_index = (c.cpu().numpy()[order] for c in (seeds.position, seeds.level, seeds.tau_index))
+    thresholds = np.array([distance_threshold(tau) for tau in taus])[tau_index]
+    owned, stamps = (
+        tuple(np.zeros(scale.shape, dtype=dtype) for scale in grids.distance_scales) for dtype in (bool, np.int32)
+    )
+    kept, *masks = kernels.claim(
+        *grids, owned, stamps, positions, levels, thresholds, np.array(gaps, dtype=np.int64), float(max_overlap)
+    )
+    return ClaimedMasks(order[kept], positions[kept], levels[kept], thresholds[kept], *masks)

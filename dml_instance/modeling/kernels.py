@@ -1,0 +1,250 @@
+"""The loops over cells and pixels of the grouping, compiled by numba.
+
+All compiled functions are in this one file: numba keeps machine code on disk, and notices when the file of a function
+changes, but not when that of another one that it calls does. ``growing.py`` and ``rendering.py`` say what the functions
+are for, and are what other code calls.
+
+Shapes: D embedding channels, h x w grid cells, n seeds or masks, H x W output pixels.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from numba import njit
+
+# Before interpolation distances are clipped at so many thresholds. Another object can be any distance away; unclipped,
+# the cut between two cells would move the nearer to this one the more distinct the other is, and masks would shrink.
+_CLIP = 3.0
+
+
+def _compiled(function: Callable, **options) -> Callable:
+    """Machine code on the first call, kept for the next process wherever a folder for it can be written."""
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # numba's, where neither the package's folder nor the user's cache can be written
+        return njit(**options)(function)
+
+
+# Free to add the channels in any order, that is, many at once.
+@partial(_compiled, fastmath={"reassoc"})
+def squared_distance(embedding, distance_scale, seed, row, column):
+    """From a seed, (row, column), to a cell: float32, not finite where an embedding is not."""
+    total = np.float32(0)
+    for channel in range(embedding.shape[2]):
+        difference = embedding[row, column, channel] - embedding[seed[0], seed[1], channel]
+        total += difference * difference
+    return total * distance_scale[seed[0], seed[1]]
+
+
+@_compiled
+def _take_similar(embedding, distance_scale, seed, threshold, rows, columns, stamp, mark, cells, distances, end):
+    """Append to a mask what is similar to its seed in (first, last) rows and columns, and return its new end.
+
+    ``stamp`` (h, w) becomes -mark in the cells of the mask and mark in others that were looked at.
+    """
+    height, width = stamp.shape
+    for row in range(max(rows[0], 0), min(rows[1], height)):
+        for column in range(max(columns[0], 0), min(columns[1], width)):
+            if abs(stamp[row, column]) == mark:
+                continue
+            stamp[row, column] = mark
+            distance = squared_distance(embedding, distance_scale, seed, row, column)
+            if distance <= threshold:
+                stamp[row, column] = -mark
+                cells[end] = row * width + column
+                distances[end] = distance
+                end += 1
+    return end
+
+
+@_compiled
+def _grow(embedding, distance_scale, seed, threshold, gap, stamp, mark, cells, distances, start):
+    """Write a mask's cells and their distances from ``start`` on, and return their end; see ``_take_similar``."""
+    height, width = stamp.shape
+    maps = embedding, distance_scale, seed, threshold
+    if gap < 0:
+        return _take_similar(*maps, (0, height), (0, width), stamp, mark, cells, distances, start)
+    # The mask is its own queue: what lies near enough to its first cells is appended behind its last.
+    end = _take_similar(*maps, (seed[0], seed[0] + 1), (seed[1], seed[1] + 1), stamp, mark, cells, distances, start)
+    head = start
+    while head < end:
+        row, column = cells[head] // width, cells[head] % width
+        near_rows, near_columns = (row - gap - 1, row + gap + 2), (column - gap - 1, column + gap + 2)
+        end = _take_similar(*maps, near_rows, near_columns, stamp, mark, cells, distances, end)
+        head += 1
+    return end
+
+
+@_compiled
+def _bounds(cells, width):
+    """First row and column of flat cells, and the first beyond the last."""
+    top, left, bottom, right = cells[0] // width, cells[0] % width, 0, 0
+    for cell in cells:
+        row, column = cell // width, cell % width
+        top, left = min(top, row), min(left, column)
+        bottom, right = max(bottom, row + 1), max(right, column + 1)
+    return top, left, bottom, right
+
+
+@_compiled
+def _claim_elsewhere(owned, stamp, mark, bounds):
+    """Give the cells that a mask of another grid, ``stamp`` == -mark, covers with their first corner."""
+    rows, columns = owned.shape
+    height, width = stamp.shape
+    for row in range(bounds[0] * rows // height, -(-bounds[2] * rows // height)):
+        for column in range(bounds[1] * columns // width, -(-bounds[3] * columns // width)):
+            if stamp[row * height // rows, column * width // columns] == -mark:
+                owned[row, column] = True
+
+
+@_compiled
+def claim(embeddings, distance_scales, owned, stamps, positions, levels, thresholds, gaps, max_overlap):
+    """See ``growing.claim_masks``; ``owned`` bool and ``stamps`` int32 are zeros of the shapes of the grids.
+
+    Returns:
+        The seeds that stay (n,), their bounds (n, 4), where their cells start (n + 1,), the cells, their distances.
+    """
+    kept, bounds = np.empty(len(positions), np.int64), np.empty((len(positions), 4), np.int64)
+    starts = np.zeros(len(positions) + 1, np.int64)
+    cells, distances = np.empty(0, np.int32), np.empty(0, np.float32)
+    count = 0
+    for index in range(len(positions)):
+        level, seed = levels[index], (positions[index, 0], positions[index, 1])
+        mine, stamp = owned[level], stamps[level]
+        if max_overlap < 1 and mine[seed]:
+            continue
+        start = starts[count]
+        if start + stamp.size > len(cells):
+            size = max(start + stamp.size, 2 * len(cells))
+            longer_cells, longer_distances = np.empty(size, np.int32), np.empty(size, np.float32)
+            longer_cells[:start], longer_distances[:start] = cells[:start], distances[:start]
+            cells, distances = longer_cells, longer_distances
+        mark = index + 1
+        end = _grow(
+            *(embeddings[level], distance_scales[level], seed, thresholds[index], gaps[level]),
+            *(stamp, mark, cells, distances, start),
+        )
+        part = cells[start:end]
+        if len(part) == 0 or mine.ravel()[part].sum() > max_overlap * len(part):
+            continue
+        mine.ravel()[part] = True
+        of_mask = _bounds(part, stamp.shape[1])
+        for other in range(len(owned)):
+            if other != level:
+                _claim_elsewhere(owned[other], stamp, mark, of_mask)
+        kept[count], starts[count + 1] = index, end
+        bounds[count] = of_mask
+        count += 1
+    end = starts[count]
+    return kept[:count], bounds[:count], starts[: count + 1], cells[:end].copy(), distances[:end].copy()
+
+
+@_compiled
+def _pixels_of(cells, size, limit, interpolate):
+    """The pixels in a range of cells, and what lies under each, along one axis.
+
+    Args:
+        cells: (first, last) of a window, half open; size: pixels a cell; limit: of the image.
+
+    Returns:
+        The first pixel whose centre lies in the cells, and for it and each that follows: the lower of two cells of the
+        window, and the weight of the next one in the linear interpolation between their centres.
+    """
+    first, last = min(int(np.rint(cells[0] * size)), limit), min(int(np.rint(cells[1] * size)), limit)
+    lower, weight = np.empty(last - first, np.int64), np.zeros(last - first, np.float32)
+    for index in range(last - first):
+        # In cells from the window's edge; cell i spans [i, i + 1), and beyond the outermost centres nothing changes.
+        place = (first + index + 0.5) / size - cells[0]
+        if interpolate:
+            place -= 0.5
+        place = min(max(place, 0.0), cells[1] - cells[0] - 1.0)
+        lower[index] = int(place)
+        if interpolate:
+            weight[index] = place - lower[index]
+    return first, lower, weight
+
+
+@_compiled
+def _clipped_distances(embedding, distance_scale, seed, threshold, window, cells, distances):
+    """Distances in a window, (first, last) rows and columns, clipped; what is near but not of the mask is far."""
+    (top, bottom), (left, right) = window
+    cut = np.float32(_CLIP) * np.float32(threshold)
+    near = np.empty((bottom - top, right - left), np.float32)
+    for row in range(top, bottom):
+        for column in range(left, right):
+            distance = squared_distance(embedding, distance_scale, seed, row, column)
+            near[row - top, column - left] = distance if threshold < distance < cut else cut
+    width = embedding.shape[1]
+    for index in range(len(cells)):
+        near[cells[index] // width - top, cells[index] % width - left] = distances[index]
+    return near
+
+
+@_compiled
+def _draw_one(canvas, near, threshold, rows, columns):
+    """Set the pixels of (H, W) ``canvas`` at which the interpolated distance is at most the threshold.
+
+    Returns:
+        First row and column that are set, and the first beyond the last; not beyond the first where none is.
+    """
+    (first_row, lower_row, row_weight), (first_column, lower_column, column_weight) = rows, columns
+    height, width = near.shape
+    top, left, bottom, right = canvas.shape[0], canvas.shape[1], 0, 0
+    across, one = np.empty(width, np.float32), np.float32(1)
+    for i in range(len(lower_row)):
+        above, below = near[lower_row[i]], near[min(lower_row[i] + 1, height - 1)]
+        for j in range(width):
+            across[j] = above[j] * (one - row_weight[i]) + below[j] * row_weight[i]
+        for j in range(len(lower_column)):
+            before, after = across[lower_column[j]], across[min(lower_column[j] + 1, width - 1)]
+            if before * (one - column_weight[j]) + after * column_weight[j] <= threshold:
+                row, column = first_row + i, first_column + j
+                canvas[row, column] = True
+                top, left = min(top, row), min(left, column)
+                bottom, right = max(bottom, row + 1), max(right, column + 1)
+    return top, left, bottom, right
+
+
+@_compiled
+def draw(
+    canvases,
+    order,
+    embeddings,
+    distance_scales,
+    positions,
+    levels,
+    thresholds,
+    all_bounds,
+    starts,
+    cells,
+    distances,
+    cell_sizes,
+    interpolate,
+):
+    """See ``rendering.draw_masks``; ``canvases`` (N, H, W) are zeros, the rest is that of ``ClaimedMasks``.
+
+    Returns:
+        The masks that were drawn (m,), of ``order``, and their boxes (m, 4): left, top, right, bottom, half open.
+    """
+    drawn, boxes = np.empty(len(canvases), np.int64), np.empty((len(canvases), 4), np.int64)
+    count = 0
+    for index in order:
+        if count == len(canvases):
+            break
+        level, seed = levels[index], (positions[index, 0], positions[index, 1])
+        embedding, distance_scale, threshold = embeddings[level], distance_scales[level], thresholds[index]
+        height, width = distance_scale.shape
+        top, left, bottom, right = all_bounds[index]
+        # One cell more on each side, for the cut between two cells.
+        window = (max(top - 1, 0), min(bottom + 1, height)), (max(left - 1, 0), min(right + 1, width))
+        mine = slice(starts[index], starts[index + 1])
+        near = _clipped_distances(embedding, distance_scale, seed, threshold, window, cells[mine], distances[mine])
+        rows = _pixels_of(window[0], cell_sizes[level, 0], canvases.shape[1], interpolate)
+        columns = _pixels_of(window[1], cell_sizes[level, 1], canvases.shape[2], interpolate)
+        top, left, bottom, right = _draw_one(canvases[count], near, threshold, rows, columns)
+        if bottom > top:
+            drawn[count] = index
+            boxes[count] = left, top, right, bottom
+            count += 1
+    return drawn[:count], boxes[:count]
