@@ -89,24 +89,22 @@ def self_similarity(
         and one copy of the embedding.
     """
     height, width = embedding.shape[-2:]
-    embedding = embedding.float()
     reach = max((max(abs(row), abs(column)) for row, column in offsets), default=0)
-    # Not a number is alike to nothing: it marks what lies outside, and a comparison with it is replaced below.
-    padded = F.pad(embedding, [reach] * 4, value=torch.nan)
-    centre = embedding[..., ::step, ::step]
-    distances = [
-        (
-            padded[..., reach + row : reach + row + height : step, reach + column : reach + column + width : step]
-            - centre
+    # The channels of a cell side by side: on a CPU twice as fast. Not a number is alike to nothing: it marks what lies
+    # outside, and a comparison with it is replaced below.
+    padded = F.pad(embedding.float().permute(0, 2, 3, 1), [0, 0] + [reach] * 4, value=torch.nan).contiguous()
+
+    def shifted(row: int, column: int) -> Tensor:
+        rows, columns = (
+            slice(reach + shift, reach + shift + side, step) for shift, side in ((row, height), (column, width))
         )
-        .square()
-        .sum(dim=1)
-        for row, column in offsets
-    ]
-    distance = torch.stack(distances, dim=1)
+        return padded[:, rows, columns]
+
+    centre = shifted(0, 0).contiguous()
+    distance = torch.stack([(shifted(*offset) - centre).square_().sum(dim=-1) for offset in offsets], dim=1)
     if distance_scale is not None:
-        distance = distance * distance_scale.float()[:, None, ::step, ::step]
-    return similarity(distance).nan_to_num(0.0)
+        distance *= distance_scale.float()[:, None, ::step, ::step]
+    return similarity(distance).nan_to_num_(0.0)
 
 
 def distance_threshold(tau: float) -> float:

@@ -64,10 +64,11 @@ def time_inference(runs: dict[str, tuple], images: Sequence[np.ndarray], repeats
 
 def _parts(name: str, model: DMLInstance, inputs: list[dict]) -> dict:
     """The network and the grouping of one model, each without the other."""
-    predictions, sizes = model.predict_scales(inputs)
+    batches = model.inference_batches(inputs)
+    predicted = [(*model.predict_scales(batch), batch) for batch in batches]
     return {
-        f"{name}: network": lambda: model.predict_scales(inputs),
-        f"{name}: grouping": lambda: model.inference(predictions, sizes, inputs),
+        f"{name}: network": lambda: [model.predict_scales(batch) for batch in batches],
+        f"{name}: grouping": lambda: [model.inference(*of_batch) for of_batch in predicted],
     }
 
 

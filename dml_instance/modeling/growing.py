@@ -8,7 +8,6 @@ Shapes: D embedding channels, h x w grid cells, N seeds, n masks, C cells of all
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from torch import Tensor
 
@@ -32,8 +31,7 @@ class Grids(NamedTuple):
     def of(cls, embeddings: Sequence[Tensor], distance_scales: Sequence[Tensor]) -> "Grids":
         """From (D, h, w) and (h, w), of any device and floating dtype."""
         return cls(
-            # OpenCV transposes several times as fast as torch and NumPy.
-            tuple(cv2.transpose(_on_cpu(e).reshape(len(e), -1)).reshape(*e.shape[1:], -1) for e in embeddings),
+            tuple(_on_cpu(embedding.permute(1, 2, 0)) for embedding in embeddings),
             tuple(map(_on_cpu, distance_scales)),
         )
 

@@ -23,6 +23,7 @@ from .criterion import DMLCriterion
 from .decoder import TopDownDecoder
 from .heads import EmbeddingHead, SeedHead, offsets_on_circles
 from .inference import InstanceGrouping
+from .layers import fastest_memory_format
 from .tiling import predict_tiles
 
 
@@ -91,6 +92,7 @@ class DMLInstance(nn.Module):
         self.tile_size = tile_size
         self.tile_overlap = tile_overlap
         self.normalize_each_image = normalize_each_image
+        self.memory_format = fastest_memory_format(self)
         # A plain ResNet says 0: every feature's stride has to divide the image, or sizes disagree in the decoder.
         self.size_divisibility = math.lcm(
             max(backbone.size_divisibility, 1), stride, *(shape.stride for shape in backbone.output_shape().values())
@@ -183,10 +185,17 @@ class DMLInstance(nn.Module):
             In training the dict of losses. At inference one dict an image, whose ``instances`` has ``pred_masks``
             (N, height, width) bool, ``scores``, ``pred_classes`` and ``pred_boxes``.
         """
-        predictions, image_sizes = self.predict_scales(batched_inputs)
         if self.training:
-            return self.losses(predictions, image_sizes, batched_inputs)
-        return self.inference(predictions, image_sizes, batched_inputs)
+            return self.losses(*self.predict_scales(batched_inputs), batched_inputs)
+        batches = self.inference_batches(batched_inputs)
+        return [result for batch in batches for result in self.inference(*self.predict_scales(batch), batch)]
+
+    def inference_batches(self, batched_inputs: list[dict]) -> list[list[dict]]:
+        """What the network sees at once at inference.
+
+        On a CPU every image alone: several do not fit its caches, and take twice the time an image.
+        """
+        return [[x] for x in batched_inputs] if self.device.type == "cpu" else [batched_inputs]
 
     def predict_scales(self, batched_inputs: list[dict]) -> tuple[list[PixelPredictions], list[list[tuple[int, int]]]]:
         """Predictions, and (height, width) of every image before padding, for each scale of the pyramid."""
@@ -218,9 +227,12 @@ class DMLInstance(nn.Module):
             ]
         else:
             images = [(image - self.pixel_mean) / self.pixel_std for image in images]
-        return ImageList.from_tensors(
+        batch = ImageList.from_tensors(
             images, self.size_divisibility, padding_constraints=self.backbone.padding_constraints
         )
+        if self.device.type == "cpu":
+            batch.tensor = batch.tensor.contiguous(memory_format=self.memory_format)
+        return batch
 
     def predict_pixels(self, images: ImageList, scale: float = 1.0) -> PixelPredictions:
         """Network and heads on one scale of the pyramid; at inference in tiles where the images are larger."""
