@@ -59,7 +59,7 @@ def grow(embedding, seed, tau, gap, factor=1.0):
     seeds = Seeds(torch.tensor([seed]), *(torch.zeros(1, dtype=torch.int64),) * 2, torch.ones(1), torch.tensor([0]))
     claimed = claim_masks(grids, seeds, [tau], [gap], 0.5)
     distance = np.full(shape, np.inf, dtype=np.float32)
-    distance.flat[claimed.cells] = claimed.squared_distance
+    distance[tuple(claimed.cells.T)] = claimed.squared_distance
     return np.isfinite(distance), distance
 
 

@@ -50,7 +50,7 @@ class ClaimedMasks(NamedTuple):
         threshold: (n,) float64, the squared distance at which sigma is the tau of the seed.
         bounds: (n, 4) int64, first row and column, and the first beyond the last.
         start: (n + 1,) int64; mask i has the cells from start[i] to start[i + 1], at least one.
-        cells: (C,) int32, row x w + column.
+        cells: (C, 2) int32, (row, column).
         squared_distance: (C,) float32, from the seed.
     """
 
@@ -93,8 +93,8 @@ def claim_masks(
             seed is owned. A mask owns its cells on the grids of all scales.
 
     Returns:
-        The masks that stay; none of a seed that is not finite. Memory: 8 bytes a cell of them, at most twice that while
-        they are grown, and 5 bytes a cell of the grids.
+        The masks that stay; none of a seed that is not finite. Memory: 12 bytes a cell of them, at most twice that
+        while they are grown, and 5 bytes a cell of the grids.
     """
     order = seeds.score.argsort(descending=True, stable=True).cpu().numpy()
     positions, levels, tau_index = (c.cpu().numpy()[order] for c in (seeds.position, seeds.level, seeds.tau_index))

@@ -38,50 +38,45 @@ def squared_distance(embedding, distance_scale, seed, row, column):
 
 
 @_compiled
-def _take_similar(embedding, distance_scale, seed, threshold, rows, columns, stamp, mark, cells, distances, end):
-    """Append to a mask what is similar to its seed in (first, last) rows and columns, and return its new end.
+def _grow(embedding, distance_scale, seed, threshold, gap, stamp, mark, cells, distances, start):
+    """Write a mask's cells and their distances from ``start`` on.
 
     ``stamp`` (h, w) becomes -mark in the cells of the mask and mark in others that were looked at.
+
+    Returns:
+        The end of the cells.
     """
     height, width = stamp.shape
-    for row in range(max(rows[0], 0), min(rows[1], height)):
-        for column in range(max(columns[0], 0), min(columns[1], width)):
-            if abs(stamp[row, column]) == mark:
-                continue
-            stamp[row, column] = mark
-            distance = squared_distance(embedding, distance_scale, seed, row, column)
-            if distance <= threshold:
-                stamp[row, column] = -mark
-                cells[end] = row * width + column
-                distances[end] = distance
-                end += 1
-    return end
-
-
-@_compiled
-def _grow(embedding, distance_scale, seed, threshold, gap, stamp, mark, cells, distances, start):
-    """Write a mask's cells and their distances from ``start`` on, and return their end; see ``_take_similar``."""
-    height, width = stamp.shape
-    maps = embedding, distance_scale, seed, threshold
-    if gap < 0:
-        return _take_similar(*maps, (0, height), (0, width), stamp, mark, cells, distances, start)
-    # The mask is its own queue: what lies near enough to its first cells is appended behind its last.
-    end = _take_similar(*maps, (seed[0], seed[0] + 1), (seed[1], seed[1] + 1), stamp, mark, cells, distances, start)
+    reach = gap + 1 if gap >= 0 else max(height, width)
+    # The mask is its own queue: what lies near enough to its first cells is appended behind its last. A seed that is
+    # not finite is not similar to itself.
+    cells[start], distances[start], stamp[seed] = seed, 0, -mark
+    end = start + int(squared_distance(embedding, distance_scale, seed, seed[0], seed[1]) <= threshold)
     head = start
     while head < end:
-        row, column = cells[head] // width, cells[head] % width
-        near_rows, near_columns = (row - gap - 1, row + gap + 2), (column - gap - 1, column + gap + 2)
-        end = _take_similar(*maps, near_rows, near_columns, stamp, mark, cells, distances, end)
+        at_row, at_column = np.int64(cells[head, 0]), np.int64(cells[head, 1])
+        for row in range(max(at_row - reach, 0), min(at_row + reach + 1, height)):
+            for column in range(max(at_column - reach, 0), min(at_column + reach + 1, width)):
+                if abs(stamp[row, column]) == mark:
+                    continue
+                distance = squared_distance(embedding, distance_scale, seed, row, column)
+                if distance <= threshold:
+                    stamp[row, column] = -mark
+                    cells[end], distances[end] = (row, column), distance
+                    end += 1
+                else:
+                    stamp[row, column] = mark
         head += 1
+        if gap < 0:  # the first look saw the whole grid
+            break
     return end
 
 
 @_compiled
-def _bounds(cells, width):
-    """First row and column of flat cells, and the first beyond the last."""
-    top, left, bottom, right = cells[0] // width, cells[0] % width, 0, 0
-    for cell in cells:
-        row, column = cell // width, cell % width
+def _bounds(cells):
+    """First row and column of cells (c, 2), and the first beyond the last."""
+    top, left, bottom, right = np.int64(cells[0, 0]), np.int64(cells[0, 1]), np.int64(0), np.int64(0)
+    for row, column in cells:
         top, left = min(top, row), min(left, column)
         bottom, right = max(bottom, row + 1), max(right, column + 1)
     return top, left, bottom, right
@@ -107,7 +102,7 @@ def claim(embeddings, distance_scales, owned, stamps, positions, levels, thresho
     """
     kept, bounds = np.empty(len(positions), np.int64), np.empty((len(positions), 4), np.int64)
     starts = np.zeros(len(positions) + 1, np.int64)
-    cells, distances = np.empty(0, np.int32), np.empty(0, np.float32)
+    cells, distances = np.empty((0, 2), np.int32), np.empty(0, np.float32)
     count = 0
     for index in range(len(positions)):
         level, seed = levels[index], (positions[index, 0], positions[index, 1])
@@ -117,7 +112,7 @@ def claim(embeddings, distance_scales, owned, stamps, positions, levels, thresho
         start = starts[count]
         if start + stamp.size > len(cells):
             size = max(start + stamp.size, 2 * len(cells))
-            longer_cells, longer_distances = np.empty(size, np.int32), np.empty(size, np.float32)
+            longer_cells, longer_distances = np.empty((size, 2), np.int32), np.empty(size, np.float32)
             longer_cells[:start], longer_distances[:start] = cells[:start], distances[:start]
             cells, distances = longer_cells, longer_distances
         mark = index + 1
@@ -126,10 +121,14 @@ def claim(embeddings, distance_scales, owned, stamps, positions, levels, thresho
             *(stamp, mark, cells, distances, start),
         )
         part = cells[start:end]
-        if len(part) == 0 or mine.ravel()[part].sum() > max_overlap * len(part):
+        num_owned = 0
+        for row, column in part:
+            num_owned += mine[row, column]
+        if len(part) == 0 or num_owned > max_overlap * len(part):
             continue
-        mine.ravel()[part] = True
-        of_mask = _bounds(part, stamp.shape[1])
+        for row, column in part:
+            mine[row, column] = True
+        of_mask = _bounds(part)
         for other in range(len(owned)):
             if other != level:
                 _claim_elsewhere(owned[other], stamp, mark, of_mask)
@@ -175,9 +174,8 @@ def _clipped_distances(embedding, distance_scale, seed, threshold, window, cells
         for column in range(left, right):
             distance = squared_distance(embedding, distance_scale, seed, row, column)
             near[row - top, column - left] = distance if threshold < distance < cut else cut
-    width = embedding.shape[1]
     for index in range(len(cells)):
-        near[cells[index] // width - top, cells[index] % width - left] = distances[index]
+        near[cells[index, 0] - top, cells[index, 1] - left] = distances[index]
     return near
 
 

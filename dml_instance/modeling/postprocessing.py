@@ -40,7 +40,7 @@ def vote_classes(
     votes = np.empty((len(masks.cells), probabilities[0].shape[1]), dtype=np.float32)
     for index, probability in enumerate(probabilities):
         here = level == index
-        votes[here] = probability.reshape(*probability.shape[:2], -1)[tau[here], :, masks.cells[here]]
+        votes[here] = probability[tau[here], :, masks.cells[here, 0], masks.cells[here, 1]]
     total = masks.total(votes)
     return total.argmax(axis=1), total.max(axis=1) / total.sum(axis=1).clip(min=np.finfo(np.float32).tiny)
 
