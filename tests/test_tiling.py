@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from detectron2.modeling import build_model
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,10 +51,20 @@ def test_tiles_are_put_where_they_belong(stride):
 
 
 @pytest.fixture(scope="module")
-def model():
+def loaded():
     options = ["TEST.DETECTIONS_PER_IMAGE", "1000", "DATASETS.TRAIN", "()", "DATASETS.TEST", "()"]
     options += ["MODEL.DML.NUM_CLASSES", "1"]
-    return load_model("configs/DSB2018/dml_slim_unet.yaml", "dml://nuclei", options)[0]
+    return load_model("configs/DSB2018/dml_slim_unet.yaml", "dml://nuclei", options)
+
+
+@pytest.fixture
+def model(loaded):
+    return loaded[0]
+
+
+@pytest.fixture
+def cfg(loaded):
+    return loaded[1]
 
 
 @torch.no_grad()
@@ -62,28 +73,30 @@ def instances(model, image, size, overlap):
     return model([{"image": torch.from_numpy(image.transpose(2, 0, 1).copy())}])[0]["instances"]
 
 
-@pytest.mark.parametrize(("overlap", "least_iou"), [(128, 0.8), (256, 0.97)])
-def test_no_object_is_split_or_doubled_at_a_seam(model, overlap, least_iou):
+@pytest.mark.parametrize("overlap", [128, 256])
+def test_no_object_is_split_or_doubled_at_a_seam(model, overlap):
     """A trained model on a crowd of cells, some of which lie on every seam."""
     image = drawn_cells(400, 560, 130)
-    whole = instances(model, image, 0, 0).pred_masks.flatten(1).float()
-    tiled = instances(model, image, 320, overlap).pred_masks.flatten(1).float()
+    whole, tiled = (
+        found.pred_masks[found.scores >= 0.2].flatten(1).float()
+        for found in (instances(model, image, 0, 0), instances(model, image, 320, overlap))
+    )
     assert len(whole) == len(tiled) > 130
     shared = whole @ tiled.T
     iou = shared / (whole.sum(1)[:, None] + tiled.sum(1)[None] - shared)
-    assert iou.amax(dim=1).min() >= least_iou and iou.amax(dim=0).min() >= least_iou
+    assert iou.amax(dim=1).min() >= 0.95 and iou.amax(dim=0).min() >= 0.95
 
 
-def test_the_place_of_a_tile_is_part_of_its_embedding(model):
-    """A blank image: what tells its cells apart is the place alone, which must not start anew in every tile."""
+def test_the_place_of_a_tile_is_part_of_its_embedding(cfg):
+    """A blank image, an untrained model: what tells cells apart is the place, which must not start anew in a tile."""
+    model = build_model(cfg).eval()
     with torch.no_grad():
-        x = [{"image": torch.zeros(3, 512, 512)}]
         model.tile_size, model.tile_overlap = 256, 128
-        predictions, _ = model.predict_scales(x)
+        predictions, _ = model.predict_scales([{"image": torch.zeros(3, 512, 512)}])
     unit = model.stride / model.embedding_head.place_unit
-    place = predictions[0].embedding[0, :2, 64:-64, 64:-64].numpy()
-    np.testing.assert_allclose(np.diff(place[0], axis=0), unit, atol=0.05)
-    np.testing.assert_allclose(np.diff(place[1], axis=1), unit, atol=0.05)
+    place = predictions[0].embedding[0, :2].numpy()
+    np.testing.assert_allclose(np.diff(place[0], axis=0), unit, atol=1e-4)
+    np.testing.assert_allclose(np.diff(place[1], axis=1), unit, atol=1e-4)
 
 
 @pytest.mark.parametrize(("size", "overlap"), [(-1, 0), (128, 128), (128, -1)])
