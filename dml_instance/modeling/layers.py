@@ -16,7 +16,7 @@ def conv_norm_relu(in_channels: int, out_channels: int, kernel_size: int, norm: 
         dilation=dilation,
         bias=norm == "",
         norm=get_norm(norm, out_channels),
-        activation=F.relu,
+        activation=F.relu_,
     )
     weight_init.c2_msra_fill(conv)
     return conv

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..structures import PixelPredictions
 from .criterion import DMLCriterion
 from .decoder import TopDownDecoder
+from .folding import FoldedCopy
 from .heads import EmbeddingHead, SeedHead, offsets_on_circles
 from .inference import InstanceGrouping
 from .layers import fastest_memory_format
@@ -93,6 +94,13 @@ class DMLInstance(nn.Module):
         self.tile_overlap = tile_overlap
         self.normalize_each_image = normalize_each_image
         self.memory_format = fastest_memory_format(self)
+        self.folded = FoldedCopy(
+            backbone=backbone,
+            decoder=decoder,
+            seed_decoder=seed_decoder,
+            embedding_head=embedding_head,
+            seed_head=seed_head,
+        )
         # A plain ResNet says 0: every feature's stride has to divide the image, or sizes disagree in the decoder.
         self.size_divisibility = math.lcm(
             max(backbone.size_divisibility, 1), stride, *(shape.stride for shape in backbone.output_shape().values())
@@ -244,11 +252,12 @@ class DMLInstance(nn.Module):
 
     def _predict(self, images: Tensor, origin: tuple[int, int], scale: float) -> PixelPredictions:
         """Network and heads on images, or on tiles whose first pixel lies at ``origin``."""
-        features = self.backbone(images)
-        for_embedding = self.decoder(features) if self.decoder is not None else features[self.in_feature]
-        for_seeds = self.seed_decoder(features) if self.seed_decoder is not None else for_embedding
-        embedding, distance_scale = self.embedding_head(for_embedding, origin)
-        class_logits = self.seed_head(for_seeds, embedding, distance_scale)
+        network = self if self.training or torch.is_grad_enabled() else self.folded.get()
+        features = network.backbone(images)
+        for_embedding = network.decoder(features) if network.decoder is not None else features[self.in_feature]
+        for_seeds = network.seed_decoder(features) if network.seed_decoder is not None else for_embedding
+        embedding, distance_scale = network.embedding_head(for_embedding, origin)
+        class_logits = network.seed_head(for_seeds, embedding, distance_scale)
         if class_logits.shape[-2:] != embedding.shape[-2:]:
             class_logits = F.interpolate(
                 class_logits.flatten(1, 2), size=embedding.shape[-2:], mode="bilinear", align_corners=False
