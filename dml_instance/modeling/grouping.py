@@ -15,6 +15,9 @@ from torch import Tensor
 from ..similarity import similarity
 from ..structures import Seeds
 
+# A logit whose sigmoid is 0 in every floating dtype.
+_SURELY_NOT = -1e4
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -59,7 +62,7 @@ def class_probability(class_logits: Tensor) -> Tensor:
     logits = class_logits.detach().float()
     if logits.shape[1] == 2:  # a softmax of two, at a fraction of its time
         margin = logits[:, 1:] - logits[:, :1]
-        return margin.sigmoid().masked_fill_(~margin.isfinite(), 0.0)
+        return margin.nan_to_num_(*[_SURELY_NOT] * 3).sigmoid_()
     return logits.softmax(dim=1)[:, 1:].nan_to_num(0.0)
 
 
@@ -104,7 +107,10 @@ def find_candidates(
     score = seediness(probability)
     usable = score >= min_seediness
     if peaks_only:
-        score = _in_square(score, 3, torch.add, 0.0) / _in_square(torch.ones_like(score), 3, torch.add, 0.0)
+        rows, columns = (
+            _in_square(score.new_ones(shape), 3, torch.add, 0.0) for shape in ((len(score), 1), score[:1].shape)
+        )
+        score = _in_square(score, 3, torch.add, 0.0) / (rows * columns)
         usable &= score == _in_square(score, peak_size, torch.maximum, -math.inf)
     # What is asked of the candidates alone, as it would take longer than all the rest if asked of every cell: which are
     # finite, and for which threshold and class S is the maximum.

@@ -93,8 +93,8 @@ def assemble_instances(
         probabilities = [probability.cpu().numpy() for probability in probabilities]
         for level, probability in enumerate(probabilities):
             here = masks.level == level
-            of_object = probability.sum(axis=1)[(tau_index[here], *masks.position[here].T)]
-            scores[here] = of_object.clip(max=1)
+            rows, columns = masks.position[here].T
+            scores[here] = probability[tau_index[here], :, rows, columns].sum(axis=1).clip(max=1)
         if probabilities[0].shape[1] > 1:  # with one class there is nothing to vote on
             classes, share = vote_classes(probabilities, tau_index, masks)
             scores *= share
