@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..similarity import similarity
 from ..structures import Seeds
+from . import kernels
 
 # A logit whose sigmoid is 0 in every floating dtype.
 _SURELY_NOT = -1e4
@@ -172,7 +172,11 @@ def select_seeds(candidates: Candidates, *, max_seeds: int, alpha: float, dissim
     if alpha == 0:
         chosen = log_score.argsort(descending=True, stable=True)[:count]
     else:
-        chosen = _choose_greedily(candidates, log_score, count, alpha, dissimilarity, context)
+        grid = candidates.embedding[:, None], candidates.distance_scale[:, None]
+        columns = (*grid, log_score, candidates.level, candidates.place)
+        arrays = (column.cpu().contiguous().numpy() for column in columns)
+        indices = kernels.choose(*arrays, count, float(alpha), dissimilarity, float(context))
+        chosen = torch.from_numpy(indices).to(log_score.device)
     return Seeds(
         position=candidates.position[chosen],
         tau_index=candidates.tau_index[chosen],
@@ -180,26 +184,3 @@ def select_seeds(candidates: Candidates, *, max_seeds: int, alpha: float, dissim
         score=candidates.seediness[chosen],
         level=candidates.level[chosen],
     )
-
-
-def _choose_greedily(
-    candidates: Candidates, log_score: Tensor, count: int, alpha: float, dissimilarity: bool, context: float
-) -> Tensor:
-    """Indices (count,) into the candidates, in the order of choice; see ``select_seeds``."""
-    embedding = candidates.embedding - candidates.embedding.mean(dim=0, keepdim=True)
-    # "Far from all" has to be a number: with an infinite D every such candidate would tie, whatever its score.
-    log_diversity = torch.full_like(log_score, 0.0 if dissimilarity else math.log(1e4))
-    is_left = torch.zeros_like(log_score)
-    chosen = torch.empty(count, dtype=torch.int64, device=log_score.device)
-    for step in range(count):
-        index = (log_score + alpha * log_diversity + is_left).argmax()
-        chosen[step] = index
-        is_left[index] = -math.inf
-        squared = (embedding - embedding[index]).square().sum(dim=1) * candidates.distance_scale[index]
-        diversity = 1 - similarity(squared) if dissimilarity else squared.sqrt()
-        to_seed = diversity.clamp(min=torch.finfo(torch.float32).tiny).log()
-        is_compared = candidates.level == candidates.level[index]
-        if context >= 0:
-            is_compared &= (candidates.place - candidates.place[index]).abs().amax(dim=1) <= context
-        log_diversity = torch.where(is_compared, torch.minimum(log_diversity, to_seed), log_diversity)
-    return chosen

@@ -17,6 +17,10 @@ from numba import njit
 # the cut between two cells would move the nearer to this one the more distinct the other is, and masks would shrink.
 _CLIP = 3.0
 
+# The distance of a candidate that there is no seed to compare with, and the least one of which the logarithm is taken.
+_FAR = 1e4
+_TINY = float(np.finfo(np.float32).tiny)
+
 
 def _compiled(function: Callable, **options) -> Callable:
     """Machine code on the first call, kept for the next process wherever a folder for it can be written."""
@@ -35,6 +39,32 @@ def squared_distance(embedding, distance_scale, seed, row, column):
         difference = embedding[row, column, channel] - embedding[seed[0], seed[1], channel]
         total += difference * difference
     return total * distance_scale[seed[0], seed[1]]
+
+
+@_compiled
+def choose(embedding, distance_scale, log_score, level, place, count, alpha, by_dissimilarity, context):
+    """See ``grouping.select_seeds``. The candidates are a grid (P, 1).
+
+    Returns:
+        The ``count`` candidates that are chosen, in their order, int64.
+    """
+    chosen = np.empty(count, np.int64)
+    is_left = np.ones(len(log_score), np.bool_)
+    # "Far from all" has to be a number: with an infinite one every such candidate would tie, whatever its score.
+    log_diversity = np.full(len(log_score), 0.0 if by_dissimilarity else np.log(_FAR))
+    for step in range(count):
+        best, value = -1, -np.inf
+        for index in range(len(log_score)):
+            if is_left[index] and log_score[index] + alpha * log_diversity[index] > value:
+                best, value = index, log_score[index] + alpha * log_diversity[index]
+        chosen[step], is_left[best] = best, False
+        for index in range(len(log_score)):
+            apart = max(abs(place[index, 0] - place[best, 0]), abs(place[index, 1] - place[best, 1]))
+            if is_left[index] and level[index] == level[best] and (context < 0 or apart <= context):
+                squared = squared_distance(embedding, distance_scale, (best, 0), index, 0)
+                diversity = np.tanh(squared / 2) if by_dissimilarity else np.sqrt(squared)
+                log_diversity[index] = min(log_diversity[index], np.log(max(diversity, _TINY)))
+    return chosen
 
 
 @_compiled
