@@ -103,6 +103,6 @@ def claim_masks(
         tuple(np.zeros(scale.shape, dtype=dtype) for scale in grids.distance_scales) for dtype in (bool, np.int32)
     )
     kept, *masks = kernels.claim(
-        *grids, owned, stamps, positions, levels, thresholds, np.array(gaps, dtype=np.int64), float(max_overlap)
+        grids, owned, stamps, positions, levels, thresholds, np.array(gaps, dtype=np.int64), float(max_overlap)
     )
     return ClaimedMasks(order[kept], positions[kept], levels[kept], thresholds[kept], *masks)

@@ -124,7 +124,7 @@ def _claim_elsewhere(owned, stamp, mark, bounds):
 
 
 @_compiled
-def claim(embeddings, distance_scales, owned, stamps, positions, levels, thresholds, gaps, max_overlap):
+def claim(grids, owned, stamps, positions, levels, thresholds, gaps, max_overlap):
     """See ``growing.claim_masks``; ``owned`` bool and ``stamps`` int32 are zeros of the shapes of the grids.
 
     Returns:
@@ -147,7 +147,7 @@ def claim(embeddings, distance_scales, owned, stamps, positions, levels, thresho
             cells, distances = longer_cells, longer_distances
         mark = index + 1
         end = _grow(
-            *(embeddings[level], distance_scales[level], seed, thresholds[index], gaps[level]),
+            *(grids.embeddings[level], grids.distance_scales[level], seed, thresholds[index], gaps[level]),
             *(stamp, mark, cells, distances, start),
         )
         part = cells[start:end]
@@ -235,22 +235,8 @@ def _draw_one(canvas, near, threshold, rows, columns):
 
 
 @_compiled
-def draw(
-    canvases,
-    order,
-    embeddings,
-    distance_scales,
-    positions,
-    levels,
-    thresholds,
-    all_bounds,
-    starts,
-    cells,
-    distances,
-    cell_sizes,
-    interpolate,
-):
-    """See ``rendering.draw_masks``; ``canvases`` (N, H, W) are zeros, the rest is that of ``ClaimedMasks``.
+def draw(canvases, order, grids, masks, cell_sizes, interpolate):
+    """See ``rendering.draw_masks``; ``canvases`` (N, H, W) are zeros, ``cell_sizes`` (levels, 2).
 
     Returns:
         The masks that were drawn (m,), of ``order``, and their boxes (m, 4): left, top, right, bottom, half open.
@@ -260,14 +246,16 @@ def draw(
     for index in order:
         if count == len(canvases):
             break
-        level, seed = levels[index], (positions[index, 0], positions[index, 1])
-        embedding, distance_scale, threshold = embeddings[level], distance_scales[level], thresholds[index]
+        level, threshold = masks.level[index], masks.threshold[index]
+        seed = masks.position[index, 0], masks.position[index, 1]
+        embedding, distance_scale = grids.embeddings[level], grids.distance_scales[level]
         height, width = distance_scale.shape
-        top, left, bottom, right = all_bounds[index]
+        top, left, bottom, right = masks.bounds[index]
         # One cell more on each side, for the cut between two cells.
         window = (max(top - 1, 0), min(bottom + 1, height)), (max(left - 1, 0), min(right + 1, width))
-        mine = slice(starts[index], starts[index + 1])
-        near = _clipped_distances(embedding, distance_scale, seed, threshold, window, cells[mine], distances[mine])
+        mine = slice(masks.start[index], masks.start[index + 1])
+        cells, distances = masks.cells[mine], masks.squared_distance[mine]
+        near = _clipped_distances(embedding, distance_scale, seed, threshold, window, cells, distances)
         rows = _pixels_of(window[0], cell_sizes[level, 0], canvases.shape[1], interpolate)
         columns = _pixels_of(window[1], cell_sizes[level, 1], canvases.shape[2], interpolate)
         top, left, bottom, right = _draw_one(canvases[count], near, threshold, rows, columns)

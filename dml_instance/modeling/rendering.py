@@ -44,11 +44,7 @@ def draw_masks(
         boxes (N, 4) int64: left, top, right, bottom, half open.
     """
     canvases = sparse_masks(min(limit, len(order)), *output_size)
-    drawn, boxes = kernels.draw(
-        *(canvases, order, *grids, masks.position, masks.level, masks.threshold),
-        *(masks.bounds, masks.start, masks.cells, masks.squared_distance),
-        *(np.array(cell_sizes, dtype=np.float64), interpolate),
-    )
+    drawn, boxes = kernels.draw(canvases, order, grids, masks, np.array(cell_sizes, dtype=np.float64), interpolate)
     return drawn, canvases[: len(drawn)], boxes
 
 
