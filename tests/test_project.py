@@ -2,7 +2,10 @@
 
 import ast
 import importlib.util
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,10 +98,20 @@ def test_every_tool_has_help(path, capsys):
     assert "usage" in capsys.readouterr().out
 
 
-def test_the_package_says_what_to_do_without_detectron2():
-    import subprocess
-    import sys
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the system does not say how memory is mapped")
+@pytest.mark.parametrize("chosen", [None, "0"])
+def test_large_tensors_lie_in_huge_pages_unless_the_user_says_otherwise(chosen):
+    """The system's own word on a tensor's memory, "hg": huge pages were asked for."""
+    code = "import dml_instance, torch; x = torch.ones(2**26); print(open('/proc/self/smaps').read())"
+    environment = {key: value for key, value in os.environ.items() if key != "THP_MEM_ALLOC_ENABLE"}
+    environment |= {} if chosen is None else {"THP_MEM_ALLOC_ENABLE": chosen}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment)
+    sizes_and_flags = re.findall(r"^Size: +(\d+) kB(?:\n.*)*?\nVmFlags:(.*)", result.stdout, flags=re.MULTILINE)
+    is_asked_for = ["hg" in flags.split() for size, flags in sizes_and_flags if int(size) >= 2**18]
+    assert any(is_asked_for) == (chosen is None)
 
+
+def test_the_package_says_what_to_do_without_detectron2():
     hide = "import sys; sys.modules['detectron2'] = None; import dml_instance"
     result = subprocess.run([sys.executable, "-c", hide], capture_output=True, text=True, cwd=ROOT)
     assert result.returncode != 0
