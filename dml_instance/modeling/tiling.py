@@ -6,11 +6,12 @@ split or doubled where two tiles meet. What a tile says near a side where the im
 Shapes: B images, C channels, H x W pixels, h x w grid cells, D embedding channels, T thresholds, K classes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from ..structures import PixelPredictions
@@ -80,9 +81,19 @@ def predict_tiles(
             for name in ("embedding", "distance_scale", "class_logits"):
                 part = getattr(tile, name)
                 if name not in whole:
-                    grid = [side // tile.stride for side in images.shape[-2:]]
-                    whole[name] = part.new_empty((*part.shape[:-2], *grid))
+                    whole[name] = _larger(part, [side // tile.stride for side in images.shape[-2:]])
                 whole[name][..., top:bottom, left:right] = part[
                     ..., top - first_row : bottom - first_row, left - first_column : right - first_column
                 ]
     return replace(tile, **whole)
+
+
+def _larger(part: Tensor, grid: Sequence[int]) -> Tensor:
+    """An uninitialised map of h x w cells that is otherwise like ``part``, its memory layout included."""
+    is_channels_last = part.dim() == 4 and part.is_contiguous(memory_format=torch.channels_last)
+    return torch.empty(
+        (*part.shape[:-2], *grid),
+        dtype=part.dtype,
+        device=part.device,
+        memory_format=torch.channels_last if is_channels_last else torch.contiguous_format,
+    )
