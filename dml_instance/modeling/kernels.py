@@ -32,7 +32,7 @@ def _compiled(function: Callable, **options) -> Callable:
 
 # Free to add the channels in any order, that is, many at once.
 @partial(_compiled, fastmath={"reassoc"})
-def squared_distance(embedding, distance_scale, seed, row, column):
+def _squared_distance(embedding, distance_scale, seed, row, column):
     """From a seed, (row, column), to a cell: float32, not finite where an embedding is not."""
     total = np.float32(0)
     for channel in range(embedding.shape[2]):
@@ -55,13 +55,14 @@ def choose(embedding, distance_scale, log_score, level, place, count, alpha, by_
     for step in range(count):
         best, value = -1, -np.inf
         for index in range(len(log_score)):
-            if is_left[index] and log_score[index] + alpha * log_diversity[index] > value:
-                best, value = index, log_score[index] + alpha * log_diversity[index]
+            balanced = log_score[index] + alpha * log_diversity[index]
+            if is_left[index] and balanced > value:
+                best, value = index, balanced
         chosen[step], is_left[best] = best, False
         for index in range(len(log_score)):
             apart = max(abs(place[index, 0] - place[best, 0]), abs(place[index, 1] - place[best, 1]))
             if is_left[index] and level[index] == level[best] and (context < 0 or apart <= context):
-                squared = squared_distance(embedding, distance_scale, (best, 0), index, 0)
+                squared = _squared_distance(embedding, distance_scale, (best, 0), index, 0)
                 diversity = np.tanh(squared / 2) if by_dissimilarity else np.sqrt(squared)
                 log_diversity[index] = min(log_diversity[index], np.log(max(diversity, _TINY)))
     return chosen
@@ -81,7 +82,7 @@ def _grow(embedding, distance_scale, seed, threshold, gap, stamp, mark, cells, d
     # The mask is its own queue: what lies near enough to its first cells is appended behind its last. A seed that is
     # not finite is not similar to itself.
     cells[start], distances[start], stamp[seed] = seed, 0, -mark
-    end = start + int(squared_distance(embedding, distance_scale, seed, seed[0], seed[1]) <= threshold)
+    end = start + int(_squared_distance(embedding, distance_scale, seed, seed[0], seed[1]) <= threshold)
     head = start
     while head < end:
         at_row, at_column = np.int64(cells[head, 0]), np.int64(cells[head, 1])
@@ -89,7 +90,7 @@ def _grow(embedding, distance_scale, seed, threshold, gap, stamp, mark, cells, d
             for column in range(max(at_column - reach, 0), min(at_column + reach + 1, width)):
                 if abs(stamp[row, column]) == mark:
                     continue
-                distance = squared_distance(embedding, distance_scale, seed, row, column)
+                distance = _squared_distance(embedding, distance_scale, seed, row, column)
                 if distance <= threshold:
                     stamp[row, column] = -mark
                     cells[end], distances[end] = (row, column), distance
@@ -202,7 +203,7 @@ def _clipped_distances(embedding, distance_scale, seed, threshold, window, cells
     near = np.empty((bottom - top, right - left), np.float32)
     for row in range(top, bottom):
         for column in range(left, right):
-            distance = squared_distance(embedding, distance_scale, seed, row, column)
+            distance = _squared_distance(embedding, distance_scale, seed, row, column)
             near[row - top, column - left] = distance if threshold < distance < cut else cut
     for index in range(len(cells)):
         near[cells[index, 0] - top, cells[index, 1] - left] = distances[index]
