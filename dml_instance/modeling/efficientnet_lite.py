@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from detectron2.layers import Conv2d, FrozenBatchNorm2d, ShapeSpec
-from detectron2.modeling import BACKBONE_REGISTRY, Backbone
+from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone
+from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 from torch import Tensor, nn
 
 STAGES = ("stem", "res2", "res3", "res4", "res5")
@@ -162,4 +163,20 @@ def build_efficientnet_lite_backbone(cfg, input_shape: ShapeSpec) -> EfficientNe
         _load_network(pretrained),
         out_features=cfg.MODEL.RESNETS.OUT_FEATURES,
         freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
+    )
+
+
+@BACKBONE_REGISTRY.register()
+def build_efficientnet_lite_fpn_backbone(cfg, input_shape: ShapeSpec) -> FPN:
+    """Detectron2's FPN on ``build_efficientnet_lite_backbone``: for Mask R-CNN with the same pretrained weights.
+
+    Its levels are those of ``build_resnet_fpn_backbone``, "p2" to "p6", built as ``MODEL.FPN`` says.
+    """
+    return FPN(
+        bottom_up=build_efficientnet_lite_backbone(cfg, input_shape),
+        in_features=cfg.MODEL.FPN.IN_FEATURES,
+        out_channels=cfg.MODEL.FPN.OUT_CHANNELS,
+        norm=cfg.MODEL.FPN.NORM,
+        top_block=LastLevelMaxPool(),
+        fuse_type=cfg.MODEL.FPN.FUSE_TYPE,
     )
