@@ -26,6 +26,10 @@ def add_dml_config(cfg: CN) -> None:
     # The same at inference; []: as in training. Small objects are told apart better when magnified. Measured. For any
     # other meta-architecture tools/train_net.py resizes the image by it: one scale at most.
     dml.TEST_SCALES = []
+    # Views of each image at inference, whose predictions are averaged. 1: the image; 2: and its mirror image; 4: and
+    # both upside down; 8: and all of them transposed. Time goes with it. Measured. For Mask R-CNN 1 or 2, by
+    # Detectron2's own test-time augmentation, in evaluation.
+    dml.TEST_VIEWS = 1
     dml.TILES = CN()
     # At inference images larger than this, in pixels of the network's input, are seen in tiles of this size; what the
     # tiles say is put together before it is grouped. Bounds memory. 0: always at once. docs/PERFORMANCE.md.

@@ -35,7 +35,7 @@ from torch import nn
 
 from .config import add_dml_config
 from .data import build_test_mapper, build_train_mapper, build_train_sampler, set_num_classes
-from .evaluation import VOCInstanceEvaluator
+from .evaluation import VOCInstanceEvaluator, with_test_views
 from .files import read_json, write_json
 
 _logger = logging.getLogger(__name__)
@@ -296,7 +296,8 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def test(cls, cfg, model, evaluators=None):
-        """As ``DefaultTrainer.test``; also writes ``results.json`` into OUTPUT_DIR."""
+        """As ``DefaultTrainer.test``, in ``MODEL.DML.TEST_VIEWS``; also writes ``results.json`` into OUTPUT_DIR."""
+        model = with_test_views(cfg, model)
         with InferenceTimer(model) as timer:
             results = super().test(cfg, model, evaluators)
         if comm.is_main_process():

@@ -1,6 +1,13 @@
-"""mAP^r, the mask metric of Pascal VOC, for any data set with masks."""
+"""mAP^r, the mask metric of Pascal VOC, for any data set with masks; and test-time views of models with boxes."""
 
 from .average_precision import ImageMasks, mean_average_precision_masks
+from .views import with_test_views
 from .voc_instance import VOCInstanceEvaluator, score_predictions
 
-__all__ = ["ImageMasks", "VOCInstanceEvaluator", "mean_average_precision_masks", "score_predictions"]
+__all__ = [
+    "ImageMasks",
+    "VOCInstanceEvaluator",
+    "mean_average_precision_masks",
+    "score_predictions",
+    "with_test_views",
+]

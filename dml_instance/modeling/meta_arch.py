@@ -26,6 +26,7 @@ from .heads import EmbeddingHead, SeedHead, offsets_on_circles
 from .inference import InstanceGrouping
 from .layers import fastest_memory_format
 from .tiling import predict_tiles
+from .views import VIEWS, predict_views
 
 
 @META_ARCH_REGISTRY.register()
@@ -47,6 +48,7 @@ class DMLInstance(nn.Module):
         grouping: InstanceGrouping,
         pyramid_scales: Sequence[float],
         test_scales: Sequence[float],
+        test_views: int,
         tile_size: int,
         tile_overlap: int,
         normalize_each_image: bool,
@@ -65,6 +67,7 @@ class DMLInstance(nn.Module):
             grouping: predictions to instances.
             pyramid_scales: relative sizes at which the network sees the image in training.
             test_scales: the same at inference.
+            test_views: 1, 2, 4 or 8: whether it sees mirror images and transposed ones too at inference.
             tile_size, tile_overlap: in pixels, of the tiles in which larger images are seen at inference; size 0: all
                 images are seen at once.
             normalize_each_image: by its own mean and deviation instead of ``pixel_mean`` and ``pixel_std``.
@@ -74,6 +77,8 @@ class DMLInstance(nn.Module):
         for key, scales in (("PYRAMID_SCALES", pyramid_scales), ("TEST_SCALES", test_scales)):
             if not scales or min(scales) <= 0:
                 raise ValueError(f"MODEL.DML.{key} needs positive numbers, got {list(scales)}")
+        if test_views not in VIEWS:
+            raise ValueError(f"MODEL.DML.TEST_VIEWS is one of {list(VIEWS)}, got {test_views}")
         if tile_size < 0 or not 0 <= tile_overlap < max(tile_size, 1):
             raise ValueError(
                 "MODEL.DML.TILES.SIZE is 0 (off) or positive, and OVERLAP less than it, "
@@ -90,6 +95,7 @@ class DMLInstance(nn.Module):
         self.grouping = grouping
         self.pyramid_scales = tuple(pyramid_scales)
         self.test_scales = tuple(test_scales)
+        self.test_views = test_views
         self.tile_size = tile_size
         self.tile_overlap = tile_overlap
         self.normalize_each_image = normalize_each_image
@@ -172,6 +178,7 @@ class DMLInstance(nn.Module):
             "tile_size": dml.TILES.SIZE,
             "tile_overlap": dml.TILES.OVERLAP,
             "test_scales": dml.TEST_SCALES or dml.PYRAMID_SCALES,
+            "test_views": dml.TEST_VIEWS,
             "normalize_each_image": dml.INPUT_NORMALIZATION == "image",
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
@@ -243,12 +250,17 @@ class DMLInstance(nn.Module):
         return batch
 
     def predict_pixels(self, images: ImageList, scale: float = 1.0) -> PixelPredictions:
-        """Network and heads on one scale of the pyramid; at inference in tiles where the images are larger."""
+        """Network and heads on one scale of the pyramid; at inference in all views, and large images in tiles."""
+        if self.training:
+            return self._predict(images.tensor, (0, 0), scale)
+        return predict_views(partial(self._predict_tiles, scale=scale), images.tensor, self.test_views)
+
+    def _predict_tiles(self, images: Tensor, scale: float) -> PixelPredictions:
         predict = partial(self._predict, scale=scale)
-        if self.training or self.tile_size == 0:
-            return predict(images.tensor, (0, 0))
+        if self.tile_size == 0:
+            return predict(images, (0, 0))
         unit = self.size_divisibility
-        return predict_tiles(predict, images.tensor, size=self.tile_size, overlap=self.tile_overlap, unit=unit)
+        return predict_tiles(predict, images, size=self.tile_size, overlap=self.tile_overlap, unit=unit)
 
     def _predict(self, images: Tensor, origin: tuple[int, int], scale: float) -> PixelPredictions:
         """Network and heads on images, or on tiles whose first pixel lies at ``origin``."""
