@@ -76,22 +76,17 @@ def test_distances_and_probabilities_are_averaged(count):
         torch.testing.assert_close(probability, torch.stack(probabilities).mean(0))
 
 
+def built(config, *options):
+    """A config and its model with random weights, for no data set."""
+    no_data = ["MODEL.WEIGHTS", "", "DATASETS.TRAIN", "()", "DATASETS.TEST", "()", "MODEL.DML.NUM_CLASSES", "2"]
+    cfg = load_config(f"configs/DSB2018/{config}.yaml", [*no_data, *options])
+    torch.manual_seed(0)
+    return cfg, build_model(cfg).eval()
+
+
 @pytest.fixture(scope="module")
 def ours():
-    options = [
-        "MODEL.WEIGHTS",
-        "",
-        "DATASETS.TRAIN",
-        "()",
-        "DATASETS.TEST",
-        "()",
-        "MODEL.DML.NUM_CLASSES",
-        "2",
-        "MODEL.DML.GROUPING.MIN_SEEDINESS",
-        "0.0",
-    ]
-    torch.manual_seed(0)
-    return build_model(load_config("configs/DSB2018/dml_slim_unet.yaml", options)).eval()
+    return built("dml_slim_unet", "MODEL.DML.GROUPING.MIN_SEEDINESS", "0.0")[1]
 
 
 @pytest.mark.parametrize("tile_size", [0, 64])
@@ -115,36 +110,23 @@ def test_the_network_says_the_same_of_every_view_of_an_image(ours, tile_size, mo
 
 
 def test_a_number_of_views_that_there_is_not_is_an_error():
-    options = [
-        "MODEL.WEIGHTS",
-        "",
-        "DATASETS.TRAIN",
-        "()",
-        "DATASETS.TEST",
-        "()",
-        "MODEL.DML.NUM_CLASSES",
-        "2",
-        "MODEL.DML.TEST_VIEWS",
-        "3",
-    ]
     with pytest.raises(ValueError, match=r"TEST_VIEWS is one of \[1, 2, 4, 8\], got 3"):
-        build_model(load_config("configs/DSB2018/dml_slim_unet.yaml", options))
-
-
-def mask_rcnn(*options):
-    cfg = load_config("configs/DSB2018/mask_rcnn_R_18_FPN.yaml", ["MODEL.WEIGHTS", "", *options])
-    torch.manual_seed(0)
-    return cfg, build_model(cfg).eval()
+        built("dml_slim_unet", "MODEL.DML.TEST_VIEWS", "3")
 
 
 def test_mask_rcnn_sees_the_mirror_image_too():
-    cfg, model = mask_rcnn("MODEL.DML.TEST_VIEWS", "2", "TEST.DETECTIONS_PER_IMAGE", "20")
+    cfg, model = built("mask_rcnn_R_18_FPN", "MODEL.DML.TEST_VIEWS", "2", "TEST.DETECTIONS_PER_IMAGE", "20")
     averaged = with_test_views(cfg, model).eval()
     image = torch.randint(0, 255, (3, 64, 96), dtype=torch.uint8)
     sizes = {"height": 128, "width": 192}
-    with torch.no_grad():
-        as_it_is, mirrored = (averaged([{"image": x, **sizes}])[0]["instances"] for x in (image, image.flip(-1)))
-        alone = model([{"image": image, **sizes}])[0]["instances"]
+
+    def found_by(detector):
+        with torch.no_grad():
+            return [detector([{"image": x, **sizes}])[0]["instances"] for x in (image, image.flip(-1))]
+
+    alone, alone_mirrored = found_by(model)
+    assert len(alone) != len(alone_mirrored) or not torch.allclose(alone.scores, alone_mirrored.scores)
+    as_it_is, mirrored = found_by(averaged)
     torch.testing.assert_close(as_it_is.scores, mirrored.scores)
     left, right = mirrored.pred_boxes.tensor[:, 0], mirrored.pred_boxes.tensor[:, 2]
     torch.testing.assert_close(as_it_is.pred_boxes.tensor[:, 0], 192 - right, rtol=1e-3, atol=1e-2)
@@ -152,11 +134,10 @@ def test_mask_rcnn_sees_the_mirror_image_too():
     assert as_it_is.pred_masks.shape[1:] == (128, 192)
     differing = (as_it_is.pred_masks ^ mirrored.pred_masks.flip(-1)).float().mean()
     assert differing < 1e-3
-    assert len(alone) != len(as_it_is) or not torch.allclose(alone.scores, as_it_is.scores)
 
 
 def test_a_model_that_sees_one_view_is_evaluated_as_it_is():
-    cfg, model = mask_rcnn()
+    cfg, model = built("mask_rcnn_R_18_FPN")
     assert with_test_views(cfg, model) is model
 
 
