@@ -3,7 +3,7 @@
 
     python tools/compare.py --minutes 12 --title "Nuclei, 12 minutes" --output output/compare/nuclei_12 \\
         --run ours configs/DSB2018/dml_slim_unet.yaml \\
-        --run mask_rcnn configs/DSB2018/mask_rcnn_R_18_FPN.yaml SOLVER.BASE_LR 0.02
+        --run mask_rcnn configs/DSB2018/mask_rcnn_R_18_FPN.yaml SOLVER.IMS_PER_BATCH 3
 
 Writes report.md, report.json and report.png into the output folder, pictures beside them, and each run's files into a
 folder of its name. The same command goes on with a comparison that was interrupted, and only writes the report of one
