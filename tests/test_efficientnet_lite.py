@@ -120,6 +120,17 @@ def test_frozen_stages_are_not_trained():
         assert any(isinstance(module, FrozenBatchNorm2d) for module in stage.modules()) == is_frozen
 
 
+@pytest.mark.parametrize(("normalization", "contrast"), [("image", 0.45), ("dataset", 1.0)])
+def test_frozen_norms_see_the_contrast_that_they_were_trained_with(normalization, contrast):
+    """An image of deviation 1 has more than twice that of ImageNet in the weights' units, (x - 127) / 128."""
+    frozen = backbone_of("MODEL.DML.INPUT_NORMALIZATION", normalization, "MODEL.BACKBONE.FREEZE_AT", 1).eval()
+    network, last_blocks = package_network()
+    x = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        expected = package_features(network.eval(), last_blocks, contrast * x)["stem"]
+        torch.testing.assert_close(frozen(x)["stem"], expected, rtol=1e-3, atol=1e-3)
+
+
 def test_an_fpn_stands_on_the_same_weights():
     names = ["res2", "res3", "res4", "res5"]
     options = ("MODEL.RESNETS.OUT_FEATURES", names, "MODEL.FPN.IN_FEATURES", names)

@@ -7,6 +7,7 @@ from detectron2.data import detection_utils as utils
 from detectron2.data.transforms import TransformList
 from detectron2.structures import BoxMode
 from pycocotools import mask as coco_mask
+from scipy import ndimage
 
 from ..rle import as_rle
 from .augmentation import build_test_augmentation, build_train_augmentation
@@ -42,24 +43,37 @@ class LabelMapMapper(DatasetMapper):
             return
         del dataset_dict["annotations"]
         annotations = [annotation for annotation in annotations if not annotation.get("iscrowd", 0)]
-        boxes = np.array(
-            [BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS) for a in annotations], dtype=float
-        ).reshape(-1, 4)
         height, width = image_shape
-        boxes = transforms.apply_box(boxes)
+        boxes = transforms.apply_box(_absolute_boxes(annotations))
         is_seen = (boxes[:, :2] < (width, height)).all(1) & (boxes[:, 2:] > 0).all(1)
         seen = [annotation for annotation, kept in zip(annotations, is_seen, strict=True) if kept]
         masks = _transformed([annotation["segmentation"] for annotation in seen], transforms)
-        for annotation, box, mask in zip(seen, boxes[is_seen].clip(0, (width, height) * 2), masks, strict=True):
-            annotation.update(bbox=box, bbox_mode=BoxMode.XYXY_ABS, segmentation=mask)
-        instances = utils.annotations_to_instances(seen, image_shape, mask_format=self.instance_mask_format)
-        if self.recompute_boxes and seen:
-            instances.gt_boxes = instances.gt_masks.get_bounding_boxes()
-        dataset_dict["instances"] = utils.filter_empty_instances(instances)
+        left = []
+        for annotation, box, (mask, tight) in zip(seen, boxes[is_seen].clip(0, (width, height) * 2), masks, strict=True):
+            if tight is not None:
+                bbox = tight if self.recompute_boxes else box
+                left.append({**annotation, "bbox": bbox, "bbox_mode": BoxMode.XYXY_ABS, "segmentation": mask})
+        instances = utils.annotations_to_instances(left, image_shape, mask_format=self.instance_mask_format)
+        dataset_dict["instances"] = utils.filter_empty_instances(instances, by_mask=False)
 
 
-def _transformed(rles: list[dict], transforms: TransformList) -> list[np.ndarray]:
-    """COCO RLEs to (H, W) uint8 masks, under transforms that take each output pixel from one input pixel."""
+def _absolute_boxes(annotations: list[dict]) -> np.ndarray:
+    """(N, 4) float64 boxes (left, top, right, bottom) of annotations, converted together where their modes agree."""
+    boxes = np.array([annotation["bbox"] for annotation in annotations], dtype=float).reshape(-1, 4)
+    modes = np.array([annotation["bbox_mode"] for annotation in annotations])
+    for mode in np.unique(modes):
+        boxes[modes == mode] = BoxMode.convert(boxes[modes == mode], BoxMode(mode), BoxMode.XYXY_ABS)
+    return boxes
+
+
+def _transformed(
+    rles: list[dict], transforms: TransformList
+) -> list[tuple[np.ndarray, tuple[int, int, int, int] | None]]:
+    """COCO RLEs under transforms that take each output pixel from one input pixel.
+
+    Returns:
+        For each an (H, W) uint8 mask and its box (left, top, right, bottom), half open; None where nothing is left.
+    """
     layers: list[np.ndarray] = []
     counts: list[int] = []
     place = []
@@ -78,7 +92,17 @@ def _transformed(rles: list[dict], transforms: TransformList) -> list[np.ndarray
         layers[index][window][mask] = counts[index]
         place.append((index, counts[index]))
     moved = [transforms.apply_segmentation(layer) for layer in layers]
-    return [(moved[index] == number).view(np.uint8) for index, number in place]
+    windows = [ndimage.find_objects(layer, max_label=count) for layer, count in zip(moved, counts, strict=True)]
+    masks = []
+    for index, number in place:
+        mask, window = np.zeros_like(moved[index]), windows[index][number - 1]
+        if window is None:
+            masks.append((mask, None))
+            continue
+        mask[window] = moved[index][window] == number
+        rows, columns = window
+        masks.append((mask, (columns.start, rows.start, columns.stop, rows.stop)))
+    return masks
 
 
 class FileNamingMapper:

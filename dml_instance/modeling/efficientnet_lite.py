@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 STAGES = ("stem", "res2", "res3", "res4", "res5")
 
+# Mean deviation of ImageNet's channels, 57.7 grey levels, in the weights' units of 128.
+_IMAGENET_DEVIATION = 0.45
+
 
 class DepthwiseConv2d(Conv2d):
     """A convolution of each channel for itself, with norm; stride 1 or 2, square odd kernel.
@@ -159,11 +162,12 @@ def build_efficientnet_lite_backbone(cfg, input_shape: ShapeSpec) -> EfficientNe
         raise ValueError(
             f'MODEL.DML.BACKBONE.PRETRAINED needs INPUT.FORMAT "RGB", as its weights do, got {cfg.INPUT.FORMAT!r}'
         )
-    return EfficientNetLite(
-        _load_network(pretrained),
-        out_features=cfg.MODEL.RESNETS.OUT_FEATURES,
-        freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
-    )
+    network, freeze_at = _load_network(pretrained), cfg.MODEL.BACKBONE.FREEZE_AT
+    if pretrained and freeze_at > 0 and cfg.MODEL.DML.INPUT_NORMALIZATION == "image":
+        # Every image then has deviation 1. A norm that is trained takes that out again, a frozen one does not.
+        with torch.no_grad():
+            network._conv_stem.weight.mul_(_IMAGENET_DEVIATION)
+    return EfficientNetLite(network, out_features=cfg.MODEL.RESNETS.OUT_FEATURES, freeze_at=freeze_at)
 
 
 @BACKBONE_REGISTRY.register()
