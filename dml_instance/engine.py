@@ -69,7 +69,8 @@ def machine() -> dict[str, str | int]:
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
-        "processor": platform.machine(),
+        # With the instructions that torch uses: the same two cores train twice as fast with AVX512 as with AVX2.
+        "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 
