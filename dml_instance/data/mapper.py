@@ -48,8 +48,9 @@ class LabelMapMapper(DatasetMapper):
         is_seen = (boxes[:, :2] < (width, height)).all(1) & (boxes[:, 2:] > 0).all(1)
         seen = [annotation for annotation, kept in zip(annotations, is_seen, strict=True) if kept]
         masks = _transformed([annotation["segmentation"] for annotation in seen], transforms)
+        boxes = boxes[is_seen].clip(0, (width, height) * 2)
         left = []
-        for annotation, box, (mask, tight) in zip(seen, boxes[is_seen].clip(0, (width, height) * 2), masks, strict=True):
+        for annotation, box, (mask, tight) in zip(seen, boxes, masks, strict=True):
             if tight is not None:
                 bbox = tight if self.recompute_boxes else box
                 left.append({**annotation, "bbox": bbox, "bbox_mode": BoxMode.XYXY_ABS, "segmentation": mask})
