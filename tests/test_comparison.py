@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -18,6 +19,7 @@ from pycocotools.cocoeval import COCOeval
 from dml_instance.comparison.budget import Turns, referee
 from dml_instance.comparison.errors import OBJECT_KINDS, PREDICTION_KINDS, best_min_score, count_errors
 from dml_instance.comparison.pictures import most_telling_images
+from dml_instance.comparison.report import plot
 from dml_instance.comparison.scores import (
     attribute_groups,
     box_overlaps,
@@ -183,6 +185,17 @@ def test_groups_by_an_attribute_of_the_images():
     for image_id, scene in ((1, "a"), (2, "b"), (3, "a")):
         truth.imgs[image_id]["scene"] = scene
     assert attribute_groups(truth, "scene") == {"a": [1, 3], "b": [2]}
+
+
+@pytest.mark.parametrize(("minutes", "lines", "bars"), [((30, 60), 2, 0), ((60,), 0, 6)])
+def test_runs_that_were_scored_once_are_drawn_as_bars_and_others_as_curves(monkeypatch, minutes, lines, bars):
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    run = {"curve": [{"minutes": m, "AP": m / 2} for m in minutes], "metrics": {"AP": 30, "AP50": 60, "AP75": 20}}
+    plot({"dataset": "toy", "minutes": 60, "groups": {}, "runs": {"a": run, "b": run}}, "report.png")
+    (axis,) = drawn[0].axes
+    assert (len(axis.lines), len(axis.patches)) == (lines, bars)
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["a", "b"]
 
 
 def test_turns_alternate_until_all_are_done_and_a_dead_player_stops_nobody():

@@ -2,6 +2,7 @@
 
 import os
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pycocotools.coco import COCO
 
@@ -46,7 +47,7 @@ def summarize(
     groups = {
         "scene": attribute_groups(ground_truth, "scene"),
         "objects in the image": quantile_groups(object_counts(ground_truth), GROUPS, "{:.0f}"),
-        "overlap of boxes": quantile_groups(box_overlaps(ground_truth), GROUPS),
+        "overlap of boxes": quantile_groups(box_overlaps(ground_truth), GROUPS, "{:.3f}"),
     }
     groups = {kind: members for kind, members in groups.items() if len(members) > 1}
     runs = {}
@@ -149,26 +150,44 @@ def _row(run: dict) -> list[float | None]:
 
 
 def plot(summary: dict, path: str) -> None:
-    """AP over minutes, and AP by overlap of boxes where it was measured, as one PNG."""
+    """AP over minutes, and AP by overlap of boxes where it was measured, as one PNG.
+
+    Where every run was scored at its end alone there is no curve; AP, AP50 and AP75 are drawn as bars instead.
+    """
     groups = "overlap of boxes" if "overlap of boxes" in summary["groups"] else None
-    figure = Figure(figsize=(10 if groups else 5, 3.6))
-    axes = figure.subplots(1, 2 if groups else 1, squeeze=False)
-    for name, run in summary["runs"].items():
-        curve = run["curve"]
-        axes[0, 0].plot([p["minutes"] for p in curve], [p["AP"] for p in curve], marker="o", label=name)
-        if groups:
+    figure = Figure(figsize=(10 if groups else 5, 4.0), layout="constrained")
+    (first, *others), *_ = figure.subplots(1, 2 if groups else 1, squeeze=False)
+    if any(len(run["curve"]) > 1 for run in summary["runs"].values()):
+        _plot_curves(summary, first)
+    else:
+        _plot_bars(summary, first)
+    first.set(title=summary["dataset"], ylim=(0, None))
+    for axis in others:
+        for run in summary["runs"].values():
             values = run["groups"][groups]
-            axes[0, 1].plot(list(values), list(values.values()), marker="o", label=name)
-    axes[0, 0].set(
-        xlabel="minutes of training", ylabel="mask AP", title=summary["dataset"], xlim=(0, None), ylim=(0, None)
-    )
-    if groups:
-        axes[0, 1].set(xlabel="overlap of an image's boxes (mean largest IoU)", ylabel="mask AP", ylim=(0, None))
-    for axis in axes.flat:
+            axis.plot(list(values), list(values.values()), marker="o")
+        axis.set(xlabel="overlap of an image's boxes (mean largest IoU)", ylabel="mask AP", ylim=(0, None))
+    for axis in (first, *others):
         axis.grid(alpha=0.3)
-        axis.legend()
-    figure.tight_layout()
+        axis.set_axisbelow(True)
+    figure.legend(loc="outside lower center", ncols=4)
     figure.savefig(path, dpi=110)
+
+
+def _plot_curves(summary: dict, axis: Axes) -> None:
+    for name, run in summary["runs"].items():
+        axis.plot([p["minutes"] for p in run["curve"]], [p["AP"] for p in run["curve"]], marker="o", label=name)
+    axis.set(xlabel="minutes of training", ylabel="mask AP", xlim=(0, None))
+
+
+def _plot_bars(summary: dict, axis: Axes) -> None:
+    metrics = ("AP", "AP50", "AP75")
+    width = 0.8 / len(summary["runs"])
+    for index, (name, run) in enumerate(summary["runs"].items()):
+        left = [place - 0.4 + index * width for place in range(len(metrics))]
+        axis.bar(left, [run["metrics"][metric] for metric in metrics], width, align="edge", label=name)
+    axis.set_xticks(range(len(metrics)), metrics)
+    axis.set(xlabel=f"after {summary['minutes']:g} minutes of training", ylabel="mask metric")
 
 
 def write_report(summary: dict, stem: str) -> list[str]:

@@ -81,7 +81,7 @@ def box_overlaps(ground_truth: COCO) -> dict[int, float]:
     return overlaps
 
 
-def quantile_groups(values: dict[int, float], count: int, form: str = "{:.2f}") -> dict[str, list[int]]:
+def quantile_groups(values: dict[int, float], count: int, form: str) -> dict[str, list[int]]:
     """Images in groups of about equal number, by a property: name of the group, such as "0.10 to 0.20", to image ids.
 
     Args:
