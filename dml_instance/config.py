@@ -41,7 +41,8 @@ def add_dml_config(cfg: CN) -> None:
     dml.INPUT_NORMALIZATION = "dataset"
     # How far round an object, in pixels, other pixels must be told apart from it. -1: the whole image, as in the
     # paper, where an embedding is unique in the image. Otherwise pairs, mask loss and seed targets look no further
-    # than this beyond an object's bounds, and look-alikes further off are left to GROUPING.CONNECT_GAP.
+    # than this beyond an object's bounds, and look-alikes further off are left to GROUPING.CONNECT_GAP. In training at
+    # every scale of the pyramid so many pixels of what the network sees; at inference, between seeds, of the image.
     dml.CONTEXT = 32
 
     # --- network ---------------------------------------------------------------------------------------------------
@@ -148,7 +149,8 @@ def add_dml_config(cfg: CN) -> None:
     dml.GROUPING.ALPHA = 0.3
     # D in log S + alpha log D: "distance" in the embedding space, or "dissimilarity", 1 - sigma. Open in the paper.
     dml.GROUPING.DIVERSITY = "dissimilarity"
-    # Keep only the part of a mask that hangs together with its seed, bridging gaps of at most this many pixels.
+    # Keep only the part of a mask that hangs together with its seed, bridging gaps of at most this many pixels of
+    # the image, whatever TEST_SCALES.
     # -1: keep all of it, wherever it lies (paper). Open in the paper; measured.
     dml.GROUPING.CONNECT_GAP = 0
     # Drop a mask if more than this share of it belongs to better-scored ones, in [0, 1]. Open in the paper; measured.

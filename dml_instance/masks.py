@@ -8,6 +8,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def resized_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """(G, H, W) bool masks at another image size (H', W'), by the nearest pixel; unchanged where they have it."""
+    if masks.shape[-2:] == tuple(size):
+        return masks
+    if len(masks) == 0:
+        return masks.new_zeros((0, *size))
+    return F.interpolate(masks[None].float(), size=size, mode="nearest-exact")[0] > 0.5
+
+
 def instance_coverage(masks: Tensor, stride: int) -> Tensor:
     """How much of each grid cell an instance covers.
 
@@ -63,8 +72,7 @@ def instance_id_map(coverage: Tensor, ignored: Tensor) -> Tensor:
     preferred = torch.where(preference == preference.amax(dim=0), number, 0).amax(dim=0)
     ids = torch.where(coverage.sum(dim=0) >= 0.5, preferred.long(), 0)
     owned = torch.bincount(ids.flatten(), minlength=count + 1)[1:]
-    # Without a look at the values (a host sync): every instance writes its best cell, the ones that own cells
-    # write it to a spare place behind the map.
+    # Every instance writes its best cell, the ones that own cells to a spare place behind the map.
     best_cell = coverage.flatten(1).argmax(dim=1)
     lost = (owned == 0) & (coverage.flatten(1).amax(dim=1) > 0)
     flat = F.pad(ids.flatten(), (0, 1))

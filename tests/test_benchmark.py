@@ -236,7 +236,7 @@ def test_a_stopwatch_counts_inner_parts_once():
         return "done"
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dml_instance.benchmark.stopwatch._now_ms", lambda: next(ticks))
+        patch.setattr("dml_instance.benchmark.stopwatch.now_ms", lambda: next(ticks))
         with watch.part("outer"):
             assert watch.timed("inner", inner)() == "done"
         assert watch.take() == {"outer": 3.0, "inner": 3.0}

@@ -1,5 +1,7 @@
 """The whole model: Detectron2's end-to-end expectations, and that it learns."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -57,14 +59,43 @@ def losses_of(model, batch):
         [empty(48, 64)],
         [model_input(*square_and_disc()), empty(48, 64)],
         [model_input(*square_and_disc(61, 97)), model_input(*square_and_disc(64, 75)), empty(33, 41)],
+        [{**empty(48, 64), "ignored": torch.ones(48, 64, dtype=torch.bool)}],
+        [model_input(np.zeros((48, 64, 3), np.uint8), np.ones((1, 48, 64), bool), [1])],
     ],
-    ids=["objects", "no objects", "objects in some", "odd and different sizes"],
+    ids=["objects", "no objects", "objects in some", "odd and different sizes", "all ignored", "no background"],
 )
 @pytest.mark.parametrize("context", [-1, 32])
 def test_training_gives_finite_losses_and_gradients(batch, context):
     losses = losses_of(model_of("MODEL.DML.CONTEXT", context), batch)
     assert set(losses) == LOSSES
     assert all(np.isfinite(value) for value in losses.values())
+
+
+@pytest.mark.parametrize("context", [-1, 32])
+def test_cells_of_an_object_that_leaves_no_background_are_not_taken_for_background(context):
+    """All cells are one object and grow to all of it: certain of that, the network has nothing to lose."""
+    model = model_of("MODEL.DML.CONTEXT", context, "MODEL.DML.SEED.RAMP_END", 0.0)
+    image, masks, classes = np.zeros((64, 96, 3), np.uint8), np.ones((1, 64, 96), bool), [1]
+    batch = [model_input(image, masks, classes)]
+    model.train()
+    with EventStorage():
+        predictions, sizes = model.predict_scales(batch)
+        for prediction in predictions:
+            prediction.embedding.data.zero_()
+            prediction.class_logits.data[:] = torch.tensor([-20.0, -20.0, 20.0])[:, None, None]
+        assert model.losses(predictions, sizes, batch)["loss_seed"].item() == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["dml_R_18_FPN", "dml_slim_unet"])
+def test_every_parameter_that_is_trained_gets_a_gradient(name):
+    """DistributedDataParallel fails at the second step otherwise."""
+    cfg = get_cfg()
+    add_dml_config(cfg)
+    cfg.merge_from_file(str(Path(__file__).parents[1] / "configs" / "Shapes" / f"{name}.yaml"))
+    cfg.merge_from_list(["MODEL.DEVICE", "cpu", "MODEL.DML.NUM_CLASSES", 2])
+    model = build_model(cfg)
+    losses_of(model, [model_input(*square_and_disc())])
+    assert [n for n, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None] == []
 
 
 def test_inference_gives_the_standard_result_at_the_requested_size():

@@ -42,18 +42,20 @@ def test_only_background_or_only_one_object(value):
     cell, group = sample_cells_per_group(ids, per_instance=3, max_instances=5, background=2)
     assert len(cell) == (3 if value else 2)
     assert (group == value).all()
-    assert (ids.flatten()[sample_seed_cells(ids, objects=4, background=4)] == value).all()
+    seeds = sample_seed_cells(ids, objects=4, background=4)
+    assert [len(kind) for kind in seeds] == ([4, 0] if value else [0, 4])
+    assert (ids.flatten()[torch.cat(seeds)] == value).all()
 
 
 def test_seed_cells_are_shared_among_instances_and_background():
     torch.manual_seed(0)
     ids = torch.zeros(30, 30, dtype=torch.int64)
     ids[:20, :20], ids[25:27, 25:27] = 1, 2
-    group = ids.flatten()[sample_seed_cells(ids, objects=3000, background=1000)]
+    group = ids.flatten()[torch.cat(sample_seed_cells(ids, objects=3000, background=1000))]
     assert (group[:3000] > 0).all()
     assert (group[3000:] == 0).all()
     torch.testing.assert_close(torch.bincount(group) / 4000, torch.tensor([0.25, 0.375, 0.375]), atol=0.03, rtol=0)
-    assert len(sample_seed_cells(ids, objects=0, background=5)) == 5
+    assert [len(kind) for kind in sample_seed_cells(ids, objects=0, background=5)] == [0, 5]
 
 
 def test_ignored_cells_are_neither_drawn_nor_judged():
@@ -63,7 +65,13 @@ def test_ignored_cells_are_neither_drawn_nor_judged():
     cell, group = sample_cells_per_group(ids, per_instance=99, max_instances=5, background=99)
     assert torch.bincount(group).tolist() == [15, 9]
     assert (ids.flatten()[cell] == group).all()
-    assert (ids.flatten()[sample_seed_cells(ids, objects=50, background=50)] >= 0).all()
+    for cells, value in zip(sample_seed_cells(ids, objects=50, background=50), (1, 0), strict=True):
+        assert (ids.flatten()[cells] == value).all() and len(cells) == 50
+    nothing = torch.full((8, 8), -1)
+    assert all(len(t) == 0 for t in sample_cells_per_group(nothing, per_instance=9, max_instances=5, background=9))
+    for seeds in (nothing, nothing.masked_fill(ids == 0, 0)):
+        on_objects, elsewhere = sample_seed_cells(seeds, objects=50, background=50)
+        assert len(on_objects) == 0 and (seeds.flatten()[elsewhere] == 0).all()
     flat, group = ids.flatten(), torch.tensor([1])
     is_judged = (flat >= 0)[None]
     assert is_judged.sum() == 24

@@ -68,7 +68,8 @@ def run_inference(args: argparse.Namespace) -> list[dict]:
         images = [drawn_cells(*args.size, objects, seed) for seed in range(batch)]
         for name, figures in time_inference(runs, images, args.repeats).items():
             row = {"objects": objects, "batch": batch, "run": name, "ms_an_image": figures["ms"] / batch, **figures}
-            rows.append({**row, "mib": memory_of_inference(runs[name], images) if name in runs else None})
+            mib = memory_of_inference(runs[name], images, args.register_coco) if name in runs else None
+            rows.append({**row, "mib": mib})
     return rows
 
 
@@ -90,9 +91,10 @@ def run_growth(args: argparse.Namespace) -> list[dict]:
     if len(runs := given_runs(args)) != 1:
         sys.exit("error: growth takes one --run")
     ((name, run),) = runs.items()
-    series = {"sides": args.sides, "objects": args.counts, "seeds": args.seeds}
-    rows = measure_growth(run, **series, dims=args.dims, thresholds=args.thresholds, repeats=args.repeats)
-    total = sum(map(len, (*series.values(), args.dims, args.thresholds)))
+    varied = {"sides": args.sides, "objects": args.counts, "seeds": args.seeds}
+    varied |= {"dims": args.dims, "thresholds": args.thresholds}
+    rows = measure_growth(run, **varied, repeats=args.repeats, registrations=args.register_coco)
+    total = sum(map(len, varied.values()))
     return list(tqdm(rows, desc=name, unit="setting", total=total))
 
 

@@ -92,7 +92,8 @@ def annotation_file(dataset: str, folder: str) -> str:
     metadata = MetadataCatalog.get(dataset)
     if not hasattr(metadata, "json_file"):
         path = os.path.join(folder, f"{dataset}.json")
-        convert_to_coco_json(dataset, path)
+        # An old one may be of other data.
+        convert_to_coco_json(dataset, path, allow_cached=False)
         return path
     return metadata.json_file
 

@@ -1,7 +1,6 @@
 """How time and memory of this project's inference grow: with pixels, objects, seeds, embedding size and thresholds."""
 
 import copy
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -15,6 +14,7 @@ from .inference import load_model, memory_of_inference, model_inputs
 from .measure import interleaved
 from .predicted import check_model
 from .scenes import drawn_cells
+from .stopwatch import now_ms
 
 # Pixels; larger objects would grow with the image, and cost by their area.
 RADIUS = 10.0
@@ -39,6 +39,7 @@ def measure_growth(
     dims: Sequence[int],
     thresholds: Sequence[int],
     repeats: int,
+    registrations: Sequence[str] = (),
 ) -> Iterator[dict]:
     """One row after the other.
 
@@ -49,6 +50,7 @@ def measure_growth(
         seeds: ``MAX_SEEDS``; dims: D, larger than the model's by channels of zeros, which change no mask;
         thresholds: T, by repeated logits.
         repeats: timed calls at most.
+        registrations: of data sets, as ``--register-coco`` takes them; a new process knows of none.
 
     Yields:
         ``of`` and ``value``: what was varied; ``network_ms`` and ``grouping_ms``, medians; ``instances`` found; and
@@ -68,7 +70,7 @@ def measure_growth(
             "network_ms": _median_ms(lambda inputs=inputs: model.predict_scales(inputs), repeats),
             "grouping_ms": _median_ms(lambda p=predictions, s=sizes, x=inputs: model.inference(p, s, x), repeats),
             "instances": len(found),
-            "mib": memory_of_inference(run, [image]),
+            "mib": memory_of_inference(run, [image], registrations),
         }
     inputs = model_inputs([drawn_cells(SIDE, SIDE, CROWD, radius=RADIUS)], cfg)
     (prediction,), (sizes,) = model.predict_scales(inputs)
@@ -117,9 +119,9 @@ def _grown(embedding: Tensor, dim: int) -> Tensor:
 
 def _median_ms(function: Callable[[], object], repeats: int) -> float:
     """Of as many calls as ``_SECONDS`` allow; the first one only warms up."""
-    start = time.perf_counter()
+    start = now_ms()
     function()
-    affordable = int(_SECONDS / (time.perf_counter() - start))
+    affordable = int(1e3 * _SECONDS / (now_ms() - start))
     return interleaved({"": function}, int(np.clip(affordable, 2, repeats)), warm_up=0)[""]["ms"]
 
 

@@ -9,7 +9,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from torch import nn
 
-from ..data import build_test_augmentation
+from ..data import build_test_augmentation, register_given
 from ..engine import Trainer, load_config
 from ..modeling import DMLInstance
 from .measure import AddedMemory, in_fresh_process, interleaved
@@ -72,13 +72,20 @@ def _parts(name: str, model: DMLInstance, inputs: list[dict]) -> dict:
     }
 
 
-def memory_of_inference(run: tuple, images: Sequence[np.ndarray]) -> float:
-    """Peak memory in MiB that the inference of a batch adds to a process that has loaded the model."""
-    return in_fresh_process(_added_by_inference, run, images)
+def memory_of_inference(run: tuple, images: Sequence[np.ndarray], registrations: Sequence[str] = ()) -> float:
+    """Peak memory in MiB that the inference of a batch adds to a process that has loaded the model.
+
+    Args:
+        run: the arguments of ``load_model``.
+        images: (H, W, 3) uint8.
+        registrations: of data sets, as ``--register-coco`` takes them; a new process knows of none.
+    """
+    return in_fresh_process(_added_by_inference, run, images, registrations)
 
 
 @torch.no_grad()
-def _added_by_inference(run: tuple, images: Sequence[np.ndarray]) -> float:
+def _added_by_inference(run: tuple, images: Sequence[np.ndarray], registrations: Sequence[str]) -> float:
+    register_given(registrations)
     model, cfg = load_model(*run)
     inputs = model_inputs(images, cfg)
     with AddedMemory() as added:

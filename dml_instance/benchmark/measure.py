@@ -1,7 +1,6 @@
 """Times of several things in one run, and the memory of one thing in a process of its own."""
 
 import multiprocessing
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..engine import peak_memory_mib
+from .stopwatch import now_ms
 
 
 def interleaved(functions: Mapping[str, Callable[[], Any]], repeats: int, warm_up: int = 2) -> dict[str, dict]:
@@ -24,10 +24,10 @@ def interleaved(functions: Mapping[str, Callable[[], Any]], repeats: int, warm_u
     times: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(warm_up + repeats):
         for name, function in functions.items():
-            start = time.perf_counter()
+            start = now_ms()
             function()
             if turn >= warm_up:
-                times[name].append(1e3 * (time.perf_counter() - start))
+                times[name].append(now_ms() - start)
     return {name: {key: round(value, 2) for key, value in quartiles(ms).items()} for name, ms in times.items()}
 
 
@@ -47,6 +47,8 @@ def in_fresh_process(function: Callable, *args: Any) -> Any:
 
 class AddedMemory:
     """The most memory that a ``with`` block holds beyond what its process held at its start, in MiB, as ``mib``.
+
+    Main memory: that of a GPU is not counted.
 
     Where the system cannot forget an earlier peak (all but Linux), only what goes beyond that peak is seen.
     """

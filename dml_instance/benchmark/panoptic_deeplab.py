@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from detectron2.structures import Instances
 from torch import Tensor
 
-from ..masks import instance_coverage, instance_id_map
+from ..masks import instance_coverage, instance_id_map, resized_masks
 from .clusterings import instances_of_labels
 
 # Deviation of the centre heat map, in cells. The project has 10 pixels at stride 4.
@@ -72,10 +72,7 @@ def perfect_maps(masks: Tensor, classes: Tensor, image_size: tuple[int, int], st
         image_size: (height, width) of the network's input.
         stride: pixels of it a cell.
     """
-    seen = masks.new_zeros(0, *image_size)
-    if len(masks):
-        seen = F.interpolate(masks[None].float(), size=image_size, mode="nearest-exact")[0] > 0.5
-    coverage = instance_coverage(seen, stride)
+    coverage = instance_coverage(resized_masks(masks, image_size), stride)
     ids = instance_id_map(coverage, torch.zeros(coverage.shape[1:]))
     place = torch.stack(torch.meshgrid(*(torch.arange(side).float() for side in ids.shape), indexing="ij"))
     flat, count = ids.flatten(), len(masks) + 1

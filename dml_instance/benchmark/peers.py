@@ -165,8 +165,6 @@ def _as_coco(instances: Instances, image_id: int) -> list[dict]:
 
 
 def _scores(truth: COCO, results: list[dict], limit: int) -> dict[str, float]:
-    """AP and AP50 in percent; 0 where nothing was found, of which COCO's tools want to know nothing."""
-    if not results:
-        return {"AP": 0.0, "AP50": 0.0}
+    """AP and AP50 in percent."""
     scores = mask_scores(truth, load_predictions(truth, results), limit)
     return {key: scores[key] for key in ("AP", "AP50")}

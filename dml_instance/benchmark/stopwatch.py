@@ -20,11 +20,11 @@ class Stopwatch:
     def part(self, name: str):
         """Count the ``with`` block for a part."""
         self._inner.append(0.0)
-        start = _now_ms()
+        start = now_ms()
         try:
             yield
         finally:
-            spent = _now_ms() - start
+            spent = now_ms() - start
             self._ms[name] += spent - self._inner.pop()
             if self._inner:
                 self._inner[-1] += spent
@@ -56,7 +56,7 @@ class Stopwatch:
         return taken
 
 
-def _now_ms() -> float:
+def now_ms() -> float:
     """A clock that waits for what the GPU has been told to do."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()

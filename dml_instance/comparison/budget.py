@@ -11,6 +11,7 @@ from detectron2.utils.events import EventStorage
 
 from ..engine import RESULTS_FILE, Trainer, peak_memory_mib
 from ..files import read_json, write_json
+from ..schedule import put_schedule_iteration
 
 # Long enough that changing turns costs nothing, short enough that the machine's mood hits all runs alike.
 TURN_SECONDS = 30.0
@@ -56,8 +57,9 @@ def referee(players: dict[str, Connection], on_turn: Callable[[str, float], None
 class BudgetTrainer(Trainer):
     """Trains until the minutes of its own training steps are used up, and scores itself on the way.
 
-    The learning rate follows the schedule of the config with the share of the budget that is used up in the place of
-    the share of SOLVER.MAX_ITER that is done, so that a slow hour of the machine does not cut the schedule off.
+    The learning rate and the weight of the seed loss follow the schedule of the config with the share of the budget
+    that is used up in the place of the share of SOLVER.MAX_ITER that is done, so that a slow hour of the machine does
+    not cut the schedule off.
     Checkpoints and evaluation do not count against the budget.
     """
 
@@ -106,13 +108,14 @@ class BudgetTrainer(Trainer):
 
 
 class _Schedule(HookBase):
-    """Sets the place in the learning-rate schedule by the share of the budget used up."""
+    """Sets the place in the schedule by the share of the budget used up."""
 
     def before_step(self):
         trainer = self.trainer
         last = trainer.cfg.SOLVER.MAX_ITER - 1
         # Detectron2's own hook steps on from here after the iteration and sets the learning rate.
         trainer.scheduler.last_epoch = min(int(trainer.used / trainer.minutes * last), last - 1)
+        put_schedule_iteration(trainer.storage, trainer.scheduler.last_epoch)
 
 
 class _Milestones(HookBase):

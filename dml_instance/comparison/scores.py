@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -19,11 +20,22 @@ def load_ground_truth(json_file: str) -> COCO:
 
 def load_predictions(ground_truth: COCO, predictions: str | list[dict]) -> COCO:
     """A COCO results file or list, of masks, with the areas of the masks; loadRes takes those of boxes where it can."""
+    if isinstance(predictions, str):
+        with open(predictions, encoding="utf-8") as file:
+            predictions = json.load(file)
     with contextlib.redirect_stdout(io.StringIO()):
-        loaded = ground_truth.loadRes(predictions)
+        # loadRes looks at the first prediction to learn their kind.
+        loaded = ground_truth.loadRes(predictions) if predictions else _without_annotations(ground_truth)
     for annotation in loaded.anns.values():
         annotation["area"] = float(coco_mask.area(annotation["segmentation"]))
     return loaded
+
+
+def _without_annotations(ground_truth: COCO) -> COCO:
+    empty = COCO()
+    empty.dataset = {**ground_truth.dataset, "annotations": []}
+    empty.createIndex()
+    return empty
 
 
 def mask_scores(

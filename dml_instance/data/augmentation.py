@@ -41,12 +41,12 @@ def build_train_augmentation(cfg) -> list[T.Augmentation | T.Transform]:
     smallest, largest = options.SCALE_RANGE
     resize, *flips = build_augmentation(cfg, is_train=True)
     geometric = [resize]
-    if cfg.INPUT.CROP.ENABLED and cfg.INPUT.CROP.TYPE == "absolute" and (smallest, largest) != (1, 1):
-        # Detectron2 transforms the mask of every object by itself: cutting away what no later crop can reach
-        # makes that several times cheaper on large images.
-        reach = math.sqrt(2) if options.ROTATION else 1.0
-        geometric.append(T.RandomCrop("absolute", [math.ceil(s * reach / smallest) for s in cfg.INPUT.CROP.SIZE]))
-    if (smallest, largest) != (1, 1):
+    is_scaled = (smallest, largest) != (1, 1)
+    if cfg.INPUT.CROP.ENABLED and cfg.INPUT.CROP.TYPE == "absolute" and is_scaled and not options.ROTATION:
+        # Cutting away what no later crop can reach is several times cheaper on large images. A rotation would leave
+        # black corners in what is cut out.
+        geometric.append(T.RandomCrop("absolute", [math.ceil(s / smallest) for s in cfg.INPUT.CROP.SIZE]))
+    if is_scaled:
         geometric.append(RandomScale(smallest, largest))
     if options.ROTATION:
         geometric.append(T.RandomRotation([-options.ROTATION, options.ROTATION], expand=False))

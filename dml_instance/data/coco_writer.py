@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -29,7 +29,7 @@ def counts_line(counts: dict[str, int], root: str) -> str:
     return f"{', '.join(f'{count} {split}' for split, count in counts.items())} images in {root}"
 
 
-def instance_annotations(masks: Sequence[np.ndarray], size: tuple[int, int], name: str) -> list[dict]:
+def instance_annotations(masks: Iterable[np.ndarray], size: tuple[int, int], name: str) -> list[dict]:
     """COCO annotations of one image, without ids, all of category 1.
 
     A pixel in two masks stays with the first: objects of one plane do not overlap.
@@ -93,7 +93,7 @@ class CocoWriter:
             "categories": [{"id": 1, "name": self._class_name}],
         }
 
-    def add(self, split: str, name: str, image: np.ndarray, masks: Sequence[np.ndarray]) -> None:
+    def add(self, split: str, name: str, image: np.ndarray, masks: Iterable[np.ndarray]) -> None:
         """One image (H, W, 3) uint8, BGR, with the masks of its objects, see ``instance_annotations``."""
         size = image.shape[:2]
         file_name = f"{name}.png"

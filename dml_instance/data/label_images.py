@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from .coco_writer import CocoWriter
 
-IMAGE_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+IMAGE_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp")
 
 # Intensities of an image that is not 8-bit are stretched between these percentiles, as microscopists do.
 _PERCENTILES = (0.1, 99.9)
@@ -134,7 +134,8 @@ def convert_label_images(
             stem = os.path.splitext(os.path.basename(image_file))[0]
             for window in cuts:
                 inside = labels[window]
-                masks = [inside == number for number in np.unique(inside) if number > 0]
+                # One at a time: thousands of masks of a large image would fill the memory.
+                masks = (inside == number for number in np.unique(inside) if number > 0)
                 name = f"{stem}_{window[0].start}_{window[1].start}" if tile > 0 else stem
                 writer.add(next(splits), name, image[window], masks)
                 progress.update()

@@ -37,12 +37,13 @@ class LabelMapMapper(DatasetMapper):
             size = (dataset_dict["height"], dataset_dict["width"])
             union = coco_mask.decode(coco_mask.merge([as_rle(segmentation, *size) for segmentation in left_out]))
             dataset_dict["ignored"] = torch.from_numpy(transforms.apply_segmentation(union).copy()).bool()
+        annotations = [annotation for annotation in annotations if not annotation.get("iscrowd", 0)]
         are_rle = all(isinstance(annotation.get("segmentation"), dict) for annotation in annotations)
-        if not annotations or not are_rle or self.use_keypoint or not self.use_instance_mask:
+        # Without objects the stock way stumbles over the boxes that it wants to compute from masks.
+        if annotations and (not are_rle or self.use_keypoint or not self.use_instance_mask):
             super()._transform_annotations(dataset_dict, transforms, image_shape)
             return
         del dataset_dict["annotations"]
-        annotations = [annotation for annotation in annotations if not annotation.get("iscrowd", 0)]
         height, width = image_shape
         boxes = transforms.apply_box(_absolute_boxes(annotations))
         is_seen = (boxes[:, :2] < (width, height)).all(1) & (boxes[:, 2:] > 0).all(1)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from detectron2.config import configurable
 from torch import Tensor
 
-from ..masks import instance_coverage, instance_id_map, without_ignored
+from ..masks import instance_coverage, instance_id_map, resized_masks, without_ignored
 from ..similarity import pairwise_squared_distance
 from ..structures import PixelPredictions
 from .losses import class_loss, mask_loss, pair_loss, quality_loss, seed_loss, seed_loss_weight
@@ -49,7 +49,7 @@ class DMLCriterion:
     ):
         """
         Args:
-            ramp: iterations at which lambda leaves 0 and reaches ``seed_lambda``.
+            ramp: iterations of the schedule at which lambda leaves 0 and reaches ``seed_lambda``.
             others: the keys of ``MODEL.DML`` that ``from_config`` reads; config.py explains them.
 
         Raises:
@@ -114,7 +114,7 @@ class DMLCriterion:
             gt_masks: for every image (G, H, W) bool at scale 1.
             gt_classes: for every image (G,) int64.
             ignored: for every image (H, W) bool, pixels that are neither object nor background.
-            iteration: of the training, for lambda.
+            iteration: of the schedule, for lambda.
 
         Returns:
             losses: ``loss_pair``, ``loss_seed`` and, unless its weight is 0, ``loss_mask``: float32 scalars.
@@ -128,9 +128,9 @@ class DMLCriterion:
                 terms.append(
                     self._of_image(
                         *prediction.of_image(index, size),
-                        _resized(masks, size),
+                        resized_masks(masks, size),
                         classes,
-                        _resized(left_out[None], size),
+                        resized_masks(left_out[None], size),
                         prediction.stride,
                     )
                 )
@@ -179,15 +179,15 @@ class DMLCriterion:
         )
 
         objects = round(self.seed_pixels * self.foreground_fraction)
-        seed = sample_seed_cells(ids, objects=objects, background=self.seed_pixels - objects)
+        on_objects, elsewhere = sample_seed_cells(ids, objects=objects, background=self.seed_pixels - objects)
+        seed = torch.cat([on_objects, elsewhere])
         # What grows from background is worth 0 unless any instance counts: no mask needs to be grown there.
-        grown = seed[:objects] if is_local else seed
+        grown = on_objects if is_local else seed
         group = flat[grown]
         is_object = group > 0
         covered = F.pad(coverage.flatten(1), (0, 0, 1, 0))
         if is_local:
-            # A pixel of background, there where no object is, takes no part: one cell is enough for it.
-            near, is_judged = window_cells(bounds[group] * is_object[:, None], ids.shape)
+            near, is_judged = window_cells(bounds[group], ids.shape)
             distance = pairwise_squared_distance(pixels[grown], pixels, scale[grown], near)
             is_judged &= signed[near] >= 0
             ids_near, covered = flat[near], covered[group[:, None], near]
@@ -200,12 +200,14 @@ class DMLCriterion:
         )
         rest = (0, 0, 0, len(seed) - len(grown))
         logits = class_logits.flatten(2)
-        return {
+        terms = {
             "pair": pair,
-            "mask": mask_loss(distance, covered, is_judged & is_object[:, None]),
             "seed": self._seed_loss(logits, seed, flat, F.pad(iou, rest), F.pad(instance, rest), classes),
             "target_iou": (iou.amax(dim=1) * is_object).sum() / is_object.sum().clamp(min=1),
         }
+        if self.mask_loss_weight > 0:
+            terms["mask"] = mask_loss(distance, covered, is_judged & is_object[:, None])
+        return terms
 
     def _seed_loss(
         self, logits: Tensor, seed: Tensor, ids: Tensor, iou: Tensor, instance: Tensor, classes: Tensor
@@ -225,12 +227,3 @@ class DMLCriterion:
         class_of_cell = F.pad(classes, (1, 0))[ids]
         share = (ids > 0) / torch.bincount(ids, minlength=1).clamp(min=1)[ids]
         return quality_loss(seed_logits, iou) + class_loss(logits, class_of_cell, share)
-
-
-def _resized(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """(G, H, W) bool masks at another image size; unchanged where they have it already."""
-    if len(masks) == 0:
-        return masks.new_zeros((0, *size))
-    if masks.shape[-2:] == tuple(size):
-        return masks
-    return F.interpolate(masks[None].float(), size=size, mode="nearest-exact")[0] > 0.5

@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from detectron2.config import configurable
 from detectron2.layers import move_device_like
-from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
+from detectron2.modeling import FPN, META_ARCH_REGISTRY, Backbone, build_backbone
 from detectron2.structures import BitMasks, ImageList, Instances, PolygonMasks
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
+from ..schedule import schedule_iteration
 from ..structures import PixelPredictions
 from .criterion import DMLCriterion
 from .decoder import TopDownDecoder
@@ -145,6 +146,7 @@ class DMLInstance(nn.Module):
                     f"{sorted(features)}, got {list(dml.IN_FEATURES)}"
                 )
             channels, stride = features[dml.IN_FEATURES[0]].channels, features[dml.IN_FEATURES[0]].stride
+            _freeze_unread_outputs(backbone, dml.IN_FEATURES[0])
         embedding_head, seed_head = dml.EMBEDDING_HEAD, dml.SEED_HEAD
         return {
             "backbone": backbone,
@@ -291,7 +293,7 @@ class DMLInstance(nn.Module):
             [masks.to(self.device) for masks, _ in gt],
             [classes.to(self.device) for _, classes in gt],
             [ignored_pixels(x).to(self.device) for x in batched_inputs],
-            storage.iter,
+            schedule_iteration(storage),
         )
         for name, value in statistics.items():
             storage.put_scalar(f"dml/{name}", value)
@@ -311,6 +313,16 @@ class DMLInstance(nn.Module):
             sizes = [sizes_of_scale[index] for sizes_of_scale in image_sizes]
             results.append({"instances": self.grouping(predictions, sizes, index, output_size)})
         return results
+
+
+def _freeze_unread_outputs(backbone: Backbone, in_feature: str) -> None:
+    """No gradient reaches the output convolutions of FPN's other levels, and DistributedDataParallel waits for those
+    of all parameters that ask for one."""
+    if isinstance(backbone, FPN):
+        # Levels go from fine to coarse, with pooled ones behind them; convolutions from coarse to fine.
+        levels = list(backbone.output_shape())[: len(backbone.output_convs)]
+        for level, convolution in zip(reversed(levels), backbone.output_convs, strict=True):
+            convolution.requires_grad_(level == in_feature)
 
 
 def ground_truth(instances: Instances, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -76,7 +76,7 @@ def assemble_instances(
             seed is owned.
         interpolate: see ``MODEL.DML.GROUPING.MASK_RESOLUTION``.
         score_similarity: multiply the score by the mean similarity inside the mask.
-        vote: the class by ``vote_class``, and as score the seed's probability of an object times the share of the
+        vote: the class by ``vote_classes``, and as score the seed's probability of an object times the share of the
             votes; otherwise class and score of the seed (paper).
         max_instances: the best this many are returned.
 

@@ -35,7 +35,7 @@ def sample_cells_per_group(
     # Within each group the shuffled cells are numbered 0, 1, 2 ...; a group keeps the first few numbers.
     order = group.argsort(stable=True)
     cell, group = shuffled[order], group[order]
-    size = torch.bincount(group)
+    size = torch.bincount(group, minlength=1)
     start = size.cumsum(0) - size
     number = torch.arange(len(cell), device=flat.device) - start[group]
     quota = torch.full_like(size, per_instance)
@@ -45,29 +45,27 @@ def sample_cells_per_group(
     return cell[kept], group[kept]
 
 
-def sample_seed_cells(ids: Tensor, *, objects: int, background: int) -> Tensor:
+def sample_seed_cells(ids: Tensor, *, objects: int, background: int) -> tuple[Tensor, Tensor]:
     """The set V of the seed loss: cells from objects, each instance as often as any other, and from background.
 
     Args:
         ids: (h, w) int64 from ``instance_id_map``.
-        objects, background: how many of either kind; drawn with replacement. Where there are no objects, or no
-            background, all cells are of the other kind.
+        objects, background: how many of either kind; drawn with replacement.
 
     Returns:
-        (objects + background,) int64 flat indices, those from objects first.
+        (objects,) and (background,) int64 flat indices; (0,) of a kind that the grid has no cell of. Waits for the
+        device, which alone knows whether it has.
     """
     flat = ids.flatten()
     owner = flat.clamp(min=0)
     share = 1 / torch.bincount(owner)[owner].float()
-    # A weight too small to matter keeps the draw possible, without a look at the values, where a kind is missing.
-    tiny = 1e-12
-    return torch.cat(
-        [
-            torch.multinomial(share * is_kind + tiny, count, replacement=True)
-            for is_kind, count in ((flat > 0, objects), (flat == 0, background))
-            if count > 0
-        ]
-    )
+
+    def draw(is_kind: Tensor, count: int) -> Tensor:
+        if count == 0 or not is_kind.any():
+            return flat.new_zeros(0)
+        return torch.multinomial(share * is_kind, count, replacement=True)
+
+    return draw(flat > 0, objects), draw(flat == 0, background)
 
 
 def object_bounds(ids: Tensor, count: int, context: float) -> Tensor:
@@ -106,16 +104,17 @@ def window_cells(bounds: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor
     seed pixel is the cheaper for it.
 
     Args:
-        bounds: (V, 4) from ``object_bounds``, V >= 1.
+        bounds: (V, 4) from ``object_bounds``.
         shape: (h, w).
 
     Returns:
-        (V, P) int64 flat indices of the cells of each window, and (V, P) bool, which of them lie within its bounds.
-        Waits for the device, since P depends on the values.
+        (V, P) int64 flat indices of the cells of each window, and (V, P) bool, which of them lie within its bounds;
+        P >= 1, also for V = 0. Waits for the device, since P depends on the values.
     """
     first, last = bounds[:, None, :2], bounds[:, None, 2:]
     places = []
-    for axis, count in enumerate((last - first + 1).amax(dim=(0, 1)).tolist()):
+    extent = F.pad(last - first + 1, (0, 0, 0, 0, 0, 1), value=1)
+    for axis, count in enumerate(extent.amax(dim=(0, 1)).tolist()):
         start = first[..., axis].clamp(max=shape[axis] - count)
         places.append(start + torch.arange(count, device=bounds.device))
     rows, columns = places
@@ -176,7 +175,9 @@ def seed_targets(
     distance = squared_distance.masked_fill(~is_judged, torch.inf)
     grown = [distance <= distance_threshold(tau) for tau in taus]
     if any_instance:
-        best = [_best_instance(mask.float(), is_judged.float(), ids) for mask in grown]
+        member = F.one_hot(ids.clamp(min=0))[:, 1:].float()
+        area = is_judged.float() @ member
+        best = [_best_instance(mask.float(), member, area) for mask in grown]
         return torch.stack([iou for iou, _ in best], 1), torch.stack([instance for _, instance in best], 1)
     own = (ids == group[:, None]) & is_judged & (group > 0)[:, None]
     own_area = own.sum(1)
@@ -187,11 +188,13 @@ def seed_targets(
     return torch.stack(iou, 1), (group - 1).clamp(min=0)[:, None].expand(-1, len(grown))
 
 
-def _best_instance(grown: Tensor, judged: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-    """For each mask (V, h * w) the largest IoU (V,) with an instance, and which (V,); 0 and 0 without instances."""
-    member = F.one_hot(ids.clamp(min=0))[:, 1:].float()
+def _best_instance(grown: Tensor, member: Tensor, area: Tensor) -> tuple[Tensor, Tensor]:
+    """For each mask (V, P) the largest IoU (V,) with an instance, and which (V,); 0 and 0 without instances.
+
+    ``member`` (P, G) says which cells are an instance's, ``area`` (V, G) how many of them are judged.
+    """
     if member.shape[1] == 0:
-        return grown.new_zeros(len(grown)), torch.zeros(len(grown), dtype=torch.int64, device=ids.device)
+        return grown.new_zeros(len(grown)), torch.zeros(len(grown), dtype=torch.int64, device=grown.device)
     intersection = grown @ member
-    union = grown.sum(1, keepdim=True) + judged @ member - intersection
+    union = grown.sum(1, keepdim=True) + area - intersection
     return (intersection / union.clamp(min=1)).max(dim=1)

@@ -63,7 +63,8 @@ def predict_views(predict: Callable[[Tensor], PixelPredictions], images: Tensor,
         count: V, one of ``VIEWS``.
 
     Returns:
-        Predictions with V x D embedding channels, in float32; those of ``predict`` itself for one view. Memory: that.
+        Predictions with V x D embedding channels, in float32; those of ``predict`` itself for one view. Memory beside
+        it: the V predictions.
     """
     if count == 1:
         return predict(images)
