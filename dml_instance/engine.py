@@ -10,6 +10,7 @@ import resource
 import sys
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import datetime, timezone
 
 import torch
@@ -44,21 +45,35 @@ TRAINING_FILE = "training.json"
 RESULTS_FILE = "results.json"
 
 
-def load_config(config_file: str, options: list[str] = ()) -> CfgNode:
+def load_config(config_file: str, options: Sequence[str] = (), *, needs_data: bool = True) -> CfgNode:
     """Defaults, ``MODEL.DML``, a yaml file and ``KEY VALUE`` overrides, in this order; classes follow from the data.
 
+    Args:
+        config_file: a yaml of configs/, or the ``config.yaml`` of an earlier run.
+        options: the overrides.
+        needs_data: False: where a number of classes stands in the config it counts, and data sets need not be known.
+
     Raises:
-        FileNotFoundError: for a missing yaml; ValueError, KeyError: see ``set_num_classes``.
+        FileNotFoundError: for a missing yaml; ValueError: for an override that does not exist or lacks its value, or an
+        option of the command line among them; ValueError, KeyError: see ``set_num_classes``.
     """
+    for option in options:
+        if str(option).startswith("--"):
+            raise ValueError(f"{option} stands behind a KEY VALUE pair; those come last, after all options")
     if not os.path.isfile(config_file):
         raise FileNotFoundError(f"config file {config_file} does not exist")
     cfg = get_cfg()
     add_dml_config(cfg)
     cfg.merge_from_file(config_file)
-    cfg.merge_from_list(list(options))
+    try:
+        cfg.merge_from_list(list(options))
+    except AssertionError as error:
+        # yacs asserts that keys exist, and that there is a value for each.
+        raise ValueError(f"{error}; the keys of MODEL.DML stand in dml_instance/config.py") from error
     if cfg.MODEL.DEVICE == "cuda" and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
-    set_num_classes(cfg)
+    if needs_data or cfg.MODEL.DML.NUM_CLASSES == 0:
+        set_num_classes(cfg)
     return cfg
 
 

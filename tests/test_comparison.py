@@ -151,6 +151,15 @@ def test_scores_are_those_of_pycocotools(seed, capsys):
     assert np.isnan(scores["APl"])
 
 
+def test_a_model_that_finds_nothing_is_scored(tmp_path):
+    truth = data_set([(LEFT, 1)])
+    (tmp_path / "found.json").write_text("[]")
+    for nothing in ([], str(tmp_path / "found.json")):
+        found = load_predictions(truth, nothing)
+        assert mask_scores(truth, found, 10)["AP"] == 0
+        assert count_errors(truth, found, best_min_score(truth, found))["missed"] == 1
+
+
 def test_scores_of_some_images_ignore_the_others():
     truth = data_set([(LEFT, 1)], [(RIGHT, 1)])
     found = predictions_of(truth, (1, LEFT, 1, 0.9))
@@ -263,12 +272,15 @@ def test_two_runs_are_trained_scored_reported_and_drawn_and_a_second_call_only_r
         assert run["metrics"]["AP"] == pytest.approx(scored["AP"], abs=1e-6)
         rows = [json.loads(line) for line in (output / name / "metrics.json").read_text().splitlines()]
         assert rows[-1]["lr"] < 0.6 * base_lr, "the schedule ends with the budget, not with MAX_ITER"
+        assert rows[-1]["dml/seed_lambda"] > 0.5, "and so does the ramp of the seed loss"
     assert (output / "report.png").stat().st_size > 0
     assert {path.name.split("_")[0] for path in (output / "pictures").iterdir()} <= {"best", "median", "worst"}
 
     before = (output / "ours" / "model_final.pth").stat().st_mtime_ns
     compare(folder, *arguments)
     assert (output / "ours" / "model_final.pth").stat().st_mtime_ns == before
+    printed = compare(folder, *arguments, "SOLVER.WARMUP_ITERS", "7", ok=False)
+    assert "holds a run colder of another config" in printed and "Traceback" not in printed
 
 
 def test_a_run_that_fails_is_named_with_its_log(tmp_path):

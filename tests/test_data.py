@@ -220,6 +220,17 @@ def test_masks_transformed_together_are_those_transformed_one_by_one(
         assert torch.equal(instances.gt_classes, expected.gt_classes)
 
 
+@pytest.mark.parametrize("crowd", [None, "polygon", "rle"])
+def test_an_image_without_objects_is_loaded_under_a_crop(tmp_path, registered, crowd):
+    scene = square_and_disc(96, 128)
+    registered("toy_set", *write_coco(tmp_path, "toy", [scene], as_polygons=crowd == "polygon"))
+    (record,) = DatasetCatalog.get("toy_set")
+    record["annotations"] = [{**a, "iscrowd": 1} for a in record["annotations"]] if crowd else []
+    x = build_train_mapper(data_config("INPUT.CROP.ENABLED", True, "INPUT.MIN_SIZE_TRAIN", (0,)))(record)
+    assert len(x["instances"]) == 0
+    assert ("ignored" in x) == bool(crowd)
+
+
 def test_scale_keeps_to_its_range_and_rejects_nonsense():
     image = np.zeros((100, 200, 3), np.uint8)
     heights = {RandomScale(0.5, 2.0).get_transform(image).new_h for _ in range(50)}

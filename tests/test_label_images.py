@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from dml_instance.data.label_images import convert_label_images, matched_files, read_pair, tiles, to_eight_bit
+from dml_instance.data.images import to_eight_bit
+from dml_instance.data.label_images import convert_label_images, matched_files, read_pair, tiles
 
 
 @pytest.fixture
@@ -52,6 +53,15 @@ def test_one_image_cut_into_tiles_gives_both_splits(folders, tmp_path):
         area += sum(annotation["area"] for annotation in coco.anns.values())
         assert all((image["height"], image["width"]) == (20, 20) for image in coco.imgs.values())
     assert area == 200 + 225
+
+
+def test_tiles_of_one_image_all_go_to_one_split(folders, tmp_path):
+    assert convert(folders, tmp_path / "out", tile=20) == {"train": 18, "val": 6}
+    stems = []
+    for split in ("train", "val"):
+        coco = COCO(str(tmp_path / "out" / "annotations" / f"instances_{split}.json"))
+        stems.append({image["file_name"][0] for image in coco.imgs.values()})
+    assert stems[0] | stems[1] == set("abcd") and not stems[0] & stems[1]
 
 
 def test_tiles_cover_every_pixel_once():

@@ -1,5 +1,6 @@
 """The tools as a user runs them, on tiny data: train, resume, evaluate, draw, and what happens with bad input."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -162,6 +163,69 @@ def test_a_folder_is_drawn_and_bad_images_are_skipped(trained, tmp_path):
     assert "1 pictures" in printed and "3 files skipped" in printed
 
 
+def test_the_config_of_a_training_draws_and_predicts_without_its_data_and_beside_it(data, trained, tmp_path):
+    """A config.yaml names data sets that only the training knew, and holds the number of classes and every override."""
+    image, _, _ = square_and_disc()
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "deep.tif"), image[..., 0].astype(np.uint16) * 200 + 1000)
+    cv2.imwrite(str(tmp_path / "in" / "eight.png"), image)
+    (tmp_path / "in" / "broken.png").write_bytes(b"no image")
+    config = ("--config-file", trained[0] / "config.yaml")
+    everything = ("--min-score", "0", "MODEL.DML.GROUPING.MIN_SEEDINESS", "0.001")
+    run("visualize.py", *config, "--input", tmp_path / "in" / "deep.tif", "--output", tmp_path / "drawn")
+    drawn = cv2.imread(str(tmp_path / "drawn" / "deep.png"))
+    assert 20 < drawn[30:, :310].mean() < 200, "stretched, not cut off at 255"
+    toy = ("--register-coco", f"toy={data[0]}:{data[1]}")
+    run("visualize.py", *config, *toy, "--number", 1, "--output", tmp_path / "beside")
+    assert len(list((tmp_path / "beside").iterdir())) == 1
+
+    printed = run("predict.py", *config, *toy, "--input", tmp_path / "in", "--output", tmp_path / "out", *everything)
+    assert "objects in 2 images" in printed and "1 files skipped" in printed
+    coco = json.loads((tmp_path / "out" / "instances.json").read_text())
+    rows = list(csv.DictReader((tmp_path / "out" / "objects.csv").open()))
+    assert len(rows) == len(coco["annotations"]) > 0
+    assert {row["class"] for row in rows} <= {"square", "disc"}
+    for name in ("deep.tif", "eight.png"):
+        labels = cv2.imread(str(tmp_path / "out" / "labels" / f"{name[:-4]}.png"), cv2.IMREAD_UNCHANGED)
+        assert labels.dtype == np.uint16 and labels.shape == (64, 96)
+        of_image = [row for row in rows if row["image"] == name]
+        numbers, areas = np.unique(labels[labels > 0], return_counts=True)
+        assert set(numbers) <= {int(row["label"]) for row in of_image}
+        best = next(row for row in of_image if row["label"] == "1")
+        assert int(best["area"]) == areas[0], "the best object hides the others"
+        rows_of_best, _ = np.nonzero(labels == 1)
+        assert float(best["center_row"]) == pytest.approx(rows_of_best.mean(), abs=0.06)
+        assert float(best["height"]) == rows_of_best.max() - rows_of_best.min() + 1
+    images = {image["id"]: image for image in coco["images"]}
+    assert all(coco_mask.decode(a["segmentation"]).sum() == a["area"] > 0 for a in coco["annotations"])
+    assert all(
+        a["segmentation"]["size"] == [images[a["image_id"]][k] for k in ("height", "width")]
+        for a in coco["annotations"]
+    )
+
+
+def test_inputs_of_one_name_are_refused(trained, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / "x.png"), square_and_disc()[0])
+    config = ("--config-file", trained[0] / "config.yaml", "--output", tmp_path / "out")
+    printed = run("predict.py", *config, "--input", tmp_path / "a", tmp_path / "b", ok=False)
+    assert "have one name" in printed and "Traceback" not in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["SOLVER.MAX_ITER", "3", "--register-coco", "a=b:c"], "--register-coco stands behind a KEY VALUE pair"),
+        (["MODEL.DML.NO_SUCH_KEY", "3"], "NO_SUCH_KEY"),
+        (["SOLVER.MAX_ITER"], "odd length"),
+    ],
+)
+def test_overrides_that_do_not_exist_or_come_too_early_are_named(options, message):
+    printed = run("train_net.py", "--config-file", "configs/Shapes/dml_slim_unet.yaml", *options, ok=False)
+    assert message in printed and "Traceback" not in printed
+
+
 def test_drawing_nothing_fails(trained, tmp_path):
     draw(trained, "--input", tmp_path / "absent.png", "--output", tmp_path / "out", ok=False)
 
@@ -231,6 +295,11 @@ def test_label_images_become_a_data_set_that_trains(tmp_path):
     assert "3 train, 1 val images" in run("prepare_label_images.py", *source, "--output", root)
     assert "exists already" in run("prepare_label_images.py", *source, "--output", root, ok=False)
     train((root / "annotations" / "instances_train.json", root / "images"), tmp_path / "out", 2)
+    # The raw image, deeper than 8 bits, would be cut off at 255.
+    coco = json.loads((root / "annotations" / "instances_train.json").read_text())
+    cv2.imwrite(str(root / "images" / coco["images"][0]["file_name"]), np.full((64, 64), 3000, np.uint16))
+    printed = train((root / "annotations" / "instances_train.json", root / "images"), tmp_path / "deep", 2, ok=False)
+    assert "more than 8 bits" in printed and coco["images"][0]["file_name"] in printed
     assert (tmp_path / "out" / "results.json").is_file()
 
 

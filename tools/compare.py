@@ -17,6 +17,7 @@ import shlex
 import shutil
 import sys
 
+from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets.coco import convert_to_coco_json
 from detectron2.engine import default_setup
@@ -31,7 +32,7 @@ from dml_instance.engine import RESULTS_FILE, load_config, machine
 from dml_instance.files import read_json
 
 
-def run_config(args: argparse.Namespace, name: str):
+def run_config(args: argparse.Namespace, name: str) -> CfgNode:
     """The config of a run: its yaml, the options of all runs, its own options, and a folder of its own."""
     config_file, *options = {n: rest for n, *rest in args.run}[name]
     folder = os.path.join(args.output, name)
@@ -58,6 +59,18 @@ def is_finished(folder: str, minutes: float) -> bool:
     """Whether a run used its minutes up and was scored."""
     training = read_json(os.path.join(folder, RESULTS_FILE)).get("training") or {}
     return training.get("minutes", 0.0) >= minutes
+
+
+def check_folder(cfg: CfgNode, name: str) -> None:
+    """End the program where the folder of a run holds one of another config, which this one would go on from."""
+    path = os.path.join(cfg.OUTPUT_DIR, "config.yaml")
+    if os.path.isfile(path):
+        with open(path, encoding="utf-8") as file:
+            if file.read() != cfg.dump():
+                sys.exit(
+                    f"error: {cfg.OUTPUT_DIR} holds a run {name} of another config (its config.yaml differs); choose "
+                    "another --output, or remove the folder"
+                )
 
 
 def train_all(args: argparse.Namespace) -> None:
@@ -116,6 +129,8 @@ def main(args: argparse.Namespace) -> None:
         )
     (dataset,), limit = next(iter(tested)), limits.pop()
     DatasetCatalog.get(dataset)  # fails here, and not after the training, where the data is missing
+    for name, cfg in configs.items():
+        check_folder(cfg, name)
     os.makedirs(args.output, exist_ok=True)
     train_all(args)
 

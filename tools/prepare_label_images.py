@@ -4,15 +4,12 @@
     python tools/prepare_label_images.py --images raw --labels masks --output datasets/cells --class-name cell
     python tools/prepare_label_images.py --images img2d.tif --labels mask2d.tif --output datasets/nuclei --tile 128
 
-Files of two folders belong together by name. The result has two splits, for training with
-
-    python tools/train_net.py --config-file configs/DSB2018/dml_slim_unet.yaml \\
-        --register-coco cells_train=datasets/cells/annotations/instances_train.json:datasets/cells/images \\
-        --register-coco cells_val=datasets/cells/annotations/instances_val.json:datasets/cells/images \\
-        DATASETS.TRAIN "('cells_train',)" DATASETS.TEST "('cells_val',)" OUTPUT_DIR output/cells
+Files of two folders belong together by name. The result has two splits, train and val; the command to train on them is
+printed at the end.
 """
 
 import argparse
+import os
 import sys
 
 from dml_instance.data.coco_writer import counts_line
@@ -31,7 +28,18 @@ def main(args: argparse.Namespace) -> None:
         )
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    print(counts_line(counts, args.output))
+    print(counts_line(counts, args.output) + ". To train on them:\n\n" + training_command(args.output))
+
+
+def training_command(root: str) -> str:
+    """What a user types next."""
+    name = os.path.basename(os.path.normpath(root))
+    lines = ["    python tools/train_net.py --config-file configs/DSB2018/dml_efficientnet_lite0.yaml"]
+    for split in ("train", "val"):
+        file = os.path.join(root, "annotations", f"instances_{split}.json")
+        lines.append(f"--register-coco {name}_{split}={file}:{os.path.join(root, 'images')}")
+    sets = (f"DATASETS.{key} \"('{name}_{split}',)\"" for key, split in (("TRAIN", "train"), ("TEST", "val")))
+    return " \\\n        ".join([*lines, f"{' '.join(sets)} OUTPUT_DIR output/{name}"])
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -40,7 +48,12 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--labels", required=True, metavar="PATH", help="folder of label images, or one")
     parser.add_argument("--output", required=True, metavar="DIR", help="folder to write; must not exist")
     parser.add_argument("--class-name", default="object", help="of all objects (default: %(default)s)")
-    parser.add_argument("--val-fraction", type=float, default=0.25, help="share for val (default: %(default)s)")
+    parser.add_argument(
+        "--val-fraction",
+        type=float,
+        default=0.25,
+        help="share of the images for val, of the tiles where there is one image (default: %(default)s)",
+    )
     parser.add_argument("--tile", type=int, default=0, help="cut images to about this side in pixels (default: not)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw of val (default: %(default)s)")
     return parser

@@ -2,49 +2,29 @@
 """Draw what a trained model sees: input, embedding as colours, seediness with seeds, instances, ground truth.
 
     python tools/visualize.py --config-file configs/Shapes/dml_slim_unet.yaml --dataset shapes_val --number 8
-    python tools/visualize.py --config-file configs/DSB2018/dml_slim_unet.yaml --input a.png folder --output pictures
+    python tools/visualize.py --config-file output/cells/config.yaml --input a.png folder --output pictures
 
 A file that is no readable image is skipped and reported; the others are drawn.
 """
 
 import argparse
-import logging
 import os
 import sys
 
 import cv2
 import numpy as np
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.data.detection_utils import annotations_to_instances, convert_image_to_rgb, read_image
-from detectron2.modeling import build_model
-from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import setup_logger
-from tqdm import tqdm
 
-from dml_instance.data import build_test_mapper
-from dml_instance.engine import load_config
+from dml_instance.data import add_registration_option, build_test_mapper, register_given
+from dml_instance.data.images import image_files
 from dml_instance.modeling import DMLInstance
 from dml_instance.modeling.grouping import class_probability, seediness
 from dml_instance.modeling.meta_arch import ground_truth
+from dml_instance.prediction import for_each_image, load_trained, metadata_of
 from dml_instance.visualization import draw_ground_truth, draw_instances, embedding_colors, panel, seediness_heat
-
-logger = logging.getLogger("dml_instance.visualize")
-
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
-
-
-def image_files(paths: list[str]) -> list[dict]:
-    """Files, and the images directly inside folders, as records without annotations."""
-    files = []
-    for path in paths:
-        if os.path.isdir(path):
-            inside = sorted(name for name in os.listdir(path) if name.lower().endswith(IMAGE_ENDINGS))
-            files += [os.path.join(path, name) for name in inside]
-        else:
-            files.append(path)
-    return [{"file_name": file} for file in files]
 
 
 def picture_of(model: torch.nn.Module, cfg, record: dict, metadata: Metadata, min_score: float) -> np.ndarray:
@@ -81,37 +61,29 @@ def picture_of(model: torch.nn.Module, cfg, record: dict, metadata: Metadata, mi
 def main(args: argparse.Namespace) -> int:
     """Draw everything; returns the exit status: 0 if at least one picture was drawn."""
     try:
-        cfg = load_config(args.config_file, args.opts)
+        register_given(args.register_coco)
+        model, cfg = load_trained(args.config_file, args.weights, args.opts, needs_data=not args.input)
+        records = [{"file_name": file} for file in image_files(args.input or [])]
     except (FileNotFoundError, KeyError, ValueError) as error:
         sys.exit(f"error: {error.args[0]}")
-    weights = args.weights or os.path.join(cfg.OUTPUT_DIR, "model_final.pth")
-    if not PathManager.isfile(weights):
-        sys.exit(f"error: no weights at {weights}; train first, or give --weights")
-    model = build_model(cfg).eval()
-    DetectionCheckpointer(model).load(weights)
     datasets = [args.dataset] if args.dataset else [*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN]
     if not args.input and not datasets:
         sys.exit("error: nothing to draw; give --input or --dataset")
-    metadata = MetadataCatalog.get(datasets[0]) if datasets else Metadata()
-    records = image_files(args.input) if args.input else DatasetCatalog.get(datasets[0])
+    metadata = MetadataCatalog.get(args.dataset) if args.dataset else metadata_of(cfg)
+    if not args.input:
+        records = DatasetCatalog.get(datasets[0])
     if args.number:
         evenly = np.linspace(0, len(records) - 1, min(args.number, len(records)))
         records = [records[index] for index in evenly.round().astype(int)]
     output = args.output or os.path.join(cfg.OUTPUT_DIR, "pictures")
     os.makedirs(output, exist_ok=True)
 
-    skipped = 0
-    for record in tqdm(records, desc="drawing", unit="image"):
-        try:
-            with torch.no_grad():
-                picture = picture_of(model, cfg, record, metadata, args.min_score)
-        except (OSError, ValueError, SyntaxError) as error:
-            # Pillow reports a broken PNG as SyntaxError. One bad file must not end the run.
-            skipped += 1
-            logger.warning("skipped %s: %s: %s", record["file_name"], type(error).__name__, error)
-            continue
-        stem = os.path.splitext(os.path.basename(record["file_name"]))[0]
+    def draw(record: dict) -> None:
+        picture = picture_of(model, cfg, record, metadata, args.min_score)
+        stem = os.path.splitext(os.path.basename(record["source"]))[0]
         cv2.imwrite(os.path.join(output, f"{stem}.png"), picture[:, :, ::-1])
+
+    skipped = for_each_image(records, draw, "drawing")
     drawn = len(records) - skipped
     print(f"{drawn} pictures in {output}" + (f", {skipped} files skipped" if skipped else ""))
     return 0 if drawn else 1
@@ -119,7 +91,9 @@ def main(args: argparse.Namespace) -> int:
 
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config-file", required=True, metavar="FILE", help="yaml of the model")
+    parser.add_argument(
+        "--config-file", required=True, metavar="FILE", help="yaml of configs/, or config.yaml of a training"
+    )
     parser.add_argument(
         "--weights", metavar="FILE", help="checkpoint, or dml://NAME (default: model_final.pth in OUTPUT_DIR)"
     )
@@ -129,6 +103,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--number", type=int, default=0, help="draw only this many, evenly spread (default: all)")
     parser.add_argument("--min-score", type=float, default=0.3, help="least score of seeds and instances drawn")
     parser.add_argument("--output", metavar="DIR", help="folder of the pictures (default: pictures in OUTPUT_DIR)")
+    add_registration_option(parser)
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE overrides of the config, last")
     return parser
 

@@ -5,22 +5,18 @@ from collections.abc import Sequence
 import detectron2.data.transforms as T
 import numpy as np
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from torch import nn
 
 from ..data import build_test_augmentation, register_given
-from ..engine import Trainer, load_config
 from ..modeling import DMLInstance
+from ..prediction import load_trained
 from .measure import AddedMemory, in_fresh_process, interleaved
 
 
 def load_model(config_file: str, weights: str, options: Sequence[str] = ()) -> tuple[nn.Module, CfgNode]:
     """A model ready for inference, as tools/train_net.py builds it, and its config."""
-    cfg = load_config(config_file, list(options))
-    model = Trainer.build_model(cfg).eval()
-    DetectionCheckpointer(model).load(weights)
-    return model, cfg
+    return load_trained(config_file, weights, options, needs_data=True)
 
 
 def model_inputs(images: Sequence[np.ndarray], cfg: CfgNode) -> list[dict]:

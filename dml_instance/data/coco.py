@@ -13,7 +13,8 @@ from detectron2.data.datasets import load_coco_json
 
 _REQUIRED_FIELDS = {
     "images": ("id", "file_name", "height", "width"),
-    "annotations": ("id", "image_id", "category_id", "bbox"),
+    # Without the last two pycocotools would stumble when it scores, after hours of training.
+    "annotations": ("id", "image_id", "category_id", "bbox", "area", "iscrowd"),
     "categories": ("id", "name"),
 }
 
@@ -50,7 +51,10 @@ def check_coco_file(json_file: str, image_root: str) -> dict:
         for entry in coco[key]:
             lacking = [field for field in fields if field not in entry]
             if lacking:
-                raise ValueError(f"{json_file}: {key} has an entry without {', '.join(lacking)}: {str(entry)[:200]}")
+                cure = "; iscrowd is 0 for a single object, area the pixels of its mask" if key == "annotations" else ""
+                raise ValueError(
+                    f"{json_file}: {key} has an entry without {', '.join(lacking)}{cure}: {str(entry)[:200]}"
+                )
     images = {image["id"]: image for image in coco["images"]}
     absent = [image["file_name"] for image in coco["images"] if not _exists(image_root, image["file_name"])]
     if absent:

@@ -7,30 +7,11 @@ import os
 import random
 from itertools import pairwise
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from .coco_writer import CocoWriter
-
-IMAGE_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp")
-
-# Intensities of an image that is not 8-bit are stretched between these percentiles, as microscopists do.
-_PERCENTILES = (0.1, 99.9)
-
-
-def to_eight_bit(image: np.ndarray) -> np.ndarray:
-    """(H, W) or (H, W, C) of any number type to (H, W, 3) uint8; 8-bit images keep their values.
-
-    Others are stretched so that their 0.1st percentile becomes 0 and the 99.9th 255. Of more than three channels
-    the first three are kept.
-    """
-    if image.dtype != np.uint8:
-        low, high = np.percentile(image, _PERCENTILES)
-        image = ((image - low) / max(high - low, 1e-9) * 255).clip(0, 255).round().astype(np.uint8)
-    if image.ndim == 2 or image.shape[2] < 3:
-        return np.repeat(image.reshape(*image.shape[:2], -1)[..., :1], 3, axis=2)
-    return image[..., :3]
+from .images import is_image_name, read_unchanged, to_eight_bit
 
 
 def matched_files(images: str, labels: str) -> list[tuple[str, str]]:
@@ -48,7 +29,7 @@ def matched_files(images: str, labels: str) -> list[tuple[str, str]]:
         {
             os.path.splitext(name)[0]: os.path.join(folder, name)
             for name in sorted(os.listdir(folder))
-            if _is_image(name)
+            if is_image_name(name)
         }
         for folder in (images, labels)
     ]
@@ -61,25 +42,13 @@ def matched_files(images: str, labels: str) -> list[tuple[str, str]]:
     return [(by_stem[0][stem], by_stem[1][stem]) for stem in sorted(by_stem[0])]
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(IMAGE_ENDINGS)
-
-
-def _read(file: str) -> np.ndarray:
-    """The image as it is stored; raises ValueError naming a file that is none."""
-    image = cv2.imread(file, cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise ValueError(f"{file} is no readable image")
-    return image
-
-
 def read_pair(image_file: str, label_file: str) -> tuple[np.ndarray, np.ndarray]:
     """Image (H, W, 3) uint8, BGR, and labels (H, W) of a whole-number type.
 
     Raises:
         ValueError: for a file that is no readable image, labels in colour, or two sizes, naming the files.
     """
-    image, labels = _read(image_file), _read(label_file)
+    image, labels = read_unchanged(image_file), read_unchanged(label_file)
     if labels.ndim != 2:
         raise ValueError(
             f"{label_file} has {labels.shape[2]} channels; a label image has one, a number for each object"
@@ -107,7 +76,8 @@ def convert_label_images(
         pairs: (image file, label file).
         root: folder to write; must not exist.
         class_name: of all objects.
-        val_fraction: share of the tiles that goes to val, in [0, 1), drawn at random; at least one if above 0.
+        val_fraction: share of the images that goes to val, in [0, 1), drawn at random; at least one if above 0. Of a
+            single image it is the share of its tiles.
         tile: side in pixels into which images are cut, so that one large image can give both splits. 0: not cut.
         seed: of that draw.
 
@@ -119,24 +89,29 @@ def convert_label_images(
     """
     if not 0 <= val_fraction < 1:
         raise ValueError(f"the share of val lies in [0, 1), got {val_fraction}")
-    windows = [tiles(_read(label_file).shape[:2], tile) for _, label_file in tqdm(pairs, desc="reading", unit="image")]
-    count = sum(map(len, windows))
+    windows = [
+        tiles(read_unchanged(label_file).shape[:2], tile) for _, label_file in tqdm(pairs, desc="reading", unit="image")
+    ]
+    total = sum(map(len, windows))
+    # Tiles of one image are alike: those of a val image must not be trained on beside it, if there are others.
+    of_images = len(pairs) > 1
+    count = len(pairs) if of_images else total
     held_out = round(val_fraction * count) or int(val_fraction > 0)
     if held_out >= count:
         raise ValueError(f"{count} image leaves none to train on beside val; cut it into tiles, or use val 0")
     in_val = set(random.Random(seed).sample(range(count), held_out))
-    splits = ("val" if index in in_val else "train" for index in range(count))
-    with CocoWriter(root, class_name) as writer, tqdm(total=count, desc="converting", unit="tile") as progress:
+    with CocoWriter(root, class_name) as writer, tqdm(total=total, desc="converting", unit="tile") as progress:
         for split in ("train", "val"):
             writer.start_split(split, f"{class_name}, {split}, from label images")
-        for (image_file, label_file), cuts in zip(pairs, windows, strict=True):
+        for image_number, ((image_file, label_file), cuts) in enumerate(zip(pairs, windows, strict=True)):
             image, labels = read_pair(image_file, label_file)
             stem = os.path.splitext(os.path.basename(image_file))[0]
-            for window in cuts:
+            for tile_number, window in enumerate(cuts):
                 inside = labels[window]
                 # One at a time: thousands of masks of a large image would fill the memory.
                 masks = (inside == number for number in np.unique(inside) if number > 0)
                 name = f"{stem}_{window[0].start}_{window[1].start}" if tile > 0 else stem
-                writer.add(next(splits), name, image[window], masks)
+                split = "val" if (image_number if of_images else tile_number) in in_val else "train"
+                writer.add(split, name, image[window], masks)
                 progress.update()
         return writer.counts()

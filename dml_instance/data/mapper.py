@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from ..rle import as_rle
 from .augmentation import build_test_augmentation, build_train_augmentation
+from .images import is_deep
 
 # Objects that share one label map: what an 8-bit map, which every transform takes, can tell apart.
 _OBJECTS_A_LAYER = 255
@@ -119,6 +120,11 @@ class FileNamingMapper:
     def __call__(self, record: dict) -> dict:
         """A Detectron2 record to the model's input dict; raises RuntimeError naming the file."""
         try:
+            if is_deep(record["file_name"]):
+                raise ValueError(
+                    "it has more than 8 bits a pixel, of which all above 255 would be cut off; convert images like it "
+                    "to 8 bits (tools/prepare_label_images.py does)"
+                )
             return self.mapper(record)
         except Exception as error:
             raise RuntimeError(

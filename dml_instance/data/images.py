@@ -1,0 +1,80 @@
+"""Image files of users: which there are, and those that are not 8-bit made so."""
+
+import os
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from PIL import Image
+
+IMAGE_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp")
+
+# Intensities of an image that is not 8-bit are stretched between these percentiles, as microscopists do.
+_PERCENTILES = (0.1, 99.9)
+
+
+def image_files(paths: Sequence[str]) -> list[str]:
+    """Files as they are, and the images directly inside folders, by name.
+
+    Raises:
+        ValueError: for two of one name, whatever their folders and endings: one's results would replace the other's.
+    """
+    files = []
+    for path in paths:
+        if os.path.isdir(path):
+            files += [os.path.join(path, name) for name in sorted(os.listdir(path)) if is_image_name(name)]
+        else:
+            files.append(path)
+    by_stem: dict[str, str] = {}
+    for file in files:
+        other = by_stem.setdefault(os.path.splitext(os.path.basename(file))[0], file)
+        if other is not file:
+            raise ValueError(
+                f"{other} and {file} have one name, and so would their results; give them one after the other"
+            )
+    return files
+
+
+def is_image_name(name: str) -> bool:
+    return name.lower().endswith(IMAGE_ENDINGS)
+
+
+def read_unchanged(file: str) -> np.ndarray:
+    """The image as it is stored, in OpenCV's order of channels; raises ValueError naming a file that is none."""
+    image = cv2.imread(file, cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise ValueError(f"{file} is no readable image")
+    return image
+
+
+def to_eight_bit(image: np.ndarray) -> np.ndarray:
+    """(H, W) or (H, W, C) of any number type to (H, W, 3) uint8; 8-bit images keep their values.
+
+    Others are stretched so that their 0.1st percentile becomes 0 and the 99.9th 255. Of more than three channels
+    the first three are kept.
+    """
+    if image.dtype != np.uint8:
+        low, high = np.percentile(image, _PERCENTILES)
+        image = ((image - low) / max(high - low, 1e-9) * 255).clip(0, 255).round().astype(np.uint8)
+    if image.ndim == 2 or image.shape[2] < 3:
+        return np.repeat(image.reshape(*image.shape[:2], -1)[..., :1], 3, axis=2)
+    return image[..., :3]
+
+
+def is_deep(file: str) -> bool:
+    """Whether a file has more than 8 bits a pixel in a form of which Detectron2's reader would cut off all above 255.
+
+    Raises:
+        OSError: for a file that is no image, or not there.
+    """
+    with Image.open(file) as image:
+        return image.mode.startswith(("I", "F"))
+
+
+def eight_bit_file(file: str, folder: str) -> str:
+    """The file itself, or, if it ``is_deep``, the path of a copy in a folder, made by ``to_eight_bit``."""
+    if not is_deep(file):
+        return file
+    copy = os.path.join(folder, f"{os.path.splitext(os.path.basename(file))[0]}.png")
+    cv2.imwrite(copy, to_eight_bit(read_unchanged(file)))
+    return copy
