@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from detectron2.utils.file_io import PathManager
 from PIL import Image
 
 IMAGE_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp")
@@ -67,7 +68,7 @@ def is_deep(file: str) -> bool:
     Raises:
         OSError: for a file that is no image, or not there.
     """
-    with Image.open(file) as image:
+    with PathManager.open(file, "rb") as stream, Image.open(stream) as image:
         return image.mode.startswith(("I", "F"))
 
 
