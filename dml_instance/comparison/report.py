@@ -161,13 +161,17 @@ def plot(summary: dict, path: str) -> None:
         _plot_curves(summary, first)
     else:
         _plot_bars(summary, first)
-    first.set(title=summary["dataset"], ylim=(0, None))
+    first.set(title=summary["dataset"])
     for axis in others:
         for run in summary["runs"].values():
             values = run["groups"][groups]
             axis.plot(list(values), list(values.values()), marker="o")
-        axis.set(xlabel="overlap of an image's boxes (mean largest IoU)", ylabel="mask AP", ylim=(0, None))
+        axis.set(xlabel="overlap of an image's boxes (mean largest IoU)", ylabel="mask AP")
     for axis in (first, *others):
+        # Zero counts as data: the margin above is then one of the whole height.
+        axis.update_datalim([(0, 0)], updatex=False)
+        axis.autoscale_view()
+        axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
         axis.set_axisbelow(True)
     figure.legend(loc="outside lower center", ncols=4)
