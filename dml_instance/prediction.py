@@ -1,5 +1,6 @@
 """Trained models on images of users: loading one, and going through files of which some may be broken."""
 
+import argparse
 import logging
 import os
 import tempfile
@@ -13,10 +14,23 @@ from detectron2.utils.file_io import PathManager
 from torch import nn
 from tqdm import tqdm
 
+from .data import add_registration_option
 from .data.images import eight_bit_file
 from .engine import Trainer, load_config
 
 _logger = logging.getLogger(__name__)
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Options of a tool that takes a trained model: ``--config-file``, ``--weights``, ``--register-coco``, ``opts``."""
+    parser.add_argument(
+        "--config-file", required=True, metavar="FILE", help="config.yaml of a training, or a yaml of configs/"
+    )
+    parser.add_argument(
+        "--weights", metavar="FILE", help="checkpoint, or dml://NAME (default: model_final.pth in OUTPUT_DIR)"
+    )
+    add_registration_option(parser)
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE overrides of the config, last")
 
 
 def load_trained(

@@ -176,7 +176,9 @@ def test_the_config_of_a_training_draws_and_predicts_without_its_data_and_beside
     drawn = cv2.imread(str(tmp_path / "drawn" / "deep.png"))
     assert 20 < drawn[30:, :310].mean() < 200, "stretched, not cut off at 255"
     toy = ("--register-coco", f"toy={data[0]}:{data[1]}")
-    run("visualize.py", *config, *toy, "--number", 1, "--output", tmp_path / "beside")
+    for source in ((), ("--dataset", "toy")):
+        run("visualize.py", *config, *toy, *source, "--number", 1, "--output", tmp_path / "beside")
+    assert "'nowhere'" in run("visualize.py", *config, "--dataset", "nowhere", ok=False)
     assert len(list((tmp_path / "beside").iterdir())) == 1
 
     printed = run("predict.py", *config, *toy, "--input", tmp_path / "in", "--output", tmp_path / "out", *everything)

@@ -25,12 +25,12 @@ import numpy as np
 from detectron2.structures import Instances
 from detectron2.utils.logger import setup_logger
 
-from dml_instance.data import add_registration_option, build_test_mapper, register_given
+from dml_instance.data import build_test_mapper, register_given
 from dml_instance.data.coco_writer import annotation_of
 from dml_instance.data.images import image_files
 from dml_instance.evaluation import with_test_views
 from dml_instance.files import write_json, write_text
-from dml_instance.prediction import for_each_image, load_trained, metadata_of
+from dml_instance.prediction import add_model_options, for_each_image, load_trained, metadata_of
 
 COLUMNS = ("image", "label", "class", "score", "area", "center_row", "center_column", "left", "top", "width", "height")
 
@@ -118,17 +118,10 @@ def main(args: argparse.Namespace) -> int:
 
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--config-file", required=True, metavar="FILE", help="config.yaml of a training, or a yaml of configs/"
-    )
-    parser.add_argument(
-        "--weights", metavar="FILE", help="checkpoint, or dml://NAME (default: model_final.pth in OUTPUT_DIR)"
-    )
+    add_model_options(parser)
     parser.add_argument("--input", nargs="+", required=True, metavar="PATH", help="images, or folders of images")
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of the results")
     parser.add_argument("--min-score", type=float, default=0.5, help="least score of an object (default: %(default)s)")
-    add_registration_option(parser)
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE overrides of the config, last")
     return parser
 
 

@@ -18,12 +18,12 @@ from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.data.detection_utils import annotations_to_instances, convert_image_to_rgb, read_image
 from detectron2.utils.logger import setup_logger
 
-from dml_instance.data import add_registration_option, build_test_mapper, register_given
+from dml_instance.data import build_test_mapper, register_given
 from dml_instance.data.images import image_files
 from dml_instance.modeling import DMLInstance
 from dml_instance.modeling.grouping import class_probability, seediness
 from dml_instance.modeling.meta_arch import ground_truth
-from dml_instance.prediction import for_each_image, load_trained, metadata_of
+from dml_instance.prediction import add_model_options, for_each_image, load_trained, metadata_of
 from dml_instance.visualization import draw_ground_truth, draw_instances, embedding_colors, panel, seediness_heat
 
 
@@ -62,16 +62,17 @@ def main(args: argparse.Namespace) -> int:
     """Draw everything; returns the exit status: 0 if at least one picture was drawn."""
     try:
         register_given(args.register_coco)
-        model, cfg = load_trained(args.config_file, args.weights, args.opts, needs_data=not args.input)
-        records = [{"file_name": file} for file in image_files(args.input or [])]
+        needs_data = not (args.input or args.dataset)
+        model, cfg = load_trained(args.config_file, args.weights, args.opts, needs_data=needs_data)
+        if args.input:
+            records, metadata = [{"file_name": file} for file in image_files(args.input)], metadata_of(cfg)
+        else:
+            datasets = [args.dataset] if args.dataset else [*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN]
+            if not datasets:
+                raise ValueError("nothing to draw; give --input or --dataset")
+            records, metadata = DatasetCatalog.get(datasets[0]), MetadataCatalog.get(datasets[0])
     except (FileNotFoundError, KeyError, ValueError) as error:
         sys.exit(f"error: {error.args[0]}")
-    datasets = [args.dataset] if args.dataset else [*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN]
-    if not args.input and not datasets:
-        sys.exit("error: nothing to draw; give --input or --dataset")
-    metadata = MetadataCatalog.get(args.dataset) if args.dataset else metadata_of(cfg)
-    if not args.input:
-        records = DatasetCatalog.get(datasets[0])
     if args.number:
         evenly = np.linspace(0, len(records) - 1, min(args.number, len(records)))
         records = [records[index] for index in evenly.round().astype(int)]
@@ -91,20 +92,13 @@ def main(args: argparse.Namespace) -> int:
 
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--config-file", required=True, metavar="FILE", help="yaml of configs/, or config.yaml of a training"
-    )
-    parser.add_argument(
-        "--weights", metavar="FILE", help="checkpoint, or dml://NAME (default: model_final.pth in OUTPUT_DIR)"
-    )
+    add_model_options(parser)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--input", nargs="+", metavar="PATH", help="images, or folders of images")
     source.add_argument("--dataset", metavar="NAME", help="registered data set (default: DATASETS.TEST of the yaml)")
     parser.add_argument("--number", type=int, default=0, help="draw only this many, evenly spread (default: all)")
     parser.add_argument("--min-score", type=float, default=0.3, help="least score of seeds and instances drawn")
     parser.add_argument("--output", metavar="DIR", help="folder of the pictures (default: pictures in OUTPUT_DIR)")
-    add_registration_option(parser)
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE overrides of the config, last")
     return parser
 
 
