@@ -34,7 +34,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def load_trained(
-    config_file: str, weights: str | None, options: Sequence[str], *, needs_data: bool
+    config_file: str, weights: str | None, options: Sequence[str] = (), *, needs_data: bool = True
 ) -> tuple[nn.Module, CfgNode]:
     """A trained model ready for inference, and its config.
 

@@ -7,10 +7,10 @@ from detectron2.modeling import build_model
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dml_instance.benchmark.inference import load_model
 from dml_instance.benchmark.scenes import drawn_cells
 from dml_instance.engine import Trainer, load_config
 from dml_instance.modeling.tiling import predict_tiles, tile_spans
+from dml_instance.prediction import load_trained
 from dml_instance.structures import PixelPredictions
 
 
@@ -54,7 +54,7 @@ def test_tiles_are_put_where_they_belong(stride):
 def loaded():
     options = ["TEST.DETECTIONS_PER_IMAGE", "1000", "DATASETS.TRAIN", "()", "DATASETS.TEST", "()"]
     options += ["MODEL.DML.NUM_CLASSES", "1"]
-    return load_model("configs/DSB2018/dml_slim_unet.yaml", "dml://nuclei", options)
+    return load_trained("configs/DSB2018/dml_slim_unet.yaml", "dml://nuclei", options)
 
 
 @pytest.fixture

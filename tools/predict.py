@@ -27,7 +27,7 @@ from detectron2.utils.logger import setup_logger
 
 from dml_instance.data import build_test_mapper, register_given
 from dml_instance.data.coco_writer import annotation_of
-from dml_instance.data.images import image_files
+from dml_instance.data.images import image_files, stem_of
 from dml_instance.evaluation import with_test_views
 from dml_instance.files import write_json, write_text
 from dml_instance.prediction import add_model_options, for_each_image, load_trained, metadata_of
@@ -100,8 +100,7 @@ def main(args: argparse.Namespace) -> int:
         found = model([mapper(record)])[0]["instances"].to("cpu")
         found = found[found.scores >= args.min_score]
         found = found[found.pred_masks.flatten(1).any(dim=1)]
-        stem = os.path.splitext(os.path.basename(record["source"]))[0]
-        path = os.path.join(folder, f"{stem}.png")
+        path = os.path.join(folder, f"{stem_of(record['source'])}.png")
         cv2.imwrite(f"{path}.part.png", label_image(found.pred_masks.numpy()))
         os.replace(f"{path}.part.png", path)
         results.add(record["source"], found)

@@ -19,7 +19,7 @@ from detectron2.data.detection_utils import annotations_to_instances, convert_im
 from detectron2.utils.logger import setup_logger
 
 from dml_instance.data import build_test_mapper, register_given
-from dml_instance.data.images import image_files
+from dml_instance.data.images import image_files, stem_of
 from dml_instance.modeling import DMLInstance
 from dml_instance.modeling.grouping import class_probability, seediness
 from dml_instance.modeling.meta_arch import ground_truth
@@ -81,8 +81,7 @@ def main(args: argparse.Namespace) -> int:
 
     def draw(record: dict) -> None:
         picture = picture_of(model, cfg, record, metadata, args.min_score)
-        stem = os.path.splitext(os.path.basename(record["source"]))[0]
-        cv2.imwrite(os.path.join(output, f"{stem}.png"), picture[:, :, ::-1])
+        cv2.imwrite(os.path.join(output, f"{stem_of(record['source'])}.png"), picture[:, :, ::-1])
 
     skipped = for_each_image(records, draw, "drawing")
     drawn = len(records) - skipped

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ..modeling.inference import InstanceGrouping
+from ..prediction import load_trained
 from ..structures import PixelPredictions
-from .inference import load_model, memory_of_inference, model_inputs
+from .inference import memory_of_inference, model_inputs
 from .measure import interleaved
 from .predicted import check_model
 from .scenes import drawn_cells
@@ -44,7 +45,7 @@ def measure_growth(
     """One row after the other.
 
     Args:
-        run: the arguments of ``load_model``, of a ``DMLInstance`` with one scale at inference.
+        run: the arguments of ``load_trained``, of a ``DMLInstance`` with one scale at inference.
         sides: of square images, in pixels, with ``OBJECTS`` objects each.
         objects: in images of ``SIDE`` pixels.
         seeds: ``MAX_SEEDS``; dims: D, larger than the model's by channels of zeros, which change no mask;
@@ -56,7 +57,7 @@ def measure_growth(
         ``of`` and ``value``: what was varied; ``network_ms`` and ``grouping_ms``, medians; ``instances`` found; and
         for whole images ``mib``, the peak memory added in a process of its own.
     """
-    model, cfg = load_model(*run)
+    model, cfg = load_trained(*run)
     check_model(run[0], model)
     scenes = [("side", side, drawn_cells(side, side, OBJECTS, radius=RADIUS)) for side in sides]
     scenes += [("objects", count, drawn_cells(SIDE, SIDE, count, radius=RADIUS)) for count in objects]

@@ -6,17 +6,11 @@ import detectron2.data.transforms as T
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from torch import nn
 
 from ..data import build_test_augmentation, register_given
 from ..modeling import DMLInstance
 from ..prediction import load_trained
 from .measure import AddedMemory, in_fresh_process, interleaved
-
-
-def load_model(config_file: str, weights: str, options: Sequence[str] = ()) -> tuple[nn.Module, CfgNode]:
-    """A model ready for inference, as tools/train_net.py builds it, and its config."""
-    return load_trained(config_file, weights, options, needs_data=True)
 
 
 def model_inputs(images: Sequence[np.ndarray], cfg: CfgNode) -> list[dict]:
@@ -36,7 +30,7 @@ def time_inference(runs: dict[str, tuple], images: Sequence[np.ndarray], repeats
     """Milliseconds of one call with all images as a batch.
 
     Args:
-        runs: name to the arguments of ``load_model``.
+        runs: name to the arguments of ``load_trained``.
         images: (H, W, 3) uint8.
         repeats: timed calls.
 
@@ -46,7 +40,7 @@ def time_inference(runs: dict[str, tuple], images: Sequence[np.ndarray], repeats
     """
     functions, found = {}, {}
     for name, run in runs.items():
-        model, cfg = load_model(*run)
+        model, cfg = load_trained(*run)
         inputs = model_inputs(images, cfg)
         functions[name] = lambda model=model, inputs=inputs: model(inputs)
         found[name] = sum(len(result["instances"]) for result in model(inputs)) / len(images)
@@ -72,7 +66,7 @@ def memory_of_inference(run: tuple, images: Sequence[np.ndarray], registrations:
     """Peak memory in MiB that the inference of a batch adds to a process that has loaded the model.
 
     Args:
-        run: the arguments of ``load_model``.
+        run: the arguments of ``load_trained``.
         images: (H, W, 3) uint8.
         registrations: of data sets, as ``--register-coco`` takes them; a new process knows of none.
     """
@@ -82,7 +76,7 @@ def memory_of_inference(run: tuple, images: Sequence[np.ndarray], registrations:
 @torch.no_grad()
 def _added_by_inference(run: tuple, images: Sequence[np.ndarray], registrations: Sequence[str]) -> float:
     register_given(registrations)
-    model, cfg = load_model(*run)
+    model, cfg = load_trained(*run)
     inputs = model_inputs(images, cfg)
     with AddedMemory() as added:
         model(inputs)

@@ -13,9 +13,9 @@ from pycocotools.coco import COCO
 from tqdm import tqdm
 
 from ..comparison.scores import load_predictions, mask_scores
+from ..prediction import load_trained
 from ..rle import as_rle, encoded
 from .clusterings import MOST_CELLS_UNBINNED, foreground, hdbscan, loop_over_seeds, mean_shift, sklearn_cluster
-from .inference import load_model
 from .measure import interleaved, quartiles
 from .panoptic_deeplab import panoptic_deeplab, perfect_maps, project_module
 from .predicted import check_model, evenly_taken, inputs_of, predict
@@ -31,7 +31,7 @@ def compare_groupings(name: str, run: tuple, dataset: str, images: int, repeats:
     once more, untimed, on the first); all go from the network's predictions to masks of the size of the image.
 
     Args:
-        name: of the run; run: the arguments of ``load_model``.
+        name: of the run; run: the arguments of ``load_trained``.
         dataset: registered, with masks.
         images: how many of it.
         repeats: timed calls of an image.
@@ -47,7 +47,7 @@ def compare_groupings(name: str, run: tuple, dataset: str, images: int, repeats:
         ValueError: for a data set or a model that does not fit; ImportError for a missing peer.
     """
     sklearn_cluster(), project_module()  # what is missing is said, and what is slow to import is imported, before
-    model, cfg = load_model(*run)
+    model, cfg = load_trained(*run)
     check_model(name, model)
     records = evenly_taken(dataset, images)
     truth = ground_truth_of(records, cfg.MODEL.DML.NUM_CLASSES)

@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..modeling import DMLInstance
-from .inference import load_model
+from ..prediction import load_trained
 from .measure import interleaved, quartiles
 from .operations import multiply_adds
 from .predicted import Predicted, check_model, evenly_taken, inputs_of, predict
@@ -122,7 +122,7 @@ def benchmark_roofline(name: str, run: tuple, dataset: str, images: int, repeats
     """Network and grouping of a model beside their limits.
 
     Args:
-        name: of the run; run: the arguments of ``load_model``.
+        name: of the run; run: the arguments of ``load_trained``.
         dataset: registered.
         images: how many of it, one at a time.
         repeats: timed calls of an image.
@@ -136,7 +136,7 @@ def benchmark_roofline(name: str, run: tuple, dataset: str, images: int, repeats
     Raises:
         ValueError: for a data set or a model that does not fit.
     """
-    model, cfg = load_model(*run)
+    model, cfg = load_trained(*run)
     check_model(name, model)
     if model.device.type != "cpu":
         raise ValueError(f"run {name} is on {model.device}; the machine's speed is that of its processor: use the CPU")

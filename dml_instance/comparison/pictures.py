@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from tqdm import tqdm
 
+from ..data.images import stem_of
 from ..visualization import draw_ground_truth, draw_instances, panel
 from .scores import mask_scores
 
@@ -63,7 +64,7 @@ def draw_side_by_side(
         for name, (predictions, min_score) in runs.items():
             instances = _instances(predictions.imgToAnns[image_id], rgb.shape[:2])
             pictures.append((name, draw_instances(rgb, instances, metadata, min_score)))
-        stem = os.path.splitext(os.path.basename(records[image_id]["file_name"]))[0]
+        stem = stem_of(records[image_id]["file_name"])
         cv2.imwrite(os.path.join(folder, f"{kind}_{stem}.png"), panel(pictures)[:, :, ::-1])
 
 

@@ -28,12 +28,17 @@ def image_files(paths: Sequence[str]) -> list[str]:
             files.append(path)
     by_stem: dict[str, str] = {}
     for file in files:
-        other = by_stem.setdefault(os.path.splitext(os.path.basename(file))[0], file)
+        other = by_stem.setdefault(stem_of(file), file)
         if other is not file:
             raise ValueError(
                 f"{other} and {file} have one name, and so would their results; give them one after the other"
             )
     return files
+
+
+def stem_of(file: str) -> str:
+    """The name that results of an image go by: that of its file, without folder and ending."""
+    return os.path.splitext(os.path.basename(file))[0]
 
 
 def is_image_name(name: str) -> bool:
@@ -76,6 +81,6 @@ def eight_bit_file(file: str, folder: str) -> str:
     """The file itself, or, if it ``is_deep``, the path of a copy in a folder, made by ``to_eight_bit``."""
     if not is_deep(file):
         return file
-    copy = os.path.join(folder, f"{os.path.splitext(os.path.basename(file))[0]}.png")
+    copy = os.path.join(folder, f"{stem_of(file)}.png")
     cv2.imwrite(copy, to_eight_bit(read_unchanged(file)))
     return copy

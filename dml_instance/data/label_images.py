@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .coco_writer import CocoWriter
-from .images import is_image_name, read_unchanged, to_eight_bit
+from .images import is_image_name, read_unchanged, stem_of, to_eight_bit
 
 
 def matched_files(images: str, labels: str) -> list[tuple[str, str]]:
@@ -26,11 +26,7 @@ def matched_files(images: str, labels: str) -> list[tuple[str, str]]:
     if os.path.isfile(images) and os.path.isfile(labels):
         return [(images, labels)]
     by_stem = [
-        {
-            os.path.splitext(name)[0]: os.path.join(folder, name)
-            for name in sorted(os.listdir(folder))
-            if is_image_name(name)
-        }
+        {stem_of(name): os.path.join(folder, name) for name in sorted(os.listdir(folder)) if is_image_name(name)}
         for folder in (images, labels)
     ]
     lone = set(by_stem[0]) ^ set(by_stem[1])
@@ -105,7 +101,7 @@ def convert_label_images(
             writer.start_split(split, f"{class_name}, {split}, from label images")
         for image_number, ((image_file, label_file), cuts) in enumerate(zip(pairs, windows, strict=True)):
             image, labels = read_pair(image_file, label_file)
-            stem = os.path.splitext(os.path.basename(image_file))[0]
+            stem = stem_of(image_file)
             for tile_number, window in enumerate(cuts):
                 inside = labels[window]
                 # One at a time: thousands of masks of a large image would fill the memory.

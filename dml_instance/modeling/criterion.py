@@ -185,16 +185,15 @@ class DMLCriterion:
         grown = on_objects if is_local else seed
         group = flat[grown]
         is_object = group > 0
-        covered = F.pad(coverage.flatten(1), (0, 0, 1, 0))
         if is_local:
             near, is_judged = window_cells(bounds[group], ids.shape)
             distance = pairwise_squared_distance(pixels[grown], pixels, scale[grown], near)
             is_judged &= signed[near] >= 0
-            ids_near, covered = flat[near], covered[group[:, None], near]
+            ids_near, compared = flat[near], (group[:, None], near)
         else:
             distance = pairwise_squared_distance(pixels[grown], pixels, scale[grown])
             is_judged = (signed >= 0).expand(len(grown), -1)
-            ids_near, covered = flat, covered[group]
+            ids_near, compared = flat, group
         iou, instance = seed_targets(
             distance.detach(), group, ids_near, is_judged, self.taus, any_instance=not is_local
         )
@@ -206,6 +205,7 @@ class DMLCriterion:
             "target_iou": (iou.amax(dim=1) * is_object).sum() / is_object.sum().clamp(min=1),
         }
         if self.mask_loss_weight > 0:
+            covered = F.pad(coverage.flatten(1), (0, 0, 1, 0))[compared]
             terms["mask"] = mask_loss(distance, covered, is_judged & is_object[:, None])
         return terms
 
