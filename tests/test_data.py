@@ -63,6 +63,8 @@ def spoil(path, **changes):
         ({"annotations": lambda a: a[0].update(segmentation=[])}, "annotation 1 .*no segmentation"),
         ({"images": lambda i: i[0].pop("height")}, "images has an entry without height.*001"),
         ({"categories": lambda c: c[0].pop("name")}, "categories has an entry without name"),
+        ({"annotations": lambda a: a[1].pop("bbox")}, "annotations has an entry without bbox: "),
+        ({"annotations": lambda a: a[1].pop("area")}, r"an entry without area \(area is the pixels of its mask\): "),
     ],
 )
 def test_a_spoilt_annotation_file_is_named_with_the_entry(tmp_path, changes, message):

@@ -104,3 +104,6 @@ def test_what_is_wrong_is_said_by_name(folders, tmp_path):
     (labels / "d.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"d \(and 0 more\)"):
         matched_files(str(images), str(labels))
+    (labels / "a.tif").write_bytes(b"another of that name")
+    with pytest.raises(ValueError, match=r"a\.png and .*a\.tif have one name"):
+        matched_files(str(images), str(labels))

@@ -19,7 +19,7 @@ from detectron2.data.detection_utils import annotations_to_instances, convert_im
 from detectron2.utils.logger import setup_logger
 
 from dml_instance.data import build_test_mapper, register_given
-from dml_instance.data.images import image_files, stem_of
+from dml_instance.data.images import evenly_spread, image_files, stem_of
 from dml_instance.modeling import DMLInstance
 from dml_instance.modeling.grouping import class_probability, seediness
 from dml_instance.modeling.meta_arch import ground_truth
@@ -74,8 +74,7 @@ def main(args: argparse.Namespace) -> int:
     except (FileNotFoundError, KeyError, ValueError) as error:
         sys.exit(f"error: {error.args[0]}")
     if args.number:
-        evenly = np.linspace(0, len(records) - 1, min(args.number, len(records)))
-        records = [records[index] for index in evenly.round().astype(int)]
+        records = evenly_spread(records, args.number)
     output = args.output or os.path.join(cfg.OUTPUT_DIR, "pictures")
     os.makedirs(output, exist_ok=True)
 

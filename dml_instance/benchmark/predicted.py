@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 from detectron2.data import detection_utils as utils
 from torch import Tensor
 
+from ..data.images import evenly_spread
 from ..modeling import DMLInstance
 from ..structures import PixelPredictions
 from .inference import model_inputs
@@ -51,9 +51,7 @@ def evenly_taken(dataset: str, count: int) -> list[dict]:
         raise ValueError(f"data set {dataset} is not registered; use a name of the README or --register-coco")
     if count < 1:
         raise ValueError(f"at least one image is needed, got {count}")
-    records = DatasetCatalog.get(dataset)
-    places = np.linspace(0, len(records) - 1, min(count, len(records))).round().astype(int)
-    return [records[place] for place in places]
+    return evenly_spread(DatasetCatalog.get(dataset), count)
 
 
 def check_model(name: str, model: torch.nn.Module) -> None:

@@ -18,6 +18,8 @@ _REQUIRED_FIELDS = {
     "categories": ("id", "name"),
 }
 
+_MEANING = {"area": "the pixels of its mask", "iscrowd": "0 for a single object"}
+
 
 def check_coco_file(json_file: str, image_root: str) -> dict:
     """Read a COCO annotation file and check what training and evaluation rely on.
@@ -51,9 +53,9 @@ def check_coco_file(json_file: str, image_root: str) -> dict:
         for entry in coco[key]:
             lacking = [field for field in fields if field not in entry]
             if lacking:
-                cure = "; iscrowd is 0 for a single object, area the pixels of its mask" if key == "annotations" else ""
+                cures = "".join(f" ({field} is {_MEANING[field]})" for field in lacking if field in _MEANING)
                 raise ValueError(
-                    f"{json_file}: {key} has an entry without {', '.join(lacking)}{cure}: {str(entry)[:200]}"
+                    f"{json_file}: {key} has an entry without {', '.join(lacking)}{cures}: {str(entry)[:200]}"
                 )
     images = {image["id"]: image for image in coco["images"]}
     absent = [image["file_name"] for image in coco["images"] if not _exists(image_root, image["file_name"])]

@@ -31,9 +31,16 @@ def image_files(paths: Sequence[str]) -> list[str]:
         other = by_stem.setdefault(stem_of(file), file)
         if other is not file:
             raise ValueError(
-                f"{other} and {file} have one name, and so would their results; give them one after the other"
+                f"{other} and {file} have one name, and so would their results; rename one, or give them one after "
+                "the other"
             )
     return files
+
+
+def evenly_spread(entries: Sequence, count: int) -> list:
+    """``count`` >= 1 of the entries, from the first to the last; all where there are no more."""
+    places = np.linspace(0, len(entries) - 1, min(count, len(entries))).round().astype(int)
+    return [entries[place] for place in places]
 
 
 def stem_of(file: str) -> str:

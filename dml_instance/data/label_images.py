@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .coco_writer import CocoWriter
-from .images import is_image_name, read_unchanged, stem_of, to_eight_bit
+from .images import image_files, read_unchanged, stem_of, to_eight_bit
 
 
 def matched_files(images: str, labels: str) -> list[tuple[str, str]]:
@@ -19,16 +19,14 @@ def matched_files(images: str, labels: str) -> list[tuple[str, str]]:
 
     Raises:
         FileNotFoundError: for a path that does not exist, or a file without its counterpart, naming it.
+        ValueError: for two files of one name, with other endings, in one folder.
     """
     for path in (images, labels):
         if not os.path.exists(path):
             raise FileNotFoundError(f"{path} does not exist")
     if os.path.isfile(images) and os.path.isfile(labels):
         return [(images, labels)]
-    by_stem = [
-        {stem_of(name): os.path.join(folder, name) for name in sorted(os.listdir(folder)) if is_image_name(name)}
-        for folder in (images, labels)
-    ]
+    by_stem = [{stem_of(file): file for file in image_files([folder])} for folder in (images, labels)]
     lone = set(by_stem[0]) ^ set(by_stem[1])
     if lone or not by_stem[0]:
         raise FileNotFoundError(
