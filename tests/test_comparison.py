@@ -23,6 +23,7 @@ from dml_instance.comparison.report import plot
 from dml_instance.comparison.scores import (
     attribute_groups,
     box_overlaps,
+    group_ap,
     load_predictions,
     mask_scores,
     object_counts,
@@ -166,6 +167,19 @@ def test_scores_of_some_images_ignore_the_others():
     assert mask_scores(truth, found, 10, [1])["AP"] == pytest.approx(100)
     assert mask_scores(truth, found, 10, [2])["AP"] == 0
     assert 45 < mask_scores(truth, found, 10)["AP"] < 55
+
+
+def test_in_a_group_a_class_counts_by_its_objects():
+    truth = data_set([(LEFT, 1), (RIGHT, 1), (box(30, 0, 40, 10), 1), (box(30, 30, 40, 60), 2)], [(LEFT, 2)], [])
+    found = predictions_of(
+        truth, (1, LEFT, 1, 0.9), (1, RIGHT, 1, 0.8), (1, box(30, 0, 40, 10), 1, 0.7), (3, LEFT, 1, 0.1)
+    )
+    assert mask_scores(truth, found, 10, [1])["AP"] == pytest.approx(50)
+    assert group_ap(truth, found, 10, [1]) == pytest.approx(75)
+    assert group_ap(truth, found, 10, [1, 2]) == pytest.approx(60)
+    assert group_ap(truth, found, 10, [1, 3]) == pytest.approx(75)
+    assert group_ap(truth, found, 10, [2]) == 0
+    assert np.isnan(group_ap(truth, found, 10, [3]))
 
 
 def test_images_are_ranked_by_the_difference_of_two_runs():

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ..data.images import stem_of
 from ..visualization import draw_ground_truth, draw_instances, panel
-from .scores import mask_scores
+from .scores import group_ap
 
 
 def most_telling_images(
@@ -27,7 +27,7 @@ def most_telling_images(
     """
     difference = {}
     for image_id in ground_truth.getImgIds():
-        ap = [mask_scores(ground_truth, run, max_detections, [image_id])["AP"] for run in (first, second)]
+        ap = [group_ap(ground_truth, run, max_detections, [image_id]) for run in (first, second)]
         if np.isfinite(ap).all():
             difference[image_id] = ap[0] - ap[1]
     ranked = sorted(difference, key=lambda image_id: -difference[image_id])

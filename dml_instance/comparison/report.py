@@ -13,6 +13,7 @@ from .errors import OBJECT_KINDS, PREDICTION_KINDS, best_min_score, count_errors
 from .scores import (
     attribute_groups,
     box_overlaps,
+    group_ap,
     mask_scores,
     object_counts,
     quantile_groups,
@@ -64,7 +65,7 @@ def summarize(
             "min_score": round(min_score, 2),
             "errors": count_errors(ground_truth, found, min_score),
             "groups": {
-                kind: {group: mask_scores(ground_truth, found, max_detections, ids)["AP"] for group, ids in g.items()}
+                kind: {group: group_ap(ground_truth, found, max_detections, ids) for group, ids in g.items()}
                 for kind, g in groups.items()
             },
         }
@@ -113,6 +114,10 @@ def markdown(summary: dict) -> str:
             ["run", "minutes", "AP", "AP50"],
         ),
     ]
+    if len(summary["groups"]) > 0:
+        parts.append(
+            "In the tables of AP by a property a class counts by the number of its objects in the images of a line."
+        )
     for kind, members in summary["groups"].items():
         parts += [
             f"## AP by {kind}",

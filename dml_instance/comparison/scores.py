@@ -51,6 +51,39 @@ def mask_scores(
     Returns:
         AP, AP50, AP75, APs, APm, APl and AR (average recall over IoU 0.5 to 0.95); NaN where there is no object.
     """
+    precision, recall = _accumulated(ground_truth, predictions, max_detections, image_ids)
+    scores = {"AP": precision[..., 0], "AP50": precision[0, ..., 0], "AP75": precision[5, ..., 0]}
+    scores |= {name: precision[..., index] for index, name in enumerate(("APs", "APm", "APl"), start=1)}
+    scores["AR"] = recall[..., 0]
+    return {name: _mean_percent(values) for name, values in scores.items()}
+
+
+def group_ap(ground_truth: COCO, predictions: COCO, max_detections: int, image_ids: Sequence[int]) -> float:
+    """Mask AP of some images of a data set, in percent, in which a class counts by its objects in them.
+
+    In a group of images that was not made by class a class may have a single object, and would count in COCO's mean as
+    much as one that has hundreds. With one class it is COCO's AP.
+
+    Args:
+        ground_truth, predictions, max_detections, image_ids: as in ``mask_scores``.
+
+    Returns:
+        NaN where there is no object.
+    """
+    precision, _ = _accumulated(ground_truth, predictions, max_detections, image_ids)
+    annotations = ground_truth.loadAnns(ground_truth.getAnnIds(imgIds=list(image_ids), iscrowd=False))
+    classes = [annotation["category_id"] for annotation in annotations]
+    if not classes:
+        return float("nan")
+    weights = np.array([classes.count(category) for category in sorted(ground_truth.getCatIds())])
+    # A class without objects has -1 for AP, and a weight of 0.
+    return 100 * float(np.average(precision[..., 0].mean(axis=(0, 1)), weights=weights))
+
+
+def _accumulated(
+    ground_truth: COCO, predictions: COCO, max_detections: int, image_ids: Sequence[int] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """COCO's precision (IoU, recall, class, area range) and recall (IoU, class, area range); -1: not measured."""
     evaluation = COCOeval(ground_truth, predictions, "segm")
     evaluation.params.maxDets = [1, 10, max_detections]
     if image_ids is not None:
@@ -58,12 +91,7 @@ def mask_scores(
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.evaluate()
         evaluation.accumulate()
-    # precision: (IoU, recall, class, area range, max detections); recall: the same without recall.
-    precision, recall = evaluation.eval["precision"][..., -1], evaluation.eval["recall"][..., -1]
-    scores = {"AP": precision[..., 0], "AP50": precision[0, ..., 0], "AP75": precision[5, ..., 0]}
-    scores |= {name: precision[..., index] for index, name in enumerate(("APs", "APm", "APl"), start=1)}
-    scores["AR"] = recall[..., 0]
-    return {name: _mean_percent(values) for name, values in scores.items()}
+    return evaluation.eval["precision"][..., -1], evaluation.eval["recall"][..., -1]
 
 
 def _mean_percent(values: np.ndarray) -> float:
