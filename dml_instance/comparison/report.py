@@ -114,7 +114,7 @@ def markdown(summary: dict) -> str:
             ["run", "minutes", "AP", "AP50"],
         ),
     ]
-    if len(summary["groups"]) > 0:
+    if summary["groups"]:
         parts.append(
             "In the tables of AP by a property a class counts by the number of its objects in the images of a line."
         )
