@@ -153,6 +153,9 @@ def add_dml_config(cfg: CN) -> None:
     # the image, whatever TEST_SCALES.
     # -1: keep all of it, wherever it lies (paper). Open in the paper; measured.
     dml.GROUPING.CONNECT_GAP = 0
+    # A gap is bridged, in a straight line, only over cells that are of an object with at least this probability, in
+    # [0, 1]: what hides a part of an object is another object. 0: over any cell. Measured.
+    dml.GROUPING.BRIDGE_PROBABILITY = 0.3
     # Drop a mask if more than this share of it belongs to better-scored ones, in [0, 1]. Open in the paper; measured.
     dml.GROUPING.MAX_OVERLAP = 0.5
     # Where distances are cut at the threshold: "output", after bilinear interpolation to the requested size, or
@@ -168,6 +171,8 @@ def add_dml_config(cfg: CN) -> None:
     dml.SOLVER = CN()
     # "SGD" (Detectron2's) or "AdamW".
     dml.SOLVER.OPTIMIZER = "SGD"
+    # AdamW only: the backbone learns at this factor of BASE_LR, > 0. Under 1 keeps more of pretrained weights. Measured.
+    dml.SOLVER.BACKBONE_LR_FACTOR = 1.0
     # Forward pass of a training step on the CPU under bfloat16 autocast: "on", "off", or "auto", where the processor
     # has instructions for it. On CUDA SOLVER.AMP.ENABLED is the key.
     dml.SOLVER.CPU_BFLOAT16 = "auto"

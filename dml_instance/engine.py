@@ -281,11 +281,13 @@ class Trainer(DefaultTrainer):
             return build_optimizer(cfg, model)
         if name != "AdamW":
             raise ValueError(f'MODEL.DML.SOLVER.OPTIMIZER is "SGD" or "AdamW", got {name!r}')
+        factor = cfg.MODEL.DML.SOLVER.BACKBONE_LR_FACTOR
         parameters = get_default_optimizer_params(
             model,
             base_lr=cfg.SOLVER.BASE_LR,
             weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
             weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
+            lr_factor_func=lambda name: factor if name.startswith("backbone.") else 1.0,
         )
         return maybe_add_gradient_clipping(cfg, torch.optim.AdamW)(
             parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY

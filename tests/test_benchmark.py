@@ -110,6 +110,7 @@ def plain_grouping():
         diversity="dissimilarity",
         context=-1,
         connect_gap=0,
+        bridge_probability=0.3,
         max_overlap=0.5,
         mask_resolution="grid",
         score="seediness",

@@ -36,6 +36,7 @@ def assemble(embedding, seeds, **changes):
         "vote": False,
         "output_size": (height, width),
         "gaps": [0] * len(maps),
+        "bridge_probability": 0.0,
         "max_overlap": 0.5,
         "interpolate": False,
         "score_similarity": False,
@@ -52,10 +53,11 @@ def flat_embedding(ids):
     return ids[None].float() * 10
 
 
-def grow(embedding, seed, tau, gap, factor=1.0):
+def grow(embedding, seed, tau, gap, factor=1.0, is_bridge=None):
     """The mask (h, w) of one seed, and the distances (h, w) of its cells, infinite elsewhere."""
     shape = embedding.shape[-2:]
-    grids = Grids.of([embedding], [torch.full(shape, factor)])
+    is_bridge = torch.ones(shape, dtype=torch.bool) if is_bridge is None else is_bridge
+    grids = Grids.of([embedding], [torch.full(shape, factor)], [is_bridge])
     seeds = Seeds(torch.tensor([seed]), *(torch.zeros(1, dtype=torch.int64),) * 2, torch.ones(1), torch.tensor([0]))
     claimed = claim_masks(grids, seeds, [tau], [gap], 0.5)
     distance = np.full(shape, np.inf, dtype=np.float32)
@@ -97,8 +99,15 @@ def test_distances_are_zero_at_the_seed_and_agree_with_the_matrix(channels):
     torch.testing.assert_close(torch.from_numpy(distance), expected, rtol=1e-4, atol=1e-4)
 
 
-def part_by_labelling(mask, seed, gap):
-    """The definition, slowly: pieces are joined where some pair of their cells is at most gap empty cells apart."""
+def is_clear(is_bridge, start, end, gap):
+    """Whether at most gap cells lie on the line between two cells, all of them to be bridged."""
+    steps = np.abs(end - start).max()
+    between = np.rint(np.linspace(start, end, steps + 1)).astype(int)[1:-1]
+    return len(between) <= gap and is_bridge[tuple(between.T)].all()
+
+
+def part_by_labelling(mask, seed, gap, is_bridge):
+    """The definition, slowly: pieces are joined where the line between some pair of their cells is clear."""
     labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
     places = [np.argwhere(labels == label) for label in range(1, count + 1)]
     reached, todo = set(), [labels[seed] - 1]
@@ -108,17 +117,22 @@ def part_by_labelling(mask, seed, gap):
             continue
         reached.add(piece)
         for other in range(count):
-            steps = np.abs(places[piece][:, None] - places[other][None]).max(-1).min()
-            if steps <= gap + 1:
+            if any(is_clear(is_bridge, a, b, gap) for a in places[piece] for b in places[other]):
                 todo.append(other)
     return np.isin(labels, [label + 1 for label in reached])
 
 
 @settings(max_examples=60, deadline=None)
-@given(hnp.arrays(bool, (9, 11), elements=st.booleans()), st.integers(0, 3), st.integers(0, 8), st.integers(0, 10))
-def test_pieces_are_joined_as_the_slow_definition_says(mask, gap, row, column):
-    part, _ = grow(flat_embedding(torch.from_numpy(mask == mask[row, column])), (row, column), 0.5, gap)
-    np.testing.assert_array_equal(part, part_by_labelling(mask == mask[row, column], (row, column), gap))
+@given(
+    hnp.arrays(bool, (9, 11), elements=st.booleans()),
+    hnp.arrays(bool, (9, 11), elements=st.booleans()) | st.just(np.ones((9, 11), bool)),
+    st.integers(0, 3),
+    st.tuples(st.integers(0, 8), st.integers(0, 10)),
+)
+def test_pieces_are_joined_as_the_slow_definition_says(mask, is_bridge, gap, seed):
+    mask = mask == mask[seed]
+    part, _ = grow(flat_embedding(torch.from_numpy(mask)), seed, 0.5, gap, is_bridge=torch.from_numpy(is_bridge))
+    np.testing.assert_array_equal(part, part_by_labelling(mask, seed, gap, is_bridge))
 
 
 def test_pieces_are_bridged_up_to_the_gap():
@@ -126,6 +140,18 @@ def test_pieces_are_bridged_up_to_the_gap():
     ids[1, 10:40], ids[1, 50:100] = 1, 1
     for gap, expected in ((9, 30), (10, 80), (-1, 80)):
         assert grow(flat_embedding(ids), (1, 12), 0.5, gap)[0].sum() == expected
+
+
+def test_a_gap_is_bridged_over_another_object_and_not_over_background():
+    ids = torch.zeros(3, 60, dtype=torch.int64)
+    ids[1, 10:20], ids[1, 20:24], ids[1, 24:34], ids[1, 38:48] = 1, 2, 1, 1
+    # A twin lies beyond background; what crosses the object has the probability of an object.
+    object_probability = torch.where(ids > 0, 0.9, 0.1).expand(3, -1, -1)
+    logits = torch.stack([1 - object_probability, object_probability], dim=1).log()
+    result = assemble(
+        flat_embedding(ids), seeds_of([[1, 12]], [0.9]), class_logits=[logits], gaps=[6], bridge_probability=0.5
+    )
+    assert result.pred_masks[0].nonzero().tolist() == [[1, column] for column in (*range(10, 20), *range(24, 34))]
 
 
 def test_without_a_folder_for_machine_code_functions_are_compiled_anew(monkeypatch):
@@ -326,7 +352,7 @@ def test_instances_equal_the_slow_definition(seed, size, max_overlap, detail, ki
     result = assemble_instances(
         *([embedding], [factor], [torch.zeros(3, 1, 40, 90)], [cell], seeds),
         **{"taus": TAUS, "output_size": size, "gaps": [0], "max_overlap": max_overlap, "interpolate": True},
-        **{"score_similarity": False, "vote": False, "max_instances": 100},
+        **{"bridge_probability": 0.0, "score_similarity": False, "vote": False, "max_instances": 100},
     )
     expected = {i: (mask, doubt) for i, mask, doubt in slow_instances(embedding, factor, seeds, max_overlap, size)}
     # a mask of less than a pixel may or may not be there

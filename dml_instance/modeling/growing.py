@@ -22,17 +22,22 @@ class Grids(NamedTuple):
     Attributes:
         embeddings: (h, w, D) float32, so that what a distance is made of lies side by side.
         distance_scales: (h, w) float32 > 0.
+        is_bridge: (h, w) bool, cells over which a gap within a mask may be bridged.
     """
 
     embeddings: tuple[np.ndarray, ...]
     distance_scales: tuple[np.ndarray, ...]
+    is_bridge: tuple[np.ndarray, ...]
 
     @classmethod
-    def of(cls, embeddings: Sequence[Tensor], distance_scales: Sequence[Tensor]) -> "Grids":
-        """From (D, h, w) and (h, w), of any device and floating dtype."""
+    def of(
+        cls, embeddings: Sequence[Tensor], distance_scales: Sequence[Tensor], is_bridge: Sequence[Tensor]
+    ) -> "Grids":
+        """From (D, h, w), (h, w) and (h, w) bool, of any device and floating dtype."""
         return cls(
             tuple(_on_cpu(embedding.permute(1, 2, 0)) for embedding in embeddings),
             tuple(map(_on_cpu, distance_scales)),
+            tuple(np.ascontiguousarray(bridge.cpu().numpy()) for bridge in is_bridge),
         )
 
 
@@ -80,8 +85,9 @@ def claim_masks(
 ) -> ClaimedMasks:
     """m(p, tau) = { q : sigma(p, q) >= tau } of each seed, by descending score, without duplicates of better ones.
 
-    Cells of a mask belong together where no more than ``gap`` others lie between them, so that a bar crossed by
-    another one stays one object, while a look-alike further off does not join it.
+    Cells of a mask belong together where no more than ``gap`` others lie between them, all of them cells that may be
+    bridged, so that a bar crossed by another one stays one object, while a look-alike further off, or with background
+    in between, does not join it.
 
     Args:
         grids: to grow in.

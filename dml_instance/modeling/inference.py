@@ -27,6 +27,7 @@ class InstanceGrouping:
         diversity: str,
         context: float,
         connect_gap: float,
+        bridge_probability: float,
         max_overlap: float,
         mask_resolution: str,
         score: str,
@@ -61,6 +62,7 @@ class InstanceGrouping:
         self.dissimilarity = diversity == "dissimilarity"
         self.context = context
         self.connect_gap = connect_gap
+        self.bridge_probability = bridge_probability
         self.max_overlap = max_overlap
         self.interpolate = mask_resolution == "output"
         self.score_similarity = score == "seediness_similarity"
@@ -80,6 +82,7 @@ class InstanceGrouping:
             "diversity": grouping.DIVERSITY,
             "context": cfg.MODEL.DML.CONTEXT,
             "connect_gap": grouping.CONNECT_GAP,
+            "bridge_probability": grouping.BRIDGE_PROBABILITY,
             "max_overlap": grouping.MAX_OVERLAP,
             "mask_resolution": grouping.MASK_RESOLUTION,
             "score": grouping.SCORE,
@@ -123,6 +126,7 @@ class InstanceGrouping:
             taus=self.taus,
             output_size=output_size,
             gaps=[-1 if self.connect_gap < 0 else round(self.connect_gap * p.scale / p.stride) for p in predictions],
+            bridge_probability=self.bridge_probability,
             max_overlap=self.max_overlap,
             interpolate=self.interpolate,
             score_similarity=self.score_similarity,

@@ -69,7 +69,19 @@ def choose(embedding, distance_scale, log_score, level, place, count, alpha, by_
 
 
 @_compiled
-def _grow(embedding, distance_scale, seed, threshold, gap, stamp, mark, cells, distances, start):
+def _is_bridged(is_bridge, row, column, other_row, other_column):
+    """Whether a gap may be bridged over all cells between two, on the straight line from one to the other."""
+    steps = max(abs(other_row - row), abs(other_column - column))
+    for step in range(1, steps):
+        at_row = int(np.rint(row + (other_row - row) * step / steps))
+        at_column = int(np.rint(column + (other_column - column) * step / steps))
+        if not is_bridge[at_row, at_column]:
+            return False
+    return True
+
+
+@_compiled
+def _grow(embedding, distance_scale, is_bridge, seed, threshold, gap, stamp, mark, cells, distances, start):
     """Write a mask's cells and their distances from ``start`` on.
 
     ``stamp`` (h, w) becomes -mark in the cells of the mask and mark in others that were looked at.
@@ -92,6 +104,8 @@ def _grow(embedding, distance_scale, seed, threshold, gap, stamp, mark, cells, d
                     continue
                 distance = _squared_distance(embedding, distance_scale, seed, row, column)
                 if distance <= threshold:
+                    if gap > 0 and not _is_bridged(is_bridge, at_row, at_column, row, column):
+                        continue  # another cell of the mask may reach it
                     stamp[row, column] = -mark
                     cells[end], distances[end] = (row, column), distance
                     end += 1
@@ -148,8 +162,8 @@ def claim(grids, owned, stamps, positions, levels, thresholds, gaps, max_overlap
             cells, distances = longer_cells, longer_distances
         mark = index + 1
         end = _grow(
-            *(grids.embeddings[level], grids.distance_scales[level], seed, thresholds[index], gaps[level]),
-            *(stamp, mark, cells, distances, start),
+            *(grids.embeddings[level], grids.distance_scales[level], grids.is_bridge[level]),
+            *(seed, thresholds[index], gaps[level], stamp, mark, cells, distances, start),
         )
         part = cells[start:end]
         num_owned = 0

@@ -55,6 +55,7 @@ def assemble_instances(
     taus: Sequence[float],
     output_size: tuple[int, int],
     gaps: Sequence[int],
+    bridge_probability: float,
     max_overlap: float,
     interpolate: bool,
     score_similarity: bool,
@@ -72,6 +73,7 @@ def assemble_instances(
         taus: the thresholds that ``seeds.tau_index`` counts.
         output_size: (H, W).
         gaps: for every scale the cells bridged within a mask; negative: masks are taken whole.
+        bridge_probability: of an object, from which a cell may be bridged; 0: any cell.
         max_overlap: a mask with a larger share owned by better ones is dropped; under 1, so is a mask whose very
             seed is owned.
         interpolate: see ``MODEL.DML.GROUPING.MASK_RESOLUTION``.
@@ -85,7 +87,12 @@ def assemble_instances(
         (N,) int64 and ``pred_boxes``, on the device of the embeddings, or on the CPU if the masks have more than 4 GiB.
         Memory beside the windows: the pages of N x H x W bytes that masks lie in.
     """
-    grids = Grids.of(embeddings, distance_scales)
+    is_bridge = [
+        # Asked where there is a gap to bridge: with many classes it takes its time.
+        p.sum(dim=1).amax(dim=0) >= bridge_probability if gap > 0 else torch.zeros(p.shape[-2:], dtype=torch.bool)
+        for p, gap in zip(probabilities, gaps, strict=True)
+    ]
+    grids = Grids.of(embeddings, distance_scales, is_bridge)
     masks = claim_masks(grids, seeds, taus, gaps, max_overlap)
     tau_index, scores, classes = (c.cpu().numpy()[masks.seed] for c in (seeds.tau_index, seeds.score, seeds.pred_class))
     scores = scores.astype(np.float64)
