@@ -166,12 +166,15 @@ def add_dml_config(cfg: CN) -> None:
     # Score of an instance: "seediness" of its seed, or "seediness_similarity", times the mean similarity inside its
     # mask. Open in the paper; measured.
     dml.GROUPING.SCORE = "seediness_similarity"
+    # A score is multiplied by A / (A + this) for a mask of A cells, this >= 0: a border that is off by a part of a cell
+    # costs a small mask more of its IoU than a large one. 0: off (paper). Measured.
+    dml.GROUPING.SMALL_MASK_CELLS = 2.0
 
     # --- training, by tools/train_net.py, for every meta-architecture -----------------------------------------------
     dml.SOLVER = CN()
     # "SGD" (Detectron2's) or "AdamW".
     dml.SOLVER.OPTIMIZER = "SGD"
-    # AdamW only: the backbone learns at this factor of BASE_LR, > 0. Under 1 keeps more of pretrained weights. Measured.
+    # AdamW only: the backbone learns at BASE_LR times this, > 0. Under 1 keeps more of pretrained weights. Measured.
     dml.SOLVER.BACKBONE_LR_FACTOR = 1.0
     # Forward pass of a training step on the CPU under bfloat16 autocast: "on", "off", or "auto", where the processor
     # has instructions for it. On CUDA SOLVER.AMP.ENABLED is the key.

@@ -277,11 +277,16 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_optimizer(cls, cfg, model):
         name = cfg.MODEL.DML.SOLVER.OPTIMIZER
+        factor = cfg.MODEL.DML.SOLVER.BACKBONE_LR_FACTOR
+        if factor <= 0 or (name == "SGD" and factor != 1):
+            raise ValueError(
+                "MODEL.DML.SOLVER.BACKBONE_LR_FACTOR is positive, and 1 unless MODEL.DML.SOLVER.OPTIMIZER is "
+                f'"AdamW", got {factor} and {name!r}'
+            )
         if name == "SGD":
             return build_optimizer(cfg, model)
         if name != "AdamW":
             raise ValueError(f'MODEL.DML.SOLVER.OPTIMIZER is "SGD" or "AdamW", got {name!r}')
-        factor = cfg.MODEL.DML.SOLVER.BACKBONE_LR_FACTOR
         parameters = get_default_optimizer_params(
             model,
             base_lr=cfg.SOLVER.BASE_LR,

@@ -111,6 +111,7 @@ def plain_grouping():
         context=-1,
         connect_gap=0,
         bridge_probability=0.3,
+        small_mask_cells=0.0,
         max_overlap=0.5,
         mask_resolution="grid",
         score="seediness",

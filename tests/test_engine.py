@@ -57,3 +57,34 @@ def test_detectron2_chooses_the_training_images_unless_they_are_drawn_by_area(po
     cfg.MODEL.DML.AUGMENTATION.REPEAT_BY_AREA = power
     given = Trainer.build_train_loader(cfg)
     assert ("dataset" in given) == ("sampler" in given) == ours
+
+
+class TinyModel(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Conv2d(1, 2, 1)
+        self.head = nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2))
+
+
+def optimizer_config(name, factor):
+    cfg = get_cfg()
+    add_dml_config(cfg)
+    cfg.SOLVER.BASE_LR = 0.006
+    cfg.MODEL.DML.SOLVER.OPTIMIZER = name
+    cfg.MODEL.DML.SOLVER.BACKBONE_LR_FACTOR = factor
+    return cfg
+
+
+def test_the_backbone_alone_learns_at_a_factor_of_the_rate():
+    model = TinyModel()
+    optimizer = Trainer.build_optimizer(optimizer_config("AdamW", 0.25), model)
+    rates = {parameter: group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
+    assert len(rates) == len(list(model.parameters()))
+    for name, parameter in model.named_parameters():
+        assert rates[parameter] == pytest.approx(0.0015 if name.startswith("backbone") else 0.006)
+
+
+@pytest.mark.parametrize(("name", "factor"), [("SGD", 0.5), ("AdamW", 0.0)])
+def test_a_factor_that_cannot_be_followed_is_refused(name, factor):
+    with pytest.raises(ValueError, match="BACKBONE_LR_FACTOR"):
+        Trainer.build_optimizer(optimizer_config(name, factor), TinyModel())

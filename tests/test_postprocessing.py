@@ -40,6 +40,7 @@ def assemble(embedding, seeds, **changes):
         "max_overlap": 0.5,
         "interpolate": False,
         "score_similarity": False,
+        "small_mask_cells": 0.0,
         "max_instances": 100,
     }
     rules.update(changes)
@@ -247,6 +248,16 @@ def test_score_can_carry_the_mean_similarity():
     torch.testing.assert_close(weighed.scores, plain.scores * mean, rtol=1e-5, atol=0)
 
 
+def test_a_small_mask_has_to_be_better_than_a_large_one():
+    ids = torch.ones(4, 6, dtype=torch.int64)
+    ids[0, :2] = 0
+    seeds = seeds_of([[0, 0], [2, 2]], [0.9, 0.8])
+    assert assemble(flat_embedding(ids), seeds).pred_classes.tolist() == [0, 1]
+    result = assemble(flat_embedding(ids), seeds, small_mask_cells=2.0)
+    assert result.pred_classes.tolist() == [1, 0]
+    torch.testing.assert_close(result.scores, torch.tensor([0.8 * 22 / 24, 0.9 * 2 / 4]))
+
+
 def test_the_cells_of_a_mask_vote_on_its_class():
     """Three cells in one mask: the seed says class 0 surely, the other two say class 1 with less certainty."""
     probability = torch.tensor([[[0.1, 0.2, 0.2]], [[0.8, 0.1, 0.1]], [[0.1, 0.7, 0.7]]])
@@ -352,7 +363,8 @@ def test_instances_equal_the_slow_definition(seed, size, max_overlap, detail, ki
     result = assemble_instances(
         *([embedding], [factor], [torch.zeros(3, 1, 40, 90)], [cell], seeds),
         **{"taus": TAUS, "output_size": size, "gaps": [0], "max_overlap": max_overlap, "interpolate": True},
-        **{"bridge_probability": 0.0, "score_similarity": False, "vote": False, "max_instances": 100},
+        **{"bridge_probability": 0.0, "small_mask_cells": 0.0, "score_similarity": False},
+        **{"vote": False, "max_instances": 100},
     )
     expected = {i: (mask, doubt) for i, mask, doubt in slow_instances(embedding, factor, seeds, max_overlap, size)}
     # a mask of less than a pixel may or may not be there

@@ -31,6 +31,7 @@ class InstanceGrouping:
         max_overlap: float,
         mask_resolution: str,
         score: str,
+        small_mask_cells: float,
         class_of: str,
         max_instances: int,
     ):
@@ -53,6 +54,8 @@ class InstanceGrouping:
                 raise ValueError(f"MODEL.DML.GROUPING.{key} is one of {choices}, got {value!r}")
         if peak_size < 1 or peak_size % 2 == 0:
             raise ValueError(f"MODEL.DML.GROUPING.PEAK_SIZE is a positive odd number, got {peak_size}")
+        if small_mask_cells < 0:
+            raise ValueError(f"MODEL.DML.GROUPING.SMALL_MASK_CELLS is at least 0, got {small_mask_cells}")
         self.taus = tuple(taus)
         self.peaks_only = candidates == "peaks"
         self.peak_size = peak_size
@@ -66,6 +69,7 @@ class InstanceGrouping:
         self.max_overlap = max_overlap
         self.interpolate = mask_resolution == "output"
         self.score_similarity = score == "seediness_similarity"
+        self.small_mask_cells = small_mask_cells
         self.vote = class_of == "vote"
         self.max_instances = max_instances
 
@@ -86,6 +90,7 @@ class InstanceGrouping:
             "max_overlap": grouping.MAX_OVERLAP,
             "mask_resolution": grouping.MASK_RESOLUTION,
             "score": grouping.SCORE,
+            "small_mask_cells": grouping.SMALL_MASK_CELLS,
             "class_of": grouping.CLASS,
             "max_instances": cfg.TEST.DETECTIONS_PER_IMAGE,
         }
@@ -130,6 +135,7 @@ class InstanceGrouping:
             max_overlap=self.max_overlap,
             interpolate=self.interpolate,
             score_similarity=self.score_similarity,
+            small_mask_cells=self.small_mask_cells,
             vote=self.vote,
             max_instances=self.max_instances,
         )

@@ -59,6 +59,7 @@ def assemble_instances(
     max_overlap: float,
     interpolate: bool,
     score_similarity: bool,
+    small_mask_cells: float,
     vote: bool,
     max_instances: int,
 ) -> Instances:
@@ -78,6 +79,7 @@ def assemble_instances(
             seed is owned.
         interpolate: see ``MODEL.DML.GROUPING.MASK_RESOLUTION``.
         score_similarity: multiply the score by the mean similarity inside the mask.
+        small_mask_cells: multiply the score by A / (A + this) for a mask of A cells.
         vote: the class by ``vote_classes``, and as score the seed's probability of an object times the share of the
             votes; otherwise class and score of the seed (paper).
         max_instances: the best this many are returned.
@@ -107,6 +109,7 @@ def assemble_instances(
             scores *= share
     if score_similarity:
         scores *= masks.total(similarity(torch.from_numpy(masks.squared_distance)).numpy()) / masks.area
+    scores *= masks.area / (masks.area + small_mask_cells)
     drawn, pixels, boxes = draw_masks(
         masks,
         np.argsort(-scores, kind="stable"),
