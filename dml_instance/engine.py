@@ -292,7 +292,7 @@ class Trainer(DefaultTrainer):
             base_lr=cfg.SOLVER.BASE_LR,
             weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
             weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
-            lr_factor_func=lambda name: factor if name.startswith("backbone.") else 1.0,
+            lr_factor_func=lambda parameter: factor if parameter.startswith("backbone.") else 1.0,
         )
         return maybe_add_gradient_clipping(cfg, torch.optim.AdamW)(
             parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY

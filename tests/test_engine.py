@@ -67,8 +67,7 @@ class TinyModel(nn.Module):
 
 
 def optimizer_config(name, factor):
-    cfg = get_cfg()
-    add_dml_config(cfg)
+    cfg = config("off")
     cfg.SOLVER.BASE_LR = 0.006
     cfg.MODEL.DML.SOLVER.OPTIMIZER = name
     cfg.MODEL.DML.SOLVER.BACKBONE_LR_FACTOR = factor

@@ -255,6 +255,7 @@ def test_autocast_to_bfloat16_trains():
         ("MODEL.DML.GROUPING.SCORE", "none"),
         ("MODEL.DML.GROUPING.CLASS", "none"),
         ("MODEL.DML.GROUPING.PEAK_SIZE", 4),
+        ("MODEL.DML.GROUPING.SMALL_MASK_CELLS", -1.0),
         ("MODEL.DML.DECODER.STRIDE", 3),
         ("MODEL.DML.IN_FEATURES", ["res9"]),
         ("MODEL.DML.PYRAMID_SCALES", [0.0]),

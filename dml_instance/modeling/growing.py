@@ -35,14 +35,14 @@ class Grids(NamedTuple):
     ) -> "Grids":
         """From (D, h, w), (h, w) and (h, w) bool, of any device and floating dtype."""
         return cls(
-            tuple(_on_cpu(embedding.permute(1, 2, 0)) for embedding in embeddings),
-            tuple(map(_on_cpu, distance_scales)),
-            tuple(np.ascontiguousarray(bridge.cpu().numpy()) for bridge in is_bridge),
+            tuple(_on_cpu(embedding.permute(1, 2, 0).float()) for embedding in embeddings),
+            tuple(_on_cpu(scale.float()) for scale in distance_scales),
+            tuple(map(_on_cpu, is_bridge)),
         )
 
 
-def _on_cpu(prediction: Tensor) -> np.ndarray:
-    return np.ascontiguousarray(prediction.detach().float().cpu().numpy())
+def _on_cpu(values: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(values.detach().cpu().numpy())
 
 
 class ClaimedMasks(NamedTuple):

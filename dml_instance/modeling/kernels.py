@@ -84,7 +84,7 @@ def _is_bridged(is_bridge, row, column, other_row, other_column):
 def _grow(embedding, distance_scale, is_bridge, seed, threshold, gap, stamp, mark, cells, distances, start):
     """Write a mask's cells and their distances from ``start`` on.
 
-    ``stamp`` (h, w) becomes -mark in the cells of the mask and mark in others that were looked at.
+    ``stamp`` (h, w) becomes -mark in the cells of the mask and mark in those that were found too far from the seed.
 
     Returns:
         The end of the cells.
