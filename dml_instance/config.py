@@ -156,6 +156,9 @@ def add_dml_config(cfg: CN) -> None:
     # A gap is bridged, in a straight line, only over cells that are of an object with at least this probability, in
     # [0, 1]: what hides a part of an object is another object. 0: over any cell. Measured.
     dml.GROUPING.BRIDGE_PROBABILITY = 0.3
+    # Gaps are bridged only in objects of classes of which, in training, at least this mean share of an object lay apart
+    # from its largest piece, in [0, 1]: what nothing cuts has no other piece. 0: of all classes. Measured.
+    dml.GROUPING.MIN_SHARE_APART = 0.02
     # Drop a mask if more than this share of it belongs to better-scored ones, in [0, 1]. Open in the paper; measured.
     dml.GROUPING.MAX_OVERLAP = 0.5
     # Where distances are cut at the threshold: "output", after bilinear interpolation to the requested size, or

@@ -289,3 +289,27 @@ def test_two_objects_are_learnt_from_one_image():
     truth = batch[0]["instances"].gt_masks.tensor.bool()
     for mask, index in zip(instances.pred_masks, instances.pred_classes.tolist(), strict=True):
         assert (mask & truth[index]).sum() / (mask | truth[index]).sum() > 0.8
+
+
+def test_what_training_saw_in_pieces_is_bridged_from_the_checkpoint():
+    gap = ("MODEL.DML.GROUPING.CONNECT_GAP", 8)
+    trained, image = model_of(*gap), np.zeros((48, 64, 3), np.uint8)
+    masks = np.zeros((2, 48, 64), bool)
+    masks[0, 4:20, 4:20], masks[1, 30:40, 4:20], masks[1, 30:40, 30:40] = True, True, True
+    losses_of(trained, [model_input(image, masks.repeat(20, axis=0), [0] * 20 + [1] * 20)] * 2)
+    loaded = model_of(*gap)
+    loaded.load_state_dict(trained.state_dict())
+    assert loaded.pieces.num_objects.tolist() == [40, 40]
+    given = []
+    loaded.grouping = lambda *arguments: given.append(arguments[-1])
+    loaded.eval()([{"image": torch.zeros(3, 48, 64)}])
+    assert given[0].tolist() == [False, True]
+
+
+@pytest.mark.parametrize("overrides", [("CONNECT_GAP", 0), ("CONNECT_GAP", -1), ("MIN_SHARE_APART", 0.0)])
+def test_pieces_are_counted_only_where_the_count_decides_something(overrides):
+    key, value = overrides
+    gap = () if key == "CONNECT_GAP" else ("MODEL.DML.GROUPING.CONNECT_GAP", 8)
+    model = model_of(*gap, f"MODEL.DML.GROUPING.{key}", value)
+    assert model.pieces is None
+    assert not any(name.startswith("pieces") for name in model.state_dict())

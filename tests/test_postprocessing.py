@@ -36,6 +36,7 @@ def assemble(embedding, seeds, **changes):
         "vote": False,
         "output_size": (height, width),
         "gaps": [0] * len(maps),
+        "in_pieces": None,
         "bridge_probability": 0.0,
         "max_overlap": 0.5,
         "interpolate": False,
@@ -60,7 +61,7 @@ def grow(embedding, seed, tau, gap, factor=1.0, is_bridge=None):
     is_bridge = torch.ones(shape, dtype=torch.bool) if is_bridge is None else is_bridge
     grids = Grids.of([embedding], [torch.full(shape, factor)], [is_bridge])
     seeds = Seeds(torch.tensor([seed]), *(torch.zeros(1, dtype=torch.int64),) * 2, torch.ones(1), torch.tensor([0]))
-    claimed = claim_masks(grids, seeds, [tau], [gap], 0.5)
+    claimed = claim_masks(grids, seeds, [tau], torch.tensor([gap]), 0.5)
     distance = np.full(shape, np.inf, dtype=np.float32)
     distance[tuple(claimed.cells.T)] = claimed.squared_distance
     return np.isfinite(distance), distance
@@ -153,6 +154,15 @@ def test_a_gap_is_bridged_over_another_object_and_not_over_background():
         flat_embedding(ids), seeds_of([[1, 12]], [0.9]), class_logits=[logits], gaps=[6], bridge_probability=0.5
     )
     assert result.pred_masks[0].nonzero().tolist() == [[1, column] for column in (*range(10, 20), *range(24, 34))]
+
+
+def test_gaps_are_bridged_in_objects_of_classes_that_lie_in_pieces():
+    ids = torch.zeros(5, 30, dtype=torch.int64)
+    ids[1, 2:8], ids[1, 11:20], ids[3, 2:8], ids[3, 11:20] = 1, 1, 2, 2
+    seeds = seeds_of([[1, 3], [3, 3]], [0.9, 0.8])
+    for gap, areas in ((4, [6, 15]), (0, [6, 6]), (-1, [15, 15])):
+        result = assemble(flat_embedding(ids), seeds, gaps=[gap], in_pieces=torch.tensor([False, True]))
+        assert result.pred_masks.sum(dim=(1, 2)).tolist() == areas
 
 
 def test_without_a_folder_for_machine_code_functions_are_compiled_anew(monkeypatch):
@@ -363,7 +373,7 @@ def test_instances_equal_the_slow_definition(seed, size, max_overlap, detail, ki
     result = assemble_instances(
         *([embedding], [factor], [torch.zeros(3, 1, 40, 90)], [cell], seeds),
         **{"taus": TAUS, "output_size": size, "gaps": [0], "max_overlap": max_overlap, "interpolate": True},
-        **{"bridge_probability": 0.0, "small_mask_cells": 0.0, "score_similarity": False},
+        **{"in_pieces": None, "bridge_probability": 0.0, "small_mask_cells": 0.0, "score_similarity": False},
         **{"vote": False, "max_instances": 100},
     )
     expected = {i: (mask, doubt) for i, mask, doubt in slow_instances(embedding, factor, seeds, max_overlap, size)}

@@ -80,9 +80,7 @@ class ClaimedMasks(NamedTuple):
         return np.add.reduceat(values, self.start[:-1], axis=0, dtype=np.float64)
 
 
-def claim_masks(
-    grids: Grids, seeds: Seeds, taus: Sequence[float], gaps: Sequence[int], max_overlap: float
-) -> ClaimedMasks:
+def claim_masks(grids: Grids, seeds: Seeds, taus: Sequence[float], gaps: Tensor, max_overlap: float) -> ClaimedMasks:
     """m(p, tau) = { q : sigma(p, q) >= tau } of each seed, by descending score, without duplicates of better ones.
 
     Cells of a mask belong together where no more than ``gap`` others lie between them, all of them cells that may be
@@ -93,8 +91,8 @@ def claim_masks(
         grids: to grow in.
         seeds: N of them.
         taus: the thresholds that ``seeds.tau_index`` counts.
-        gaps: for every scale the cells bridged within a mask; 0: cells touch, at corners too; negative: masks are taken
-            whole, wherever their cells lie.
+        gaps: (N,) int64, for every seed the cells bridged within its mask; 0: cells touch, at corners too; negative:
+            the mask is taken whole, wherever its cells lie.
         max_overlap: a mask with a larger share owned by better ones is dropped; under 1, so is a mask whose very
             seed is owned. A mask owns its cells on the grids of all scales.
 
@@ -103,12 +101,11 @@ def claim_masks(
         while they are grown, and 5 bytes a cell of the grids.
     """
     order = seeds.score.argsort(descending=True, stable=True).cpu().numpy()
-    positions, levels, tau_index = (c.cpu().numpy()[order] for c in (seeds.position, seeds.level, seeds.tau_index))
+    of_seeds = (seeds.position, seeds.level, seeds.tau_index, gaps)
+    positions, levels, tau_index, gaps = (values.cpu().numpy()[order] for values in of_seeds)
     thresholds = np.array([distance_threshold(tau) for tau in taus])[tau_index]
     owned, stamps = (
         tuple(np.zeros(scale.shape, dtype=dtype) for scale in grids.distance_scales) for dtype in (bool, np.int32)
     )
-    kept, *masks = kernels.claim(
-        grids, owned, stamps, positions, levels, thresholds, np.array(gaps, dtype=np.int64), float(max_overlap)
-    )
+    kept, *masks = kernels.claim(grids, owned, stamps, positions, levels, thresholds, gaps, float(max_overlap))
     return ClaimedMasks(order[kept], positions[kept], levels[kept], thresholds[kept], *masks)

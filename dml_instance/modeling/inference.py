@@ -112,6 +112,7 @@ class InstanceGrouping:
         image_sizes: Sequence[tuple[int, int]],
         index: int,
         output_size: tuple[int, int],
+        in_pieces: Tensor | None = None,
     ) -> Instances:
         """The instances of image ``index`` of the batch; see ``assemble_instances``.
 
@@ -119,6 +120,7 @@ class InstanceGrouping:
             predictions: one a pyramid scale.
             image_sizes: (height, width) of this image at every scale, before padding.
             output_size: (height, width) wanted.
+            in_pieces: (K,) bool, the classes in whose objects gaps are bridged; None: all.
         """
         of_image = self._of_image(predictions, image_sizes, index)
         return assemble_instances(
@@ -131,6 +133,7 @@ class InstanceGrouping:
             taus=self.taus,
             output_size=output_size,
             gaps=[-1 if self.connect_gap < 0 else round(self.connect_gap * p.scale / p.stride) for p in predictions],
+            in_pieces=in_pieces,
             bridge_probability=self.bridge_probability,
             max_overlap=self.max_overlap,
             interpolate=self.interpolate,

@@ -142,6 +142,8 @@ def _claim_elsewhere(owned, stamp, mark, bounds):
 def claim(grids, owned, stamps, positions, levels, thresholds, gaps, max_overlap):
     """See ``growing.claim_masks``; ``owned`` bool and ``stamps`` int32 are zeros of the shapes of the grids.
 
+    ``gaps`` is that of each seed.
+
     Returns:
         The seeds that stay (n,), their bounds (n, 4), where their cells start (n + 1,), the cells, their distances.
     """
@@ -163,7 +165,7 @@ def claim(grids, owned, stamps, positions, levels, thresholds, gaps, max_overlap
         mark = index + 1
         end = _grow(
             *(grids.embeddings[level], grids.distance_scales[level], grids.is_bridge[level]),
-            *(seed, thresholds[index], gaps[level], stamp, mark, cells, distances, start),
+            *(seed, thresholds[index], gaps[index], stamp, mark, cells, distances, start),
         )
         part = cells[start:end]
         num_owned = 0

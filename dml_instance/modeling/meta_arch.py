@@ -26,6 +26,7 @@ from .folding import FoldedCopy
 from .heads import EmbeddingHead, SeedHead, offsets_on_circles
 from .inference import InstanceGrouping
 from .layers import fastest_memory_format
+from .pieces import PieceCounter
 from .tiling import predict_tiles
 from .views import VIEWS, predict_views
 
@@ -47,6 +48,7 @@ class DMLInstance(nn.Module):
         seed_head: SeedHead,
         criterion: DMLCriterion,
         grouping: InstanceGrouping,
+        pieces: PieceCounter | None,
         pyramid_scales: Sequence[float],
         test_scales: Sequence[float],
         test_views: int,
@@ -66,6 +68,7 @@ class DMLInstance(nn.Module):
             embedding_head, seed_head: the two heads.
             criterion: predictions and ground truth to losses.
             grouping: predictions to instances.
+            pieces: counts the objects in pieces by their class; None: gaps are bridged in all classes, or in none.
             pyramid_scales: relative sizes at which the network sees the image in training.
             test_scales: the same at inference.
             test_views: 1, 2, 4 or 8: whether it sees mirror images and transposed ones too at inference.
@@ -94,6 +97,7 @@ class DMLInstance(nn.Module):
         self.seed_head = seed_head
         self.criterion = criterion
         self.grouping = grouping
+        self.pieces = pieces
         self.pyramid_scales = tuple(pyramid_scales)
         self.test_scales = tuple(test_scales)
         self.test_views = test_views
@@ -147,6 +151,9 @@ class DMLInstance(nn.Module):
                 )
             channels, stride = features[dml.IN_FEATURES[0]].channels, features[dml.IN_FEATURES[0]].stride
             _freeze_unread_outputs(backbone, dml.IN_FEATURES[0])
+        pieces = None
+        if dml.GROUPING.CONNECT_GAP > 0 and dml.GROUPING.MIN_SHARE_APART != 0:
+            pieces = PieceCounter(dml.NUM_CLASSES, dml.GROUPING.MIN_SHARE_APART)
         embedding_head, seed_head = dml.EMBEDDING_HEAD, dml.SEED_HEAD
         return {
             "backbone": backbone,
@@ -176,6 +183,7 @@ class DMLInstance(nn.Module):
             ),
             "criterion": DMLCriterion(cfg),
             "grouping": InstanceGrouping(cfg),
+            "pieces": pieces,
             "pyramid_scales": dml.PYRAMID_SCALES,
             "tile_size": dml.TILES.SIZE,
             "tile_overlap": dml.TILES.OVERLAP,
@@ -287,6 +295,9 @@ class DMLInstance(nn.Module):
         """Losses of a batch; logs lambda and the mean IoU of the grown masks to the ``EventStorage``."""
         storage = get_event_storage()
         gt = [ground_truth(x["instances"], x["image"].shape[-2:]) for x in batched_inputs]
+        if self.pieces is not None:
+            for masks, classes in gt:
+                self.pieces.count(masks, classes)
         losses, statistics = self.criterion(
             predictions,
             image_sizes,
@@ -307,11 +318,12 @@ class DMLInstance(nn.Module):
     ) -> list[dict[str, Instances]]:
         """Instances of a batch, each at the size its input dict asks for, else at the size of the image."""
         results = []
+        in_pieces = None if self.pieces is None else self.pieces.in_pieces()
         for index, x in enumerate(batched_inputs):
             height, width = x["image"].shape[-2:]
             output_size = (x.get("height", height), x.get("width", width))
             sizes = [sizes_of_scale[index] for sizes_of_scale in image_sizes]
-            results.append({"instances": self.grouping(predictions, sizes, index, output_size)})
+            results.append({"instances": self.grouping(predictions, sizes, index, output_size, in_pieces)})
         return results
 
 

@@ -55,6 +55,7 @@ def assemble_instances(
     taus: Sequence[float],
     output_size: tuple[int, int],
     gaps: Sequence[int],
+    in_pieces: Tensor | None,
     bridge_probability: float,
     max_overlap: float,
     interpolate: bool,
@@ -74,6 +75,7 @@ def assemble_instances(
         taus: the thresholds that ``seeds.tau_index`` counts.
         output_size: (H, W).
         gaps: for every scale the cells bridged within a mask; negative: masks are taken whole.
+        in_pieces: (K,) bool, the classes in whose objects gaps are bridged, by the class of the seed; None: all.
         bridge_probability: of an object, from which a cell may be bridged; 0: any cell.
         max_overlap: a mask with a larger share owned by better ones is dropped; under 1, so is a mask whose very
             seed is owned.
@@ -95,7 +97,10 @@ def assemble_instances(
         for p, gap in zip(probabilities, gaps, strict=True)
     ]
     grids = Grids.of(embeddings, distance_scales, is_bridge)
-    masks = claim_masks(grids, seeds, taus, gaps, max_overlap)
+    gap = torch.tensor(gaps, device=seeds.level.device)[seeds.level]
+    if in_pieces is not None:
+        gap = torch.where(in_pieces[seeds.pred_class], gap, gap.clamp(max=0))
+    masks = claim_masks(grids, seeds, taus, gap, max_overlap)
     tau_index, scores, classes = (c.cpu().numpy()[masks.seed] for c in (seeds.tau_index, seeds.score, seeds.pred_class))
     scores = scores.astype(np.float64)
     if vote:
