@@ -45,12 +45,12 @@ class PieceCounter(nn.Module):
             masks: (G, H, W) bool; read on the CPU.
             classes: (G,) int64.
         """
-        classes = classes.to(self.num_objects.device)
-        wanted = ((self.num_objects[classes] < self.ENOUGH).cpu() & masks.flatten(1).any(dim=1).cpu()).nonzero()[:, 0]
-        if len(wanted) == 0:
-            return
-        shares = [_share_apart(mask) for mask in masks.cpu()[wanted].byte().numpy()]
-        classes = classes[wanted.to(classes.device)]
+        # By class first: once there are enough of all, no pixel is looked at any more.
+        is_wanted = self.num_objects.cpu()[classes.cpu()] < self.ENOUGH
+        masks, classes = masks.cpu()[is_wanted], classes.cpu()[is_wanted]
+        has_pixels = masks.flatten(1).any(dim=1)
+        shares = [_share_apart(mask) for mask in masks[has_pixels].byte().numpy()]
+        classes = classes[has_pixels].to(self.num_objects.device)
         self.num_objects.index_add_(0, classes, torch.ones_like(classes))
         self.sum_apart.index_add_(0, classes, self.sum_apart.new_tensor(shares))
 
