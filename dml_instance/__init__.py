@@ -1,15 +1,17 @@
 """Box-free instance segmentation by deep metric learning, as a Detectron2 plugin.
 
-Importing it registers the meta-architecture ``DMLInstance``, the backbones ``build_slim_resnet_backbone`` and
-``build_efficientnet_lite_backbone``, the built-in data sets, and the trained models that come with it as
-``dml://NAME``; ``add_dml_config(cfg)`` adds the keys under ``cfg.MODEL.DML``. It also asks torch for huge pages on the
-CPU, unless ``THP_MEM_ALLOC_ENABLE`` is set already.
+Importing it registers the meta-architecture ``DMLInstance``, the backbones
+``build_slim_resnet_backbone`` and ``build_efficientnet_lite_backbone``, the built-in data sets, and
+the trained models that come with it as ``dml://NAME``; ``add_dml_config(cfg)`` adds the keys under
+``cfg.MODEL.DML``. It also asks torch for huge pages on the CPU, unless ``THP_MEM_ALLOC_ENABLE`` is
+set already.
 """
 
 import os
 
-# The system hands out memory in small pages and clears each when it is first touched: a third of the network's time on
-# a large image, whose every layer is new memory. Torch reads this when it first allocates.
+# The system hands out memory in small pages and clears each when it is first touched: a third of
+# the network's time on a large image, whose every layer is new memory. Torch reads this when it
+# first allocates.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 try:

@@ -1,6 +1,8 @@
-"""Detectron2's trainer with this project's optimiser, mapper and evaluator choices, and files that state the result.
+"""Detectron2's trainer with this project's optimiser, mapper and evaluator choices, and files that
+state the result.
 
-Only what ``DefaultTrainer`` asks its users to override is overridden, and any meta-architecture trains with it.
+Only what ``DefaultTrainer`` asks its users to override is overridden, and any meta-architecture
+trains with it.
 """
 
 import logging
@@ -30,7 +32,11 @@ from detectron2.evaluation import (
     DatasetEvaluators,
     PascalVOCDetectionEvaluator,
 )
-from detectron2.solver.build import build_optimizer, get_default_optimizer_params, maybe_add_gradient_clipping
+from detectron2.solver.build import (
+    build_optimizer,
+    get_default_optimizer_params,
+    maybe_add_gradient_clipping,
+)
 from detectron2.utils import comm
 from torch import nn
 
@@ -45,21 +51,28 @@ TRAINING_FILE = "training.json"
 RESULTS_FILE = "results.json"
 
 
-def load_config(config_file: str, options: Sequence[str] = (), *, needs_data: bool = True) -> CfgNode:
-    """Defaults, ``MODEL.DML``, a yaml file and ``KEY VALUE`` overrides, in this order; classes follow from the data.
+def load_config(
+    config_file: str, options: Sequence[str] = (), *, needs_data: bool = True
+) -> CfgNode:
+    """Defaults, ``MODEL.DML``, a yaml file and ``KEY VALUE`` overrides, in this order; classes
+    follow from the data.
 
     Args:
         config_file: a yaml of configs/, or the ``config.yaml`` of an earlier run.
         options: the overrides.
-        needs_data: False: where a number of classes stands in the config it counts, and data sets need not be known.
+        needs_data: False: where a number of classes stands in the config it counts, and data sets
+            need not be known.
 
     Raises:
-        FileNotFoundError: for a missing yaml; ValueError: for an override that does not exist or lacks its value, or an
+        FileNotFoundError: for a missing yaml; ValueError: for an override that does not exist or
+            lacks its value, or an
         option of the command line among them; ValueError, KeyError: see ``set_num_classes``.
     """
     for option in options:
         if str(option).startswith("--"):
-            raise ValueError(f"{option} stands behind a KEY VALUE pair; those come last, after all options")
+            raise ValueError(
+                f"{option} stands behind a KEY VALUE pair; those come last, after all options"
+            )
     if not os.path.isfile(config_file):
         raise FileNotFoundError(f"config file {config_file} does not exist")
     cfg = get_cfg()
@@ -69,7 +82,9 @@ def load_config(config_file: str, options: Sequence[str] = (), *, needs_data: bo
         cfg.merge_from_list(list(options))
     except AssertionError as error:
         # yacs asserts that keys exist, and that there is a value for each.
-        raise ValueError(f"{error}; the keys of MODEL.DML stand in dml_instance/config.py") from error
+        raise ValueError(
+            f"{error}; the keys of MODEL.DML stand in dml_instance/config.py"
+        ) from error
     if cfg.MODEL.DEVICE == "cuda" and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
     if needs_data or cfg.MODEL.DML.NUM_CLASSES == 0:
@@ -84,7 +99,8 @@ def machine() -> dict[str, str | int]:
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
-        # With the instructions that torch uses: the same two cores train twice as fast with AVX512 as with AVX2.
+        # With the instructions that torch uses: the same two cores train twice as fast with AVX512
+        # as with AVX2.
         "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
@@ -121,7 +137,9 @@ class TrainingClock(HookBase):
             {
                 "minutes": round(self.seconds / 60, 4),
                 "iterations": iterations,
-                "images_per_second": round(iterations * self._cfg.SOLVER.IMS_PER_BATCH / max(self.seconds, 1e-9), 2),
+                "images_per_second": round(
+                    iterations * self._cfg.SOLVER.IMS_PER_BATCH / max(self.seconds, 1e-9), 2
+                ),
                 "seed": self._cfg.SEED,
                 "bfloat16": trains_in_bfloat16(self._cfg),
                 "parameters": sum(p.numel() for p in self.trainer.model.parameters()),
@@ -184,8 +202,10 @@ def predictions_folder(output_dir: str, dataset_name: str) -> str:
 def build_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
     """The evaluator for a data set's ``evaluator_type``.
 
-    "coco": Detectron2's, which counts up to TEST.DETECTIONS_PER_IMAGE here; "pascal_voc" and "cityscapes_instance":
-    Detectron2's; "voc_instance": mAP^r, COCO's mask AP, and "pascal_voc" where the data set has VOC's boxes.
+    "coco": Detectron2's, which counts up to TEST.DETECTIONS_PER_IMAGE here; "pascal_voc" and
+        "cityscapes_instance":
+    Detectron2's; "voc_instance": mAP^r, COCO's mask AP, and "pascal_voc" where the data set has
+    VOC's boxes.
 
     Raises:
         ValueError: for any other type, naming the data set.
@@ -210,7 +230,10 @@ def build_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
             f"data set {dataset_name} has evaluator_type {kind!r}; known are 'coco', 'voc_instance', 'pascal_voc' and "
             "'cityscapes_instance'"
         )
-    evaluators = [VOCInstanceEvaluator(dataset_name, folder), COCOEvaluator(dataset_name, ("segm",), **coco)]
+    evaluators = [
+        VOCInstanceEvaluator(dataset_name, folder),
+        COCOEvaluator(dataset_name, ("segm",), **coco),
+    ]
     if _has_voc_boxes(dataset_name):
         evaluators.append(PascalVOCDetectionEvaluator(dataset_name))
     return DatasetEvaluators(evaluators)
@@ -221,24 +244,34 @@ def _has_voc_boxes(dataset_name: str) -> bool:
     folder = MetadataCatalog.get(dataset_name).get("dirname")
     if folder is None:
         return False
-    files = [os.path.join(folder, "Annotations", f"{r['image_id']}.xml") for r in DatasetCatalog.get(dataset_name)]
+    files = [
+        os.path.join(folder, "Annotations", f"{r['image_id']}.xml")
+        for r in DatasetCatalog.get(dataset_name)
+    ]
     # It reaches the list of the split through this folder.
-    missing = [path for path in (*files, os.path.join(folder, "ImageSets", "Main")) if not os.path.exists(path)]
+    missing = [
+        path
+        for path in (*files, os.path.join(folder, "ImageSets", "Main"))
+        if not os.path.exists(path)
+    ]
     if missing:
         more = len(missing) - 1
-        _logger.warning("boxes of %s are not scored: %s and %d more are missing", dataset_name, missing[0], more)
+        _logger.warning(
+            "boxes of %s are not scored: %s and %d more are missing", dataset_name, missing[0], more
+        )
     return not missing
 
 
 def trains_in_bfloat16(cfg: CfgNode) -> bool:
-    """Whether training steps on this machine run under bfloat16 autocast, by ``MODEL.DML.SOLVER.CPU_BFLOAT16``.
+    """Whether training steps on this machine run under bfloat16 autocast, by
+    ``SOLVER.AMP.CPU_BFLOAT16``.
 
     Raises:
         ValueError: for another value than "on", "off" or "auto".
     """
-    choice = cfg.MODEL.DML.SOLVER.CPU_BFLOAT16
+    choice = cfg.SOLVER.AMP.CPU_BFLOAT16
     if choice not in ("on", "off", "auto"):
-        raise ValueError(f'MODEL.DML.SOLVER.CPU_BFLOAT16 is "on", "off" or "auto", got {choice!r}')
+        raise ValueError(f'SOLVER.AMP.CPU_BFLOAT16 is "on", "off" or "auto", got {choice!r}')
     if choice == "off" or cfg.MODEL.DEVICE != "cpu":
         return False
     # Without these instructions bfloat16 is emulated, slower than float32.
@@ -249,7 +282,8 @@ def trains_in_bfloat16(cfg: CfgNode) -> bool:
 class _BFloat16Forward:
     """A model's forward function, under bfloat16 autocast while the model is in training mode.
 
-    Detectron2's own mixed precision needs CUDA. Wrapping the forward function alone keeps the backward pass out.
+    Detectron2's own mixed precision needs CUDA. Wrapping the forward function alone keeps the
+    backward pass out.
     """
 
     def __init__(self, model: nn.Module):
@@ -276,17 +310,17 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_optimizer(cls, cfg, model):
-        name = cfg.MODEL.DML.SOLVER.OPTIMIZER
-        factor = cfg.MODEL.DML.SOLVER.BACKBONE_LR_FACTOR
+        name = cfg.SOLVER.OPTIMIZER
+        factor = cfg.SOLVER.BACKBONE_MULTIPLIER
         if factor <= 0 or (name == "SGD" and factor != 1):
             raise ValueError(
-                "MODEL.DML.SOLVER.BACKBONE_LR_FACTOR is positive, and 1 unless MODEL.DML.SOLVER.OPTIMIZER is "
+                "SOLVER.BACKBONE_MULTIPLIER is positive, and 1 unless SOLVER.OPTIMIZER is "
                 f'"AdamW", got {factor} and {name!r}'
             )
         if name == "SGD":
             return build_optimizer(cfg, model)
         if name != "AdamW":
-            raise ValueError(f'MODEL.DML.SOLVER.OPTIMIZER is "SGD" or "AdamW", got {name!r}')
+            raise ValueError(f'SOLVER.OPTIMIZER is "SGD" or "AdamW", got {name!r}')
         parameters = get_default_optimizer_params(
             model,
             base_lr=cfg.SOLVER.BASE_LR,
@@ -301,8 +335,9 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_train_loader(cls, cfg):
         drawn = {}
-        if cfg.MODEL.DML.AUGMENTATION.REPEAT_BY_AREA:
-            # A sampler counts the records of the very list that is loaded; otherwise that list is Detectron2's affair.
+        if cfg.DATALOADER.REPEAT_BY_AREA:
+            # A sampler counts the records of the very list that is loaded; otherwise that list is
+            # Detectron2's affair.
             dataset = get_detection_dataset_dicts(
                 cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
             )
@@ -319,7 +354,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def test(cls, cfg, model, evaluators=None):
-        """As ``DefaultTrainer.test``, in ``MODEL.DML.TEST_VIEWS``; also writes ``results.json`` into OUTPUT_DIR."""
+        """As ``DefaultTrainer.test``, in ``MODEL.DML.TEST_AUGMENTATIONS``; also writes ``results.json`` into OUTPUT_DIR."""
         model = with_test_views(cfg, model)
         with InferenceTimer(model) as timer:
             results = super().test(cfg, model, evaluators)

@@ -1,6 +1,7 @@
 """Instance-id maps at a grid's stride.
 
-Shapes: G ground-truth instances, H x W image pixels, h x w grid cells (a cell covers stride x stride pixels).
+Shapes: G ground-truth instances, H x W image pixels, h x w grid cells (a cell covers stride x
+    stride pixels).
 """
 
 import torch
@@ -25,18 +26,21 @@ def instance_coverage(masks: Tensor, stride: int) -> Tensor:
         stride: pixels a cell, 1 to 128.
 
     Returns:
-        (G, ceil(H / stride), ceil(W / stride)) float32 in [0, 1]; pixels beyond the image count as uncovered. Memory
+        (G, ceil(H / stride), ceil(W / stride)) float32 in [0, 1]; pixels beyond the image count as
+        uncovered. Memory
         beside it: two bytes a pixel of the masks.
     """
     height, width = masks.shape[-2:]
     bits = F.pad(masks.byte(), (0, -width % stride, 0, -height % stride))
-    # Pixels are counted by adding shifted copies: a fifth of the time that pooling them as floats takes.
+    # Pixels are counted by adding shifted copies: a fifth of the time that pooling them as floats
+    # takes.
     in_column = sum(bits[:, shift::stride] for shift in range(stride)).short()
     return sum(in_column[..., shift::stride] for shift in range(stride)).float() / stride**2
 
 
 def without_ignored(coverage: Tensor, ignored: Tensor) -> Tensor:
-    """Coverage of what is left of each cell when pixels that are neither object nor background are taken away.
+    """Coverage of what is left of each cell when pixels that are neither object nor background are
+    taken away.
 
     Args:
         coverage: (G, h, w) from ``instance_coverage``.
@@ -51,20 +55,24 @@ def without_ignored(coverage: Tensor, ignored: Tensor) -> Tensor:
 def instance_id_map(coverage: Tensor, ignored: Tensor) -> Tensor:
     """Which instance each grid cell belongs to.
 
-    A cell goes to the instance that covers most of it, provided that the instances together cover at least half.
-    An instance too thin or too small to win a cell gets the cell that it covers most: at stride 8 it would have no
-    supervision at all otherwise. Where masks overlap equally the smaller instance wins, as it lies on top.
+    A cell goes to the instance that covers most of it, provided that the instances together cover
+    at least half. An instance too thin or too small to win a cell gets the cell that it covers
+    most: at stride 8 it would have no supervision at all otherwise. Where masks overlap equally the
+    smaller instance wins, as it lies on top.
 
     Args:
         coverage: (G, h, w) from ``instance_coverage``.
         ignored: (h, w) in [0, 1], the part of each cell that is neither object nor background.
 
     Returns:
-        (h, w) int64: 0 for background, i + 1 for instance i, -1 for a cell of no instance that is mostly ignored.
+        (h, w) int64: 0 for background, i + 1 for instance i, -1 for a cell of no instance that is
+            mostly ignored.
     """
     count, *grid = coverage.shape
     if count == 0:
-        return torch.zeros(grid, dtype=torch.int64, device=coverage.device).masked_fill(ignored > 0.5, -1)
+        return torch.zeros(grid, dtype=torch.int64, device=coverage.device).masked_fill(
+            ignored > 0.5, -1
+        )
     size_rank = coverage.sum(dim=(1, 2)).argsort().argsort()
     preference = coverage - 1e-3 * size_rank[:, None, None] / count
     # argmax over the instances, which PyTorch does an order of magnitude slower.
@@ -76,6 +84,8 @@ def instance_id_map(coverage: Tensor, ignored: Tensor) -> Tensor:
     best_cell = coverage.flatten(1).argmax(dim=1)
     lost = (owned == 0) & (coverage.flatten(1).amax(dim=1) > 0)
     flat = F.pad(ids.flatten(), (0, 1))
-    flat[torch.where(lost, best_cell, flat.numel() - 1)] = torch.arange(1, count + 1, device=coverage.device)
+    flat[torch.where(lost, best_cell, flat.numel() - 1)] = torch.arange(
+        1, count + 1, device=coverage.device
+    )
     ids = flat[:-1].view(grid)
     return ids.masked_fill((ids == 0) & (ignored > 0.5), -1)

@@ -24,13 +24,20 @@ _logger = logging.getLogger(__name__)
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Options of a tool that takes a trained model: ``--config-file``, ``--weights``, ``--register-coco``, ``opts``."""
     parser.add_argument(
-        "--config-file", required=True, metavar="FILE", help="config.yaml of a training, or a yaml of configs/"
+        "--config-file",
+        required=True,
+        metavar="FILE",
+        help="config.yaml of a training, or a yaml of configs/",
     )
     parser.add_argument(
-        "--weights", metavar="FILE", help="checkpoint, or dml://NAME (default: model_final.pth in OUTPUT_DIR)"
+        "--weights",
+        metavar="FILE",
+        help="checkpoint, or dml://NAME (default: model_final.pth in OUTPUT_DIR)",
     )
     add_registration_option(parser)
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE overrides of the config, last")
+    parser.add_argument(
+        "opts", nargs=argparse.REMAINDER, help="KEY VALUE overrides of the config, last"
+    )
 
 
 def load_trained(
@@ -39,13 +46,15 @@ def load_trained(
     """A trained model ready for inference, and its config.
 
     Args:
-        config_file: a yaml of configs/, or the ``config.yaml`` that a training left in its OUTPUT_DIR.
+        config_file: a yaml of configs/, or the ``config.yaml`` that a training left in its
+            OUTPUT_DIR.
         weights: a checkpoint or ``dml://NAME``; None: ``model_final.pth`` in OUTPUT_DIR.
         options: KEY VALUE overrides.
         needs_data: see ``load_config``.
 
     Raises:
-        FileNotFoundError: for a missing yaml or missing weights; ValueError, KeyError: see ``load_config``.
+        FileNotFoundError: for a missing yaml or missing weights; ValueError, KeyError: see
+            ``load_config``.
     """
     cfg = load_config(config_file, options, needs_data=needs_data)
     weights = weights or os.path.join(cfg.OUTPUT_DIR, "model_final.pth")
@@ -58,7 +67,9 @@ def load_trained(
 
 def metadata_of(cfg: CfgNode) -> Metadata:
     """Class names of the first data set of the config that is registered in this process; empty without one."""
-    names = [name for name in (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN) if name in MetadataCatalog.list()]
+    names = [
+        name for name in (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN) if name in MetadataCatalog.list()
+    ]
     return MetadataCatalog.get(names[0]) if names else Metadata()
 
 
@@ -66,9 +77,9 @@ def metadata_of(cfg: CfgNode) -> Metadata:
 def for_each_image(records: Sequence[dict], act: Callable[[dict], None], title: str) -> int:
     """Call ``act`` with one record after the other, behind a progress bar, without gradients.
 
-    A record whose file cannot be read, or which raises ValueError, is reported and skipped. What is deeper than 8 bits
-    is given as an 8-bit copy in ``file_name``, stretched as tools/prepare_label_images.py does; ``source`` is the
-    file of the user.
+    A record whose file cannot be read, or which raises ValueError, is reported and skipped. What is
+    deeper than 8 bits is given as an 8-bit copy in ``file_name``, stretched as
+    tools/prepare_label_images.py does; ``source`` is the file of the user.
 
     Returns:
         How many were skipped.
@@ -80,7 +91,8 @@ def for_each_image(records: Sequence[dict], act: Callable[[dict], None], title: 
             try:
                 act({**record, "file_name": eight_bit_file(file, folder), "source": file})
             except (OSError, RuntimeError, SyntaxError, ValueError) as error:
-                # Pillow reports a broken PNG as SyntaxError, the mapper whatever went wrong as RuntimeError.
+                # Pillow reports a broken PNG as SyntaxError, the mapper whatever went wrong as
+                # RuntimeError.
                 skipped += 1
                 _logger.warning("skipped %s: %s: %s", file, type(error).__name__, error)
     return skipped

@@ -16,8 +16,8 @@ def results_table(results: dict) -> str:
     """The figures of one ``results.json`` as a text table, a row a data set and task.
 
     Args:
-        results: ``metrics`` {data set: {task: {metric: value}}}, ``ms_per_image`` and ``training``, as
-            ``Trainer.test`` writes them. A metric that was not measured (null) shows as "-".
+        results: ``metrics`` {data set: {task: {metric: value}}}, ``ms_per_image`` and ``training``,
+            as ``Trainer.test`` writes them. A metric that was not measured (null) shows as "-".
     """
     minutes = (results.get("training") or {}).get("minutes")
     measured = [
@@ -29,7 +29,13 @@ def results_table(results: dict) -> str:
     measured.sort(key=lambda row: (row[0], row[1] == "bbox"))
     shown = [name for name in _METRICS if any(name in metrics for *_, metrics in measured)]
     rows = [
-        [dataset, _TASKS.get(task, task), *map(metrics.get, shown), minutes, results.get("ms_per_image")]
+        [
+            dataset,
+            _TASKS.get(task, task),
+            *map(metrics.get, shown),
+            minutes,
+            results.get("ms_per_image"),
+        ]
         for dataset, task, metrics in measured
     ]
     return table(rows, ["data set", "of", *shown, "training min", "ms/image"])

@@ -1,6 +1,7 @@
 """What flows between the parts of the model; shapes are checked here and nowhere else.
 
-Shapes: B images, D embedding channels, T similarity thresholds, K classes, h x w grid cells, N seeds.
+Shapes: B images, D embedding channels, T similarity thresholds, K classes, h x w grid cells, N
+    seeds.
 """
 
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ class PixelPredictions:
     Attributes:
         embedding: (B, D, h, w), any floating dtype.
         distance_scale: (B, h, w) float32 > 0: how much squared distances from the cell count.
-        class_logits: (B, T, K + 1, h, w): for each threshold the class of the mask that would be grown from the
-            cell; index 0 is background.
+        class_logits: (B, T, K + 1, h, w): for each threshold the class of the mask that would be
+            grown from the cell; index 0 is background.
         stride: pixels of the network's input image a cell, >= 1.
         scale: size of the network's input at this pyramid scale relative to scale 1, > 0.
     """
@@ -31,9 +32,14 @@ class PixelPredictions:
         if self.embedding.dim() != 4:
             raise ValueError(f"embedding must be (B, D, h, w), got {tuple(self.embedding.shape)}")
         if self.class_logits.dim() != 5:
-            raise ValueError(f"class_logits must be (B, T, K + 1, h, w), got {tuple(self.class_logits.shape)}")
+            raise ValueError(
+                f"class_logits must be (B, T, K + 1, h, w), got {tuple(self.class_logits.shape)}"
+            )
         grid = (len(self.embedding), *self.embedding.shape[-2:])
-        for name, maps in (("distance_scale", self.distance_scale), ("class_logits", self.class_logits)):
+        for name, maps in (
+            ("distance_scale", self.distance_scale),
+            ("class_logits", self.class_logits),
+        ):
             if (len(maps), *maps.shape[-2:]) != grid:
                 raise ValueError(
                     f"embedding and {name} must be of the same images and grid, got {tuple(self.embedding.shape)} "
@@ -48,8 +54,8 @@ class PixelPredictions:
             image_size: (height, width) of this image at this scale, in pixels, before padding.
 
         Returns:
-            embedding (D, h', w'), distance_scale (h', w') and class_logits (T, K + 1, h', w'), where
-            h' = ceil(height / stride).
+            embedding (D, h', w'), distance_scale (h', w') and class_logits (T, K + 1, h', w'),
+            where h' = ceil(height / stride).
         """
         rows, columns = (-(-side // self.stride) for side in image_size)
         return tuple(

@@ -26,18 +26,22 @@ def embedding_colors(embedding: Tensor, size: tuple[int, int]) -> np.ndarray:
         size: (H, W) of the picture.
 
     Returns:
-        Picture; pixels of one object have one colour where the embedding is good. Colours do not compare between
-        images, since the directions are each image's own.
+        Picture; pixels of one object have one colour where the embedding is good. Colours do not
+        compare between images, since the directions are each image's own.
     """
     height, width = embedding.shape[-2:]
     pixels = embedding.detach().float().cpu().flatten(1).T
     is_finite = pixels.isfinite().all(dim=1, keepdim=True)
     pixels = torch.where(is_finite, pixels, 0.0)
     centred = pixels - pixels.mean(dim=0)
-    # Principal directions from the D x D covariance: exact, and as cheap for a large image as for a small one.
+    # Principal directions from the D x D covariance: exact, and as cheap for a large image as for a
+    # small one.
     directions = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -3:].flip(1)
     components = centred @ directions
-    low, high = (torch.quantile(components[:: max(len(components) // 100_000, 1)], q, dim=0) for q in (0.02, 0.98))
+    low, high = (
+        torch.quantile(components[:: max(len(components) // 100_000, 1)], q, dim=0)
+        for q in (0.02, 0.98)
+    )
     colors = ((components - low) / (high - low).clamp(min=1e-6)).clamp(0, 1) * is_finite
     picture = (colors * 255).to(torch.uint8).view(height, width, 3).numpy()
     return cv2.resize(picture, size[::-1], interpolation=cv2.INTER_NEAREST)
@@ -51,7 +55,9 @@ def seediness_heat(seediness: Tensor, seeds: np.ndarray, size: tuple[int, int]) 
         seeds: (N, 2) row and column of each seed in pixels of the picture.
         size: (H, W) of the picture.
     """
-    grey = (F.interpolate(seediness[None, None].detach().float().cpu(), size=size)[0, 0] * 255).to(torch.uint8)
+    grey = (F.interpolate(seediness[None, None].detach().float().cpu(), size=size)[0, 0] * 255).to(
+        torch.uint8
+    )
     heat = cv2.cvtColor(cv2.applyColorMap(grey.numpy(), cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
     radius = max(2, round(min(size) / 120))
     for row, column in seeds:
@@ -61,8 +67,11 @@ def seediness_heat(seediness: Tensor, seeds: np.ndarray, size: tuple[int, int]) 
     return heat
 
 
-def draw_instances(image: np.ndarray, instances: Instances, metadata: Metadata, min_score: float = 0.0) -> np.ndarray:
-    """Predicted instances on the image, by Detectron2's ``Visualizer``: masks alone, since no boxes are predicted.
+def draw_instances(
+    image: np.ndarray, instances: Instances, metadata: Metadata, min_score: float = 0.0
+) -> np.ndarray:
+    """Predicted instances on the image, by Detectron2's ``Visualizer``: masks alone, since no boxes
+    are predicted.
 
     Args:
         image: picture.
@@ -101,9 +110,15 @@ def panel(pictures: Sequence[tuple[str, np.ndarray]], side: int = 320) -> np.nda
         scale = side / max(picture.shape[:2])
         size = (max(round(picture.shape[1] * scale), 1), max(round(picture.shape[0] * scale), 1))
         shrinks = scale < 1
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST)
-        column = np.full((picture.shape[0] + _TITLE_HEIGHT, picture.shape[1] + _GAP, 3), 255, np.uint8)
+        picture = cv2.resize(
+            picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST
+        )
+        column = np.full(
+            (picture.shape[0] + _TITLE_HEIGHT, picture.shape[1] + _GAP, 3), 255, np.uint8
+        )
         column[_TITLE_HEIGHT:, : picture.shape[1]] = picture
-        cv2.putText(column, title, (2, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (30, 30, 30), 1, cv2.LINE_AA)
+        cv2.putText(
+            column, title, (2, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (30, 30, 30), 1, cv2.LINE_AA
+        )
         columns.append(column)
     return np.concatenate(columns, axis=1)[:, :-_GAP]

@@ -33,7 +33,9 @@ def slow_map(scenes, num_classes, threshold):
             mine = [mask for mask, c in zip(truth, truth_classes, strict=True) if c == index]
             objects += len(mine)
             taken = set()
-            detections = [(s, m) for m, c, s in zip(predicted, classes, scores, strict=True) if c == index]
+            detections = [
+                (s, m) for m, c, s in zip(predicted, classes, scores, strict=True) if c == index
+            ]
             for score, mask in sorted(detections, key=lambda pair: -pair[0]):  # stable
                 overlaps = []
                 for other in mine:
@@ -60,7 +62,9 @@ def slow_map(scenes, num_classes, threshold):
         area, reached = 0.0, 0.0
         for recall, _ in points:
             if recall > reached:
-                area += (recall - reached) * max(precision for r, precision in points if r >= recall)
+                area += (recall - reached) * max(
+                    precision for r, precision in points if r >= recall
+                )
                 reached = recall
         result.append(area)
     return result
@@ -75,12 +79,17 @@ def random_mask(rng):
 
 def random_scene(rng, num_classes):
     truth, predicted = ([random_mask(rng) for _ in range(rng.integers(0, 5))] for _ in range(2))
-    predicted += [truth[i] for i in rng.integers(0, len(truth), rng.integers(0, 3))] if truth else []  # and duplicates
+    predicted += (
+        [truth[i] for i in rng.integers(0, len(truth), rng.integers(0, 3))] if truth else []
+    )  # and duplicates
     void = random_mask(rng) if rng.random() < 0.5 else np.zeros(SHAPE, bool)
-    # of equal overlaps the first counts in both; ties of IoU are decided alike because both divide the same integers
+    # of equal overlaps the first counts in both; ties of IoU are decided alike because both divide
+    # the same integers
     truth = [mask & ~void for mask in truth]
     truth = [mask for mask in truth if mask.any()]
-    truth_classes, classes = (rng.integers(0, num_classes, len(masks)) for masks in (truth, predicted))
+    truth_classes, classes = (
+        rng.integers(0, num_classes, len(masks)) for masks in (truth, predicted)
+    )
     scores = rng.choice([0.2, 0.5, 0.5, 0.9], len(predicted))  # many ties
     return truth, truth_classes, predicted, classes, scores, void
 
@@ -102,7 +111,9 @@ def as_image(scene):
 def test_map_equals_the_slow_definition(seed, images, num_classes):
     rng = np.random.default_rng(seed)
     scenes = [random_scene(rng, num_classes) for _ in range(images)]
-    got = mean_average_precision_masks([as_image(scene) for scene in scenes], num_classes, THRESHOLDS)
+    got = mean_average_precision_masks(
+        [as_image(scene) for scene in scenes], num_classes, THRESHOLDS
+    )
     expected = [slow_map(scenes, num_classes, threshold) for threshold in THRESHOLDS]
     np.testing.assert_allclose(got, expected, atol=1e-9)
 
@@ -151,7 +162,10 @@ def test_no_images_and_no_objects():
 
 def test_a_detection_belongs_to_the_object_it_overlaps_most_even_if_that_is_taken():
     iou = np.array([[0.9, 0.0], [0.7, 0.65], [0.0, 0.6]])
-    assert true_detections(iou, np.array([0.5, 0.8])).tolist() == [[True, False, True], [True, False, False]]
+    assert true_detections(iou, np.array([0.5, 0.8])).tolist() == [
+        [True, False, True],
+        [True, False, False],
+    ]
 
 
 @settings(max_examples=30, deadline=None)
@@ -161,23 +175,36 @@ def test_the_order_of_images_matters_only_among_equal_scores(seed):
     scenes = [random_scene(rng, 2) for _ in range(4)]
     scores = rng.permutation(sum(len(scene[2]) for scene in scenes)) / 100
     cut = np.cumsum([len(scene[2]) for scene in scenes])[:-1]
-    scenes = [(*scene[:4], s, scene[5]) for scene, s in zip(scenes, np.split(scores, cut), strict=True)]
+    scenes = [
+        (*scene[:4], s, scene[5]) for scene, s in zip(scenes, np.split(scores, cut), strict=True)
+    ]
     images = [as_image(scene) for scene in scenes]
     first = mean_average_precision_masks(images, 2, THRESHOLDS)
     np.testing.assert_array_equal(first, mean_average_precision_masks(images[::-1], 2, THRESHOLDS))
-    assert (np.diff(first, axis=0)[~np.isnan(first[1:])] <= 1e-12).all(), "a higher threshold is never easier"
+    assert (np.diff(first, axis=0)[~np.isnan(first[1:])] <= 1e-12).all(), (
+        "a higher threshold is never easier"
+    )
 
 
 def test_iou_takes_the_void_away_from_predictions_alone():
     void = block((0, 6), (2, 4))
-    iou = mask_iou([encoded(LEFT), encoded(NOTHING)], [encoded(block((0, 6), (0, 2))), encoded(NOTHING)], encoded(void))
+    iou = mask_iou(
+        [encoded(LEFT), encoded(NOTHING)],
+        [encoded(block((0, 6), (0, 2))), encoded(NOTHING)],
+        encoded(void),
+    )
     np.testing.assert_allclose(iou, [[1.0, 0.0], [0.0, 0.0]])
     assert mask_iou([], [encoded(LEFT)]).shape == (0, 1)
     assert mask_iou([encoded(LEFT)], []).shape == (1, 0)
 
 
 def test_an_iou_of_just_the_threshold_is_enough():
-    for area, other, common, threshold in ((22, 143, 15, 0.1), (22, 68, 15, 0.2), (22, 23, 15, 0.5), (23, 16, 13, 0.5)):
+    for area, other, common, threshold in (
+        (22, 143, 15, 0.1),
+        (22, 68, 15, 0.2),
+        (22, 23, 15, 0.5),
+        (23, 16, 13, 0.5),
+    ):
         row = np.arange(200)[None]
         prediction, truth = row < area, (row >= area - common) & (row < area - common + other)
         assert common / (area + other - common) == threshold
@@ -192,7 +219,10 @@ def test_void_that_an_object_has_too_is_the_objects(seed):
     void = random_mask(rng)
     kept = [mask & ~(void & ~np.any(truth, axis=0)) for mask in predicted]
     got = mask_iou(
-        [encoded(m) for m in predicted], [encoded(m) for m in truth], encoded(void), list(map(encoded, truth))
+        [encoded(m) for m in predicted],
+        [encoded(m) for m in truth],
+        encoded(void),
+        list(map(encoded, truth)),
     )
     union = np.array([[(p | t).sum() for t in truth] for p in kept])
     common = np.array([[(p & t).sum() for t in truth] for p in kept])

@@ -34,7 +34,9 @@ ROOT = Path(__file__).parents[1]
 
 def test_functions_are_called_in_turn_and_warm_ups_do_not_count():
     calls = []
-    times = interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, repeats=3, warm_up=2)
+    times = interleaved(
+        {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, repeats=3, warm_up=2
+    )
     assert calls == ["a", "b"] * 5
     assert set(times) == {"a", "b"}
     for figures in times.values():
@@ -55,7 +57,9 @@ def test_memory_is_that_of_the_block_even_after_a_larger_peak():
     assert in_fresh_process(_held, 30) == pytest.approx(30, abs=12)
 
 
-@pytest.mark.parametrize(("size", "objects"), [((128, 128), 10), ((256, 300), 150), ((64, 400), 40)])
+@pytest.mark.parametrize(
+    ("size", "objects"), [((128, 128), 10), ((256, 300), 150), ((64, 400), 40)]
+)
 def test_cells_are_apart_and_as_many_as_wanted(size, objects):
     image = drawn_cells(*size, objects)
     assert image.shape == (*size, 3) and image.dtype == np.uint8
@@ -64,16 +68,42 @@ def test_cells_are_apart_and_as_many_as_wanted(size, objects):
 
 
 def test_the_tool_times_a_model_and_its_parts(tmp_path):
-    command = [sys.executable, str(ROOT / "tools" / "benchmark.py"), "inference", "--size", "64", "96"]
-    command += ["--objects", "6", "--batch", "1", "2", "--repeats", "1", "--output", str(tmp_path / "out.json")]
-    command += ["--run", "ours", "configs/DSB2018/dml_slim_unet.yaml", "dml://nuclei", "MODEL.DEVICE", "cpu"]
+    command = [
+        sys.executable,
+        str(ROOT / "tools" / "benchmark.py"),
+        "inference",
+        "--size",
+        "64",
+        "96",
+    ]
+    command += [
+        "--objects",
+        "6",
+        "--batch",
+        "1",
+        "2",
+        "--repeats",
+        "1",
+        "--output",
+        str(tmp_path / "out.json"),
+    ]
+    command += [
+        "--run",
+        "ours",
+        "configs/DSB2018/dml_slim_unet.yaml",
+        "dml://nuclei",
+        "MODEL.DEVICE",
+        "cpu",
+    ]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert result.returncode == 0, result.stderr[-2000:]
     rows = json.loads((tmp_path / "out.json").read_text())["inference"]
     assert [row["run"] for row in rows] == ["ours", "ours: network", "ours: grouping"] * 2
     assert all(row["ms"] > 0 for row in rows)
     assert rows[0]["mib"] > 0 and rows[0]["instances"] > 0
-    wrong = subprocess.run([*command[:3], "--run", "ours", "x.yaml"], capture_output=True, text=True, cwd=ROOT)
+    wrong = subprocess.run(
+        [*command[:3], "--run", "ours", "x.yaml"], capture_output=True, text=True, cwd=ROOT
+    )
     assert wrong.returncode != 0 and "--run takes NAME" in wrong.stderr
 
 
@@ -125,7 +155,9 @@ def of_ours(masks, classes, image):
 
 
 def of_panoptic_deeplab(masks, classes, image):
-    return panoptic_deeplab(perfect_maps(masks, classes, image.image_size, 2), 2, image.cell_size, image.output_size)
+    return panoptic_deeplab(
+        perfect_maps(masks, classes, image.image_size, 2), 2, image.cell_size, image.output_size
+    )
 
 
 GROUPINGS = {
@@ -164,11 +196,14 @@ def test_every_grouping_bears_an_image_without_objects(name):
 
 def test_clusters_take_the_score_and_class_of_their_cells():
     labels = torch.tensor([[1, 1, 0], [0, 2, 2]])
-    probability = torch.tensor([[[0.9, 0.5, 0.8], [0.1, 0.2, 0.3]], [[0.1, 0.6, 0.1], [0.1, 0.7, 0.3]]])
+    probability = torch.tensor(
+        [[[0.9, 0.5, 0.8], [0.1, 0.2, 0.3]], [[0.1, 0.6, 0.1], [0.1, 0.7, 0.3]]]
+    )
     found = instances_of_labels(labels, probability, (2.0, 1.5), (4, 5))
     assert found.scores.tolist() == pytest.approx([(0.9 + 0.6) / 2, (0.7 + 0.3) / 2])
     assert found.pred_classes.tolist() == [0, 1]
-    # Columns have their centres at 0.5, 1.5 ... 4.5 pixels, which lie in the cells 0, 1, 1, 2 and 3, which is 2 still.
+    # Columns have their centres at 0.5, 1.5 ... 4.5 pixels, which lie in the cells 0, 1, 1, 2 and
+    # 3, which is 2 still.
     expected = torch.zeros(2, 4, 5, dtype=torch.bool)
     expected[0, :2, :3] = True
     expected[1, 2:, 1:] = True
@@ -178,7 +213,11 @@ def test_clusters_take_the_score_and_class_of_their_cells():
 def test_maps_of_the_ground_truth_point_at_the_centres():
     masks, classes, _ = two_objects()
     maps = perfect_maps(masks, classes, (64, 96), stride=2)
-    assert maps.semantic[0, 6, 8] == 1 and maps.semantic[0, 20, 30] == 2 and maps.semantic[0, 0, 0] == 0
+    assert (
+        maps.semantic[0, 6, 8] == 1
+        and maps.semantic[0, 20, 30] == 2
+        and maps.semantic[0, 0, 0] == 0
+    )
     rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(48.0), indexing="ij")
     pointed = torch.stack([rows, columns]) + maps.offsets[:]
     for index, centre in enumerate([(8.5, 12.0), (22.5, 34.5)]):
@@ -196,20 +235,32 @@ def test_more_objects_than_the_project_takes_by_default_come_back():
     masks = labels == torch.arange(1, 321)[:, None, None]
     maps = perfect_maps(masks, torch.zeros(320, dtype=torch.int64), (160, 200), stride=1)
     found = panoptic_deeplab(maps, 1, (1.0, 1.0), (160, 200))
-    assert {mask.numpy().tobytes() for mask in found.pred_masks} == {mask.numpy().tobytes() for mask in masks}
+    assert {mask.numpy().tobytes() for mask in found.pred_masks} == {
+        mask.numpy().tobytes() for mask in masks
+    }
 
 
 def test_true_masks_score_full_marks_and_none_score_zero():
     masks, classes, image = two_objects()
     record = {"image_id": "a", "file_name": "a.png", "height": 64, "width": 96}
     record["annotations"] = [
-        {"category_id": int(c), "bbox": [0, 0, 96, 64], "bbox_mode": BoxMode.XYXY_ABS, "segmentation": rle(m.numpy())}
+        {
+            "category_id": int(c),
+            "bbox": [0, 0, 96, 64],
+            "bbox_mode": BoxMode.XYXY_ABS,
+            "segmentation": rle(m.numpy()),
+        }
         for m, c in zip(masks, classes, strict=True)
     ]
     truth = ground_truth_of([record], num_classes=2)
     found = of_panoptic_deeplab(masks, classes, image)
-    assert _scores(truth, _as_coco(found, "a"), 100) == {"AP": pytest.approx(100), "AP50": pytest.approx(100)}
-    assert _scores(truth, _as_coco(found[found.pred_classes == 0], "a"), 100)["AP"] == pytest.approx(50)
+    assert _scores(truth, _as_coco(found, "a"), 100) == {
+        "AP": pytest.approx(100),
+        "AP50": pytest.approx(100),
+    }
+    assert _scores(truth, _as_coco(found[found.pred_classes == 0], "a"), 100)[
+        "AP"
+    ] == pytest.approx(50)
     assert _scores(truth, [], 100) == {"AP": 0.0, "AP50": 0.0}
     record["annotations"][0]["segmentation"] = []
     with pytest.raises(ValueError, match=r"a\.png has an object without a mask"):
@@ -271,7 +322,9 @@ def test_the_limit_is_what_takes_longer():
 def registration(tmp_path_factory):
     scenes = [square_and_disc(64, 96), square_and_disc(70, 90), square_and_disc(64, 80)]
     scenes = [(image, masks, np.zeros(2, int)) for image, masks, _ in scenes]
-    path, images = write_coco(tmp_path_factory.mktemp("data"), "toy", scenes, class_names=["nucleus"])
+    path, images = write_coco(
+        tmp_path_factory.mktemp("data"), "toy", scenes, class_names=["nucleus"]
+    )
     return f"toy={path}:{images}"
 
 
@@ -286,7 +339,14 @@ def benchmark(part, *arguments, ok=True):
     return result.stderr
 
 
-OURS = ("--run", "ours", "configs/DSB2018/dml_slim_unet.yaml", "dml://nuclei", "MODEL.DEVICE", "cpu")
+OURS = (
+    "--run",
+    "ours",
+    "configs/DSB2018/dml_slim_unet.yaml",
+    "dml://nuclei",
+    "MODEL.DEVICE",
+    "cpu",
+)
 
 
 def test_the_tool_compares_groupings(registration, tmp_path):
@@ -300,32 +360,66 @@ def test_the_tool_compares_groupings(registration, tmp_path):
         assert row["ms_low"] <= row["ms"] <= row["ms_high"] and row["images"] == 2
         assert 0 <= row["AP"] <= row["AP50"] <= 100
     assert rows["ours"]["times_ours"] == 1
-    assert rows["panoptic_deeplab"]["AP50"] == pytest.approx(100) and rows["panoptic_deeplab"]["instances"] == 2
+    assert (
+        rows["panoptic_deeplab"]["AP50"] == pytest.approx(100)
+        and rows["panoptic_deeplab"]["instances"] == 2
+    )
     scales = benchmark("peers", *data, *OURS, "MODEL.DML.TEST_SCALES", "[1.0,2.0]", ok=False)
     assert "error: run ours sees images at 2 scales" in scales
-    assert "data set moon is not registered" in benchmark("peers", "--dataset", "moon", *OURS, ok=False)
+    assert "data set moon is not registered" in benchmark(
+        "peers", "--dataset", "moon", *OURS, ok=False
+    )
 
 
 def test_the_tool_takes_training_iterations_apart(registration, tmp_path):
     output = tmp_path / "out.json"
     options = ("MODEL.DEVICE", "cpu", "DATASETS.TRAIN", "('toy',)", "SOLVER.IMS_PER_BATCH", "2")
-    options += ("INPUT.CROP.SIZE", "[64,64]", "DATALOADER.NUM_WORKERS", "1", "OUTPUT_DIR", tmp_path / "none")
+    options += (
+        "INPUT.CROP.SIZE",
+        "[64,64]",
+        "DATALOADER.NUM_WORKERS",
+        "1",
+        "OUTPUT_DIR",
+        tmp_path / "none",
+    )
     ours = ("--run", "ours", "configs/DSB2018/dml_slim_unet.yaml", *options)
     theirs = ("--run", "mask_rcnn", "configs/DSB2018/mask_rcnn_R_18_FPN.yaml", *options)
-    benchmark("training", "--register-coco", registration, "--repeats", "2", *ours, *theirs, "--output", output)
+    benchmark(
+        "training",
+        "--register-coco",
+        registration,
+        "--repeats",
+        "2",
+        *ours,
+        *theirs,
+        "--output",
+        output,
+    )
     rows = json.loads(output.read_text())["training"]
-    parts = {name: {row["part"]: row for row in rows if row["run"] == name} for name in ("ours", "mask_rcnn")}
+    parts = {
+        name: {row["part"]: row for row in rows if row["run"] == name}
+        for name in ("ours", "mask_rcnn")
+    }
     everywhere = {"iteration", "mapper, an image", "data", "backward", "optimizer", "other"}
     assert set(parts["ours"]) == everywhere | {"network", "targets", "losses"}
     assert set(parts["mask_rcnn"]) == everywhere | {"forward"}
     for of_run in parts.values():
         whole = of_run["iteration"]
-        assert (whole["share"], whole["batch"], whole["iterations"], whole["workers"]) == (100, 2, 2, 1)
+        assert (whole["share"], whole["batch"], whole["iterations"], whole["workers"]) == (
+            100,
+            2,
+            2,
+            1,
+        )
         assert whole["mib"] > 0
-        shares = [row["share"] for part, row in of_run.items() if part != "iteration" and "share" in row]
+        shares = [
+            row["share"] for part, row in of_run.items() if part != "iteration" and "share" in row
+        ]
         assert sum(shares) == pytest.approx(100)
     assert not (tmp_path / "none").exists()
-    assert "--run of training takes NAME CONFIG.yaml [KEY VALUE ...]" in benchmark("training", *OURS, ok=False)
+    assert "--run of training takes NAME CONFIG.yaml [KEY VALUE ...]" in benchmark(
+        "training", *OURS, ok=False
+    )
 
 
 def test_the_tool_compares_with_the_limit(registration, tmp_path):
@@ -347,12 +441,22 @@ def test_rows_of_figures_become_json_that_others_read(tmp_path):
 
 def test_exponents_are_those_of_a_power_law():
     rows = [
-        {"of": "side", "value": side, "network_ms": 2.0 * side**2, "grouping_ms": 3.0 * side, "mib": None}
+        {
+            "of": "side",
+            "value": side,
+            "network_ms": 2.0 * side**2,
+            "grouping_ms": 3.0 * side,
+            "mib": None,
+        }
         for side in (400, 100, 200)
     ]
     rows += [{"of": "seeds", "value": 10, "grouping_ms": 1.0}]
     fitted = {(row["of"], row["figure"]): row for row in exponents(rows)}
-    assert set(fitted) == {("pixels", "network_ms"), ("pixels", "grouping_ms"), ("pixels", "total_ms")}
+    assert set(fitted) == {
+        ("pixels", "network_ms"),
+        ("pixels", "grouping_ms"),
+        ("pixels", "total_ms"),
+    }
     assert fitted["pixels", "network_ms"]["exponent"] == pytest.approx(1.0)
     assert fitted["pixels", "grouping_ms"]["exponent_at_end"] == pytest.approx(0.5)
     assert 0.5 < fitted["pixels", "total_ms"]["exponent"] < 1.0
@@ -360,7 +464,13 @@ def test_exponents_are_those_of_a_power_law():
 
 def test_growth_varies_one_thing_at_a_time():
     run = ("configs/DSB2018/dml_slim_unet.yaml", "dml://nuclei", ["MODEL.DEVICE", "cpu"])
-    series = {"sides": [96], "objects": [1], "seeds": [5, 40], "dims": [16, 24], "thresholds": [3, 6]}
+    series = {
+        "sides": [96],
+        "objects": [1],
+        "seeds": [5, 40],
+        "dims": [16, 24],
+        "thresholds": [3, 6],
+    }
     rows = list(measure_growth(run, **series, repeats=2))
     assert [(row["of"], row["value"]) for row in rows] == [
         ("side", 96), ("objects", 1), ("seeds", 5), ("seeds", 40), ("embedding size", 16), ("embedding size", 24),
@@ -384,15 +494,30 @@ def test_sections_of_a_page_are_replaced_and_nothing_else(tmp_path):
     page.write_text("# Speed\n\n<!-- growth -->\nold\n<!-- /growth -->\n\nkept\n")
     results = tmp_path / "benchmark_growth.json"
     results.write_text(json.dumps({"command": "python x", "machine": machine, "growth": rows}))
-    command = [sys.executable, str(ROOT / "tools" / "performance_page.py"), str(results), "--page", str(page)]
-    result = subprocess.run([*command, "--images", str(tmp_path)], capture_output=True, text=True, cwd=ROOT)
+    command = [
+        sys.executable,
+        str(ROOT / "tools" / "performance_page.py"),
+        str(results),
+        "--page",
+        str(page),
+    ]
+    result = subprocess.run(
+        [*command, "--images", str(tmp_path)], capture_output=True, text=True, cwd=ROOT
+    )
     assert result.returncode == 0, result.stderr[-2000:]
     text = page.read_text()
-    assert text.startswith("# Speed\n\n<!-- growth -->\n|") and text.endswith("<!-- /growth -->\n\nkept\n")
+    assert text.startswith("# Speed\n\n<!-- growth -->\n|") and text.endswith(
+        "<!-- /growth -->\n\nkept\n"
+    )
     assert (
-        "old" not in text and "`python x`, 2 threads" in text and "| seeds | grouping_ms |" in text and "0.50" in text
+        "old" not in text
+        and "`python x`, 2 threads" in text
+        and "| seeds | grouping_ms |" in text
+        and "0.50" in text
     )
     assert (tmp_path / "performance_growth.png").stat().st_size > 5000
     page.write_text("nothing to replace\n")
-    result = subprocess.run([*command, "--images", str(tmp_path)], capture_output=True, text=True, cwd=ROOT)
+    result = subprocess.run(
+        [*command, "--images", str(tmp_path)], capture_output=True, text=True, cwd=ROOT
+    )
     assert result.returncode != 0 and "no marks <!-- growth -->" in result.stderr

@@ -17,7 +17,12 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from dml_instance.comparison.budget import Turns, referee
-from dml_instance.comparison.errors import OBJECT_KINDS, PREDICTION_KINDS, best_min_score, count_errors
+from dml_instance.comparison.errors import (
+    OBJECT_KINDS,
+    PREDICTION_KINDS,
+    best_min_score,
+    count_errors,
+)
 from dml_instance.comparison.pictures import most_telling_images
 from dml_instance.comparison.report import plot
 from dml_instance.comparison.scores import (
@@ -59,7 +64,9 @@ def data_set(*images, classes=2):
     ]
     truth.dataset = {
         "info": {},
-        "images": [{"id": i, "height": SIZE[0], "width": SIZE[1]} for i in range(1, len(images) + 1)],
+        "images": [
+            {"id": i, "height": SIZE[0], "width": SIZE[1]} for i in range(1, len(images) + 1)
+        ],
         "annotations": annotations,
         "categories": [{"id": c, "name": str(c)} for c in range(1, classes + 1)],
     }
@@ -71,7 +78,10 @@ def predictions_of(truth, *found):
     """(image id, mask, class, score) to loaded predictions."""
     return load_predictions(
         truth,
-        [{"image_id": i, "category_id": c, "segmentation": rle(m), "score": s} for i, m, c, s in found],
+        [
+            {"image_id": i, "category_id": c, "segmentation": rle(m), "score": s}
+            for i, m, c, s in found
+        ],
     )
 
 
@@ -98,7 +108,10 @@ def errors_of(objects, found, min_score=0.0):
             {"found": 1, "split": 1, "other": 2},
         ),
         ([(LEFT, 1, 0.9), (box(5, 25, 13, 45), 1, 0.8)], {"found": 1, "poor mask": 1, "other": 1}),
-        ([(LEFT, 1, 0.9), (box(30, 30, 40, 60), 1, 0.8)], {"found": 1, "missed": 1, "background": 1}),
+        (
+            [(LEFT, 1, 0.9), (box(30, 30, 40, 60), 1, 0.8)],
+            {"found": 1, "missed": 1, "background": 1},
+        ),
         ([(LEFT, 1, 0.2), (RIGHT, 1, 0.9)], {"found": 1, "missed": 1}),
         ([], {"missed": 2}),
     ],
@@ -131,11 +144,15 @@ def random_case(seed):
         top, left = rng.integers(0, 25, 2)
         return box(top, left, top + rng.integers(3, 15), left + rng.integers(3, 20))
 
-    truth = data_set(*[[(mask(), int(rng.integers(1, 3))) for _ in range(rng.integers(1, 5))] for _ in range(4)])
+    truth = data_set(
+        *[[(mask(), int(rng.integers(1, 3))) for _ in range(rng.integers(1, 5))] for _ in range(4)]
+    )
     found = []
     for annotation in truth.anns.values():
         shifted = np.roll(truth.annToMask(annotation), rng.integers(-2, 3, 2), (0, 1))
-        found.append((annotation["image_id"], shifted, int(rng.integers(1, 3)), float(rng.random())))
+        found.append(
+            (annotation["image_id"], shifted, int(rng.integers(1, 3)), float(rng.random()))
+        )
     return truth, predictions_of(truth, *found)
 
 
@@ -170,9 +187,15 @@ def test_scores_of_some_images_ignore_the_others():
 
 
 def test_in_a_group_a_class_counts_by_its_objects():
-    truth = data_set([(LEFT, 1), (RIGHT, 1), (box(30, 0, 40, 10), 1), (box(30, 30, 40, 60), 2)], [(LEFT, 2)], [])
+    truth = data_set(
+        [(LEFT, 1), (RIGHT, 1), (box(30, 0, 40, 10), 1), (box(30, 30, 40, 60), 2)], [(LEFT, 2)], []
+    )
     found = predictions_of(
-        truth, (1, LEFT, 1, 0.9), (1, RIGHT, 1, 0.8), (1, box(30, 0, 40, 10), 1, 0.7), (3, LEFT, 1, 0.1)
+        truth,
+        (1, LEFT, 1, 0.9),
+        (1, RIGHT, 1, 0.8),
+        (1, box(30, 0, 40, 10), 1, 0.7),
+        (3, LEFT, 1, 0.1),
     )
     assert mask_scores(truth, found, 10, [1])["AP"] == pytest.approx(50)
     assert group_ap(truth, found, 10, [1]) == pytest.approx(75)
@@ -186,11 +209,17 @@ def test_images_are_ranked_by_the_difference_of_two_runs():
     truth = data_set(*[[(LEFT, 1)]] * 3)
     first = predictions_of(truth, (1, LEFT, 1, 0.9), (2, LEFT, 1, 0.9))
     second = predictions_of(truth, (2, LEFT, 1, 0.9), (3, LEFT, 1, 0.9))
-    assert most_telling_images(truth, first, second, 10, count=4) == {"best": [1], "median": [2], "worst": [3]}
+    assert most_telling_images(truth, first, second, 10, count=4) == {
+        "best": [1],
+        "median": [2],
+        "worst": [3],
+    }
 
 
 def test_overlap_is_the_largest_iou_with_another_box():
-    truth = data_set([(box(0, 0, 10, 10), 1), (box(0, 5, 10, 15), 1), (box(20, 20, 30, 30), 1)], [(LEFT, 1)])
+    truth = data_set(
+        [(box(0, 0, 10, 10), 1), (box(0, 5, 10, 15), 1), (box(20, 20, 30, 30), 1)], [(LEFT, 1)]
+    )
     assert box_overlaps(truth) == {1: pytest.approx((1 / 3 + 1 / 3 + 0) / 3)}
     assert object_counts(truth) == {1: 3, 2: 1}
 
@@ -211,11 +240,18 @@ def test_groups_by_an_attribute_of_the_images():
 
 
 @pytest.mark.parametrize(("minutes", "lines", "bars"), [((30, 60), 2, 0), ((60,), 0, 6)])
-def test_runs_that_were_scored_once_are_drawn_as_bars_and_others_as_curves(monkeypatch, minutes, lines, bars):
+def test_runs_that_were_scored_once_are_drawn_as_bars_and_others_as_curves(
+    monkeypatch, minutes, lines, bars
+):
     drawn = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
-    run = {"curve": [{"minutes": m, "AP": m / 2} for m in minutes], "metrics": {"AP": 30, "AP50": 60, "AP75": 20}}
-    plot({"dataset": "toy", "minutes": 60, "groups": {}, "runs": {"a": run, "b": run}}, "report.png")
+    run = {
+        "curve": [{"minutes": m, "AP": m / 2} for m in minutes],
+        "metrics": {"AP": 30, "AP50": 60, "AP75": 20},
+    }
+    plot(
+        {"dataset": "toy", "minutes": 60, "groups": {}, "runs": {"a": run, "b": run}}, "report.png"
+    )
     (axis,) = drawn[0].axes
     assert (len(axis.lines), len(axis.patches)) == (lines, bars)
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["a", "b"]
@@ -251,11 +287,29 @@ def compare(folder, *arguments, ok=True):
     path, images = folder
     result = subprocess.run(
         [
-            *(sys.executable, str(ROOT / "tools" / "compare.py"), "--register-coco", f"toy={path}:{images}"),
+            *(
+                sys.executable,
+                str(ROOT / "tools" / "compare.py"),
+                "--register-coco",
+                f"toy={path}:{images}",
+            ),
             *map(str, arguments),
-            *("--opts", "DATASETS.TRAIN", "('toy',)", "DATASETS.TEST", "('toy',)", "SOLVER.IMS_PER_BATCH", "2"),
+            *(
+                "--opts",
+                "DATASETS.TRAIN",
+                "('toy',)",
+                "DATASETS.TEST",
+                "('toy',)",
+                "SOLVER.IMS_PER_BATCH",
+                "2",
+            ),
             *("DATALOADER.NUM_WORKERS", "0", "MODEL.DEVICE", "cpu"),
-            *("MODEL.DML.BACKBONE.CHANNELS", "[8,12,16,20,24]", "MODEL.DML.BACKBONE.BLOCKS", "[1,1,1,1]"),
+            *(
+                "MODEL.DML.BACKBONE.CHANNELS",
+                "[8,12,16,20,24]",
+                "MODEL.DML.BACKBONE.BLOCKS",
+                "[1,1,1,1]",
+            ),
             *("MODEL.DML.GROUPING.MIN_SEEDINESS", "0.001", "MODEL.DML.GROUPING.MAX_SEEDS", "20"),
         ],
         capture_output=True,
@@ -284,11 +338,19 @@ def test_two_runs_are_trained_scored_reported_and_drawn_and_a_second_call_only_r
         assert sum(run["errors"][kind] for kind in OBJECT_KINDS) == 6
         scored = json.loads((output / name / "results.json").read_text())["metrics"]["toy"]["segm"]
         assert run["metrics"]["AP"] == pytest.approx(scored["AP"], abs=1e-6)
-        rows = [json.loads(line) for line in (output / name / "metrics.json").read_text().splitlines()]
-        assert rows[-1]["lr"] < 0.6 * base_lr, "the schedule ends with the budget, not with MAX_ITER"
+        rows = [
+            json.loads(line) for line in (output / name / "metrics.json").read_text().splitlines()
+        ]
+        assert rows[-1]["lr"] < 0.6 * base_lr, (
+            "the schedule ends with the budget, not with MAX_ITER"
+        )
         assert rows[-1]["dml/seed_lambda"] > 0.5, "and so does the ramp of the seed loss"
     assert (output / "report.png").stat().st_size > 0
-    assert {path.name.split("_")[0] for path in (output / "pictures").iterdir()} <= {"best", "median", "worst"}
+    assert {path.name.split("_")[0] for path in (output / "pictures").iterdir()} <= {
+        "best",
+        "median",
+        "worst",
+    }
 
     before = (output / "ours" / "model_final.pth").stat().st_mtime_ns
     compare(folder, *arguments)
@@ -301,7 +363,9 @@ def test_a_run_that_fails_is_named_with_its_log(tmp_path):
     folder = write_coco(tmp_path, "toy", [square_and_disc(64, 96)])
     config = "configs/Shapes/dml_slim_unet.yaml"
     arguments = ["--output", tmp_path / "c", "--minutes", "0.02"]
-    printed = compare(folder, *arguments, "--run", "bad", config, "MODEL.DML.SEED.TARGET", "none", ok=False)
+    printed = compare(
+        folder, *arguments, "--run", "bad", config, "MODEL.DML.SEED_LOSS.TARGET", "none", ok=False
+    )
     assert "run bad failed" in printed
     assert "SEED.TARGET" in (tmp_path / "c" / "bad" / "stdout.txt").read_text()
 
@@ -311,9 +375,14 @@ def test_a_run_that_fails_is_named_with_its_log(tmp_path):
     [
         (["--run", "a"], "--run takes NAME CONFIG"),
         (["--run", "a", "none.yaml"], "none.yaml does not exist"),
-        (["--run", "a", "configs/Shapes/dml_slim_unet.yaml", "DATASETS.TEST", "()"], "same single data set"),
+        (
+            ["--run", "a", "configs/Shapes/dml_slim_unet.yaml", "DATASETS.TEST", "()"],
+            "same single data set",
+        ),
     ],
 )
 def test_arguments_that_cannot_be_compared_are_named(tmp_path, arguments, message):
     folder = write_coco(tmp_path, "toy", [square_and_disc(64, 96)])
-    assert message in compare(folder, *arguments, "--output", tmp_path / "c", "--minutes", "0.01", ok=False)
+    assert message in compare(
+        folder, *arguments, "--output", tmp_path / "c", "--minutes", "0.01", ok=False
+    )

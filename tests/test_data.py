@@ -30,14 +30,16 @@ def registered():
 
 @pytest.mark.parametrize("as_polygons", [False, True])
 def test_a_coco_set_loads_with_its_class_names_and_ids(tmp_path, registered, as_polygons):
-    where = write_coco(tmp_path, "toy", [square_and_disc()], as_polygons=as_polygons, first_category=7)
+    where = write_coco(
+        tmp_path, "toy", [square_and_disc()], as_polygons=as_polygons, first_category=7
+    )
     registered("toy_set", *where)
     (record,) = DatasetCatalog.get("toy_set")
     assert MetadataCatalog.get("toy_set").thing_classes == CLASS_NAMES
     assert [annotation["category_id"] for annotation in record["annotations"]] == [0, 1]
-    instances = build_train_mapper(data_config("INPUT.MIN_SIZE_TRAIN", (0,), "INPUT.RANDOM_FLIP", "none"))(record)[
-        "instances"
-    ]
+    instances = build_train_mapper(
+        data_config("INPUT.MIN_SIZE_TRAIN", (0,), "INPUT.RANDOM_FLIP", "none")
+    )(record)["instances"]
     for mask, truth in zip(instances.gt_masks.tensor.numpy(), square_and_disc()[1], strict=True):
         assert (mask & truth).sum() / (mask | truth).sum() > 0.9
 
@@ -57,14 +59,23 @@ def spoil(path, **changes):
     ("changes", "message"),
     [
         ({"annotations": None}, "not a COCO annotation file.*annotations"),
-        ({"annotations": lambda a: a[1].update(category_id=9)}, r"annotation 2 .*category_id 9.*\[1, 2\]"),
+        (
+            {"annotations": lambda a: a[1].update(category_id=9)},
+            r"annotation 2 .*category_id 9.*\[1, 2\]",
+        ),
         ({"annotations": lambda a: a[1].update(image_id=9)}, "annotation 2 .*image_id 9"),
-        ({"annotations": lambda a: a[0]["segmentation"].update(size=[5, 6])}, "annotation 1 .*5 x 6.*64 x 96"),
+        (
+            {"annotations": lambda a: a[0]["segmentation"].update(size=[5, 6])},
+            "annotation 1 .*5 x 6.*64 x 96",
+        ),
         ({"annotations": lambda a: a[0].update(segmentation=[])}, "annotation 1 .*no segmentation"),
         ({"images": lambda i: i[0].pop("height")}, "images has an entry without height.*001"),
         ({"categories": lambda c: c[0].pop("name")}, "categories has an entry without name"),
         ({"annotations": lambda a: a[1].pop("bbox")}, "annotations has an entry without bbox: "),
-        ({"annotations": lambda a: a[1].pop("area")}, r"an entry without area \(area is the pixels of its mask\): "),
+        (
+            {"annotations": lambda a: a[1].pop("area")},
+            r"an entry without area \(area is the pixels of its mask\): ",
+        ),
     ],
 )
 def test_a_spoilt_annotation_file_is_named_with_the_entry(tmp_path, changes, message):
@@ -125,7 +136,11 @@ def test_a_built_in_set_that_is_not_there_says_how_to_get_it(tmp_path, monkeypat
     from dml_instance.data.coco import register_checked
 
     register_checked(
-        "absent_set", str(tmp_path / "a.json"), str(tmp_path), category_ids={1: "x"}, hint="Draw it with: this"
+        "absent_set",
+        str(tmp_path / "a.json"),
+        str(tmp_path),
+        category_ids={1: "x"},
+        hint="Draw it with: this",
     )
     with pytest.raises(FileNotFoundError, match="absent_set.*Draw it with: this"):
         DatasetCatalog.get("absent_set")
@@ -149,9 +164,13 @@ def test_a_contradicting_number_of_classes_is_an_error(tmp_path, registered, key
 
 def test_sets_of_different_classes_and_unknown_sets_are_errors(tmp_path, registered):
     registered("toy_set", *write_coco(tmp_path, "toy", [square_and_disc()]))
-    registered("other_set", *write_coco(tmp_path, "other", [square_and_disc()], class_names=["a", "b"]))
+    registered(
+        "other_set", *write_coco(tmp_path, "other", [square_and_disc()], class_names=["a", "b"])
+    )
     with pytest.raises(ValueError, match="toy_set and other_set"):
-        set_num_classes(data_config("DATASETS.TRAIN", ("toy_set",), "DATASETS.TEST", ("other_set",)))
+        set_num_classes(
+            data_config("DATASETS.TRAIN", ("toy_set",), "DATASETS.TEST", ("other_set",))
+        )
     with pytest.raises(KeyError, match="no_such_set.*--register-coco"):
         set_num_classes(data_config("DATASETS.TRAIN", ("no_such_set",)))
 
@@ -175,8 +194,8 @@ def test_augmented_masks_follow_the_image(tmp_path, registered):
     (record,) = DatasetCatalog.get("toy_set")
     cfg = data_config(
         *("INPUT.MIN_SIZE_TRAIN", (0,), "INPUT.CROP.ENABLED", True, "INPUT.CROP.TYPE", "absolute"),
-        *("INPUT.CROP.SIZE", [80, 80], "MODEL.DML.AUGMENTATION.SCALE_RANGE", [0.7, 1.5]),
-        *("MODEL.DML.AUGMENTATION.ROTATION", 10.0, "MODEL.DML.AUGMENTATION.RIGHT_ANGLES", True),
+        *("INPUT.CROP.SIZE", [80, 80], "INPUT.AUG.SCALE_RANGE", [0.7, 1.5]),
+        *("INPUT.AUG.ROTATION", 10.0, "INPUT.AUG.RIGHT_ANGLES", True),
     )
     mapper = build_train_mapper(cfg)
     np.random.seed(0)
@@ -199,16 +218,20 @@ def test_masks_transformed_together_are_those_transformed_one_by_one(
 ):
     monkeypatch.setattr("dml_instance.data.mapper._OBJECTS_A_LAYER", objects_a_layer)
     discs = np.zeros((30, 90, 120), np.uint8)  # many of them overlap
-    for disc, (row, column) in zip(discs, np.random.default_rng(0).integers(0, [90, 120], (30, 2)), strict=True):
+    for disc, (row, column) in zip(
+        discs, np.random.default_rng(0).integers(0, [90, 120], (30, 2)), strict=True
+    ):
         cv2.circle(disc, (int(column), int(row)), 9, 1, -1)
     image = np.repeat(discs.max(0)[..., None] * 200, 3, axis=2)
-    registered("toy_set", *write_coco(tmp_path, "toy", [(image, discs.astype(bool), np.arange(30) % 2)]))
+    registered(
+        "toy_set", *write_coco(tmp_path, "toy", [(image, discs.astype(bool), np.arange(30) % 2)])
+    )
     (record,) = DatasetCatalog.get("toy_set")
     record["annotations"][3]["iscrowd"] = 1
     cfg = data_config(
         *("INPUT.MIN_SIZE_TRAIN", (0,), "INPUT.CROP.ENABLED", True, "INPUT.CROP.TYPE", "absolute"),
-        *("INPUT.CROP.SIZE", [60, 60], "MODEL.DML.AUGMENTATION.SCALE_RANGE", [0.7, 1.5]),
-        *("MODEL.DML.AUGMENTATION.ROTATION", 10.0, "MODEL.DML.AUGMENTATION.RIGHT_ANGLES", True),
+        *("INPUT.CROP.SIZE", [60, 60], "INPUT.AUG.SCALE_RANGE", [0.7, 1.5]),
+        *("INPUT.AUG.ROTATION", 10.0, "INPUT.AUG.RIGHT_ANGLES", True),
     )
     stock = DatasetMapper(cfg, augmentations=build_train_augmentation(cfg), recompute_boxes=True)
     for seed in range(20):
@@ -228,7 +251,9 @@ def test_an_image_without_objects_is_loaded_under_a_crop(tmp_path, registered, c
     registered("toy_set", *write_coco(tmp_path, "toy", [scene], as_polygons=crowd == "polygon"))
     (record,) = DatasetCatalog.get("toy_set")
     record["annotations"] = [{**a, "iscrowd": 1} for a in record["annotations"]] if crowd else []
-    x = build_train_mapper(data_config("INPUT.CROP.ENABLED", True, "INPUT.MIN_SIZE_TRAIN", (0,)))(record)
+    x = build_train_mapper(data_config("INPUT.CROP.ENABLED", True, "INPUT.MIN_SIZE_TRAIN", (0,)))(
+        record
+    )
     assert len(x["instances"]) == 0
     assert ("ignored" in x) == bool(crowd)
 
@@ -253,19 +278,23 @@ def test_crowds_and_void_are_transformed_with_the_image_and_handed_on(tmp_path, 
     record["annotations"][1]["iscrowd"] = 1
     record["void"] = rle(void)
     cfg = data_config(
-        *("INPUT.MIN_SIZE_TRAIN", (0,), "MODEL.DML.AUGMENTATION.SCALE_RANGE", [0.7, 1.5]),
-        *("MODEL.DML.AUGMENTATION.ROTATION", 10.0, "INPUT.FORMAT", "RGB"),
+        *("INPUT.MIN_SIZE_TRAIN", (0,), "INPUT.AUG.SCALE_RANGE", [0.7, 1.5]),
+        *("INPUT.AUG.ROTATION", 10.0, "INPUT.FORMAT", "RGB"),
     )
     np.random.seed(0)
     for _ in range(10):
-        x = build_train_mapper(cfg)(dict(record, annotations=[dict(a) for a in record["annotations"]]))
+        x = build_train_mapper(cfg)(
+            dict(record, annotations=[dict(a) for a in record["annotations"]])
+        )
         assert x["ignored"].dtype == torch.bool
         assert len(x["instances"]) == 1
         assert "void" not in x
         green_or_blue = (x["image"][1:].amax(0) > 80).numpy() & (x["image"][0] < 120).numpy()
         ignored = x["ignored"].numpy()
         assert (green_or_blue & ignored).sum() / (green_or_blue | ignored).sum() > 0.9
-    as_polygon = dict(record["annotations"][1], segmentation=[[98 - 14, 70 - 14, 98 + 14, 70 - 14, 98, 70 + 14.0]])
+    as_polygon = dict(
+        record["annotations"][1], segmentation=[[98 - 14, 70 - 14, 98 + 14, 70 - 14, 98, 70 + 14.0]]
+    )
     del record["void"]
     x = build_train_mapper(data_config("INPUT.RANDOM_FLIP", "none"))(
         dict(record, annotations=[record["annotations"][0], as_polygon])
@@ -275,14 +304,9 @@ def test_crowds_and_void_are_transformed_with_the_image_and_handed_on(tmp_path, 
     assert "ignored" not in plain
 
 
-def test_models_that_know_no_test_scales_get_the_image_resized(tmp_path, registered):
+def test_the_image_is_magnified_at_test_time_for_any_architecture(tmp_path, registered):
     registered("toy_set", *write_coco(tmp_path, "toy", [square_and_disc(64, 96)]))
     (record,) = DatasetCatalog.get("toy_set")
-    options = ["INPUT.MIN_SIZE_TEST", 0, "MODEL.DML.TEST_SCALES", [1.25]]
-    x = build_test_mapper(data_config(*options, "MODEL.META_ARCHITECTURE", "GeneralizedRCNN"))(record)
+    x = build_test_mapper(data_config("INPUT.MIN_SIZE_TEST", 0, "INPUT.SCALE_TEST", 1.25))(record)
     assert x["image"].shape[1:] == (80, 120)
     assert (x["height"], x["width"]) == (64, 96)
-    x = build_test_mapper(data_config(*options, "MODEL.META_ARCHITECTURE", "DMLInstance"))(record)
-    assert x["image"].shape[1:] == (64, 96), "it scales the image itself"
-    with pytest.raises(ValueError, match="TEST_SCALES.*one scale"):
-        build_test_mapper(data_config("MODEL.DML.TEST_SCALES", [1.0, 2.0]))

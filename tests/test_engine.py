@@ -11,7 +11,7 @@ def config(choice, device="cpu"):
     cfg = get_cfg()
     add_dml_config(cfg)
     cfg.MODEL.DEVICE = device
-    cfg.MODEL.DML.SOLVER.CPU_BFLOAT16 = choice
+    cfg.SOLVER.AMP.CPU_BFLOAT16 = choice
     return cfg
 
 
@@ -26,7 +26,9 @@ def config(choice, device="cpu"):
         ("on", {"avx512_bf16": True}, "cuda", False),
     ],
 )
-def test_bfloat16_follows_the_key_the_processor_and_the_device(choice, capabilities, device, expected, monkeypatch):
+def test_bfloat16_follows_the_key_the_processor_and_the_device(
+    choice, capabilities, device, expected, monkeypatch
+):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert trains_in_bfloat16(config(choice, device)) is expected
 
@@ -48,13 +50,17 @@ def test_only_training_runs_in_bfloat16(choice, monkeypatch):
 
 
 @pytest.mark.parametrize(("power", "ours"), [(0.0, False), (0.5, True)])
-def test_detectron2_chooses_the_training_images_unless_they_are_drawn_by_area(power, ours, monkeypatch):
+def test_detectron2_chooses_the_training_images_unless_they_are_drawn_by_area(
+    power, ours, monkeypatch
+):
     """Its own choice knows keypoints and proposals as well, which other meta-architectures need."""
-    monkeypatch.setattr(engine, "get_detection_dataset_dicts", lambda *_, **__: [{"height": 9, "width": 9}])
+    monkeypatch.setattr(
+        engine, "get_detection_dataset_dicts", lambda *_, **__: [{"height": 9, "width": 9}]
+    )
     monkeypatch.setattr(engine, "build_detection_train_loader", lambda cfg, **given: given)
     cfg = config("off")
     cfg.INPUT.CROP.ENABLED, cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE = True, "absolute", [3, 3]
-    cfg.MODEL.DML.AUGMENTATION.REPEAT_BY_AREA = power
+    cfg.DATALOADER.REPEAT_BY_AREA = power
     given = Trainer.build_train_loader(cfg)
     assert ("dataset" in given) == ("sampler" in given) == ours
 
@@ -69,15 +75,17 @@ class TinyModel(nn.Module):
 def optimizer_config(name, factor):
     cfg = config("off")
     cfg.SOLVER.BASE_LR = 0.006
-    cfg.MODEL.DML.SOLVER.OPTIMIZER = name
-    cfg.MODEL.DML.SOLVER.BACKBONE_LR_FACTOR = factor
+    cfg.SOLVER.OPTIMIZER = name
+    cfg.SOLVER.BACKBONE_MULTIPLIER = factor
     return cfg
 
 
 def test_the_backbone_alone_learns_at_a_factor_of_the_rate():
     model = TinyModel()
     optimizer = Trainer.build_optimizer(optimizer_config("AdamW", 0.25), model)
-    rates = {parameter: group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
+    rates = {
+        parameter: group["lr"] for group in optimizer.param_groups for parameter in group["params"]
+    }
     assert len(rates) == len(list(model.parameters()))
     for name, parameter in model.named_parameters():
         assert rates[parameter] == pytest.approx(0.0015 if name.startswith("backbone") else 0.006)
@@ -85,5 +93,5 @@ def test_the_backbone_alone_learns_at_a_factor_of_the_rate():
 
 @pytest.mark.parametrize(("name", "factor"), [("SGD", 0.5), ("AdamW", 0.0)])
 def test_a_factor_that_cannot_be_followed_is_refused(name, factor):
-    with pytest.raises(ValueError, match="BACKBONE_LR_FACTOR"):
+    with pytest.raises(ValueError, match="BACKBONE_MULTIPLIER"):
         Trainer.build_optimizer(optimizer_config(name, factor), TinyModel())

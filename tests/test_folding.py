@@ -15,7 +15,12 @@ def network(norm):
         Conv2d(4, 2, 1),
     )
     for conv in layers[:2]:
-        for values in (conv.norm.weight, conv.norm.bias, conv.norm.running_mean, conv.norm.running_var):
+        for values in (
+            conv.norm.weight,
+            conv.norm.bias,
+            conv.norm.running_mean,
+            conv.norm.running_var,
+        ):
             with torch.no_grad():
                 values.uniform_(0.5, 2.0)
     return layers.eval()
@@ -29,7 +34,9 @@ def test_a_folded_copy_gives_the_same_without_norms_and_leaves_the_original_alon
     x = torch.randn(2, 3, 9, 11)
     torch.testing.assert_close(folded.layers(x), original(x))
     assert folded.nothing is None
-    assert not any(isinstance(m, nn.BatchNorm2d | FrozenBatchNorm2d) for m in folded.layers.modules())
+    assert not any(
+        isinstance(m, nn.BatchNorm2d | FrozenBatchNorm2d) for m in folded.layers.modules()
+    )
     assert all(torch.equal(value, before[name]) for name, value in original.state_dict().items())
     assert not any(parameter.requires_grad for parameter in folded.layers.parameters())
     assert all(parameter.requires_grad for parameter in original.parameters())
@@ -46,7 +53,9 @@ def test_a_changed_weight_makes_a_new_copy_and_nothing_else_does(change):
         original(x).sum().backward()
         torch.optim.SGD(original.parameters(), lr=0.1).step()
     elif change == "loaded weights":
-        original.load_state_dict({name: value * 1.5 for name, value in original.state_dict().items()})
+        original.load_state_dict(
+            {name: value * 1.5 for name, value in original.state_dict().items()}
+        )
     else:
         original.train()(x)
         original.eval()

@@ -6,7 +6,13 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dml_instance.modeling.grouping import Candidates, class_probability, find_candidates, seediness, select_seeds
+from dml_instance.modeling.grouping import (
+    Candidates,
+    class_probability,
+    find_candidates,
+    seediness,
+    select_seeds,
+)
 
 
 def candidates_of(embedding, score, place=None, level=None, distance_scale=None):
@@ -36,7 +42,8 @@ def slow_seed_order(embedding, scale, score, count, alpha, dissimilarity):
             value = math.log(score[p])
             if chosen:
                 squared = min(
-                    scale[q] * sum((a - b) ** 2 for a, b in zip(embedding[p], embedding[q], strict=True))
+                    scale[q]
+                    * sum((a - b) ** 2 for a, b in zip(embedding[p], embedding[q], strict=True))
                     for q in chosen
                 )
                 diversity = 1 - 2 / (1 + math.exp(squared)) if dissimilarity else math.sqrt(squared)
@@ -61,14 +68,22 @@ def test_seed_order_equals_the_slow_rule(seed, count, alpha, dissimilarity):
         dissimilarity=dissimilarity,
         context=-1,
     )
-    expected = slow_seed_order(embedding.double().tolist(), scale.tolist(), score.tolist(), 10, alpha, dissimilarity)
+    expected = slow_seed_order(
+        embedding.double().tolist(), scale.tolist(), score.tolist(), 10, alpha, dissimilarity
+    )
     assert seeds.position[:, 0].tolist() == expected
     assert torch.equal(seeds.score, score[expected])
 
 
 def test_alpha_zero_orders_by_score():
     score = torch.tensor([0.2, 0.9, 0.5])
-    seeds = select_seeds(candidates_of(torch.zeros(3, 2), score), max_seeds=2, alpha=0, dissimilarity=True, context=-1)
+    seeds = select_seeds(
+        candidates_of(torch.zeros(3, 2), score),
+        max_seeds=2,
+        alpha=0,
+        dissimilarity=True,
+        context=-1,
+    )
     assert seeds.position[:, 0].tolist() == [1, 2]
 
 
@@ -79,10 +94,19 @@ def test_look_alikes_out_of_context_or_on_another_scale_do_not_suppress(dissimil
     rules = {"max_seeds": 2, "alpha": 0.6, "dissimilarity": dissimilarity}
     near = torch.tensor([[0.0, 0.0], [5.0, 5.0], [9.0, 0.0]])
     far = torch.tensor([[0.0, 0.0], [50.0, 5.0], [9.0, 0.0]])
-    assert select_seeds(candidates_of(embedding, score, near), context=20, **rules).position[1, 0] == 2
-    assert select_seeds(candidates_of(embedding, score, far), context=20, **rules).position[1, 0] == 1
+    assert (
+        select_seeds(candidates_of(embedding, score, near), context=20, **rules).position[1, 0] == 2
+    )
+    assert (
+        select_seeds(candidates_of(embedding, score, far), context=20, **rules).position[1, 0] == 1
+    )
     level = torch.tensor([0, 1, 0])
-    assert select_seeds(candidates_of(embedding, score, near, level), context=20, **rules).position[1, 0] == 1
+    assert (
+        select_seeds(candidates_of(embedding, score, near, level), context=20, **rules).position[
+            1, 0
+        ]
+        == 1
+    )
 
 
 def test_seediness_is_the_largest_foreground_probability_over_thresholds():
@@ -93,7 +117,11 @@ def test_seediness_is_the_largest_foreground_probability_over_thresholds():
     assert score[0, 0].item() == pytest.approx(math.exp(4) / (2 + math.exp(4)), rel=1e-5)
     assert score[0, 1] < 0.001
     found = find(torch.zeros(1, 1, 2), logits)
-    assert (found.position.tolist(), found.tau_index.tolist(), found.pred_class.tolist()) == ([[0, 0]], [1], [1])
+    assert (found.position.tolist(), found.tau_index.tolist(), found.pred_class.tolist()) == (
+        [[0, 0]],
+        [1],
+        [1],
+    )
 
 
 @pytest.mark.parametrize("classes", [1, 3])
@@ -112,15 +140,30 @@ def test_peaks_equal_those_of_pooling(size):
     score = torch.rand(13, 17)
     smooth = F.avg_pool2d(score[None, None], 3, stride=1, padding=1, count_include_pad=False)[0, 0]
     peaks = smooth == F.max_pool2d(smooth[None, None], size, stride=1, padding=size // 2)[0, 0]
-    found = find(torch.zeros(1, 13, 17), logits_with_score(score), peaks_only=True, peak_size=size, min_seediness=0.0)
+    found = find(
+        torch.zeros(1, 13, 17),
+        logits_with_score(score),
+        peaks_only=True,
+        peak_size=size,
+        min_seediness=0.0,
+    )
     assert found.position.tolist() == peaks.nonzero().tolist()
     torch.testing.assert_close(found.seediness, smooth[peaks])
 
 
 def find(embedding, logits, **changes):
-    rules = {"level": 0, "cell_size": 2.0, "peaks_only": False, "peak_size": 3, "min_seediness": 0.3}
+    rules = {
+        "level": 0,
+        "cell_size": 2.0,
+        "peaks_only": False,
+        "peak_size": 3,
+        "min_seediness": 0.3,
+    }
     return find_candidates(
-        embedding, torch.ones(embedding.shape[1:]), class_probability(logits), **{**rules, **changes}
+        embedding,
+        torch.ones(embedding.shape[1:]),
+        class_probability(logits),
+        **{**rules, **changes},
     )
 
 
@@ -140,7 +183,9 @@ def test_all_pixels_over_the_limit_are_candidates_with_their_places():
 def test_peaks_are_one_a_hill():
     rows, columns = torch.meshgrid(torch.arange(12.0), torch.arange(20.0), indexing="ij")
     hills = [(4, 5), (7, 14)]
-    score = sum(0.8 * torch.exp(-((rows - r) ** 2 + (columns - c) ** 2) / 6) for r, c in hills) + 0.01
+    score = (
+        sum(0.8 * torch.exp(-((rows - r) ** 2 + (columns - c) ** 2) / 6) for r, c in hills) + 0.01
+    )
     got = find(torch.randn(2, 12, 20), logits_with_score(score), peaks_only=True)
     assert got.position.tolist() == [list(hill) for hill in hills]
 
@@ -160,6 +205,10 @@ def test_cells_that_are_not_finite_are_no_candidates(bad):
 @pytest.mark.parametrize("alpha", [0, 0.3])
 def test_no_candidates_give_no_seeds(alpha):
     seeds = select_seeds(
-        candidates_of(torch.zeros(0, 2), torch.zeros(0)), max_seeds=5, alpha=alpha, dissimilarity=True, context=-1
+        candidates_of(torch.zeros(0, 2), torch.zeros(0)),
+        max_seeds=5,
+        alpha=alpha,
+        dissimilarity=True,
+        context=-1,
     )
     assert len(seeds) == 0

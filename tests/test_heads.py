@@ -27,7 +27,10 @@ def test_offsets_shorter_than_half_a_cell_vanish_and_equal_ones_count_once():
 @pytest.mark.parametrize("step", [1, 2])
 def test_seed_head_sees_what_is_similar_in_the_embedding_but_sends_it_no_gradient(step):
     head = seed_head()
-    features, embedding = torch.randn(1, 5, 6, 8), torch.zeros(1, 4, 6 * step, 8 * step, requires_grad=True)
+    features, embedding = (
+        torch.randn(1, 5, 6, 8),
+        torch.zeros(1, 4, 6 * step, 8 * step, requires_grad=True),
+    )
     one = torch.ones(1, 6 * step, 8 * step)
     alike = head(features, embedding, one)
     assert alike.shape == (1, 2, 4, 6, 8)
@@ -42,7 +45,9 @@ def test_seed_head_sees_what_is_similar_in_the_embedding_but_sends_it_no_gradien
 def test_seed_head_without_offsets_reads_features_alone():
     head = seed_head(offsets=[], dilations=[])
     features, one = torch.randn(1, 5, 6, 8), torch.ones(1, 6, 8)
-    assert torch.equal(head(features, torch.randn(1, 4, 6, 8), one), head(features, torch.randn(1, 4, 6, 8), one))
+    assert torch.equal(
+        head(features, torch.randn(1, 4, 6, 8), one), head(features, torch.randn(1, 4, 6, 8), one)
+    )
     assert sum(1 for _ in head.parameters()) == 2
 
 
@@ -59,7 +64,13 @@ def test_dilations_set_how_far_the_seed_head_looks():
 
 def embedding_head(**changes):
     torch.manual_seed(0)
-    arguments = {"dim": 3, "stride": 2, "coordinates": False, "place_unit": 0.0, "distance_scale": False}
+    arguments = {
+        "dim": 3,
+        "stride": 2,
+        "coordinates": False,
+        "place_unit": 0.0,
+        "distance_scale": False,
+    }
     return EmbeddingHead(3, **{**arguments, "num_convs": 0, "channels": 4, "norm": "BN", **changes})
 
 

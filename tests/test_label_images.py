@@ -19,7 +19,9 @@ def folders(tmp_path):
         label = np.zeros((40, 60), np.uint16)
         label[5:15, 10:30] = 7
         label[20:35, 40:55] = 300  # does not fit into 8 bits
-        cv2.imwrite(str(images / f"{name}.tif"), rng.integers(100, 4000, (40, 60)).astype(np.uint16))
+        cv2.imwrite(
+            str(images / f"{name}.tif"), rng.integers(100, 4000, (40, 60)).astype(np.uint16)
+        )
         cv2.imwrite(str(labels / f"{name}.png"), label)
     return images, labels
 

@@ -5,7 +5,14 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dml_instance.modeling.losses import class_loss, mask_loss, pair_loss, quality_loss, seed_loss, seed_loss_weight
+from dml_instance.modeling.losses import (
+    class_loss,
+    mask_loss,
+    pair_loss,
+    quality_loss,
+    seed_loss,
+    seed_loss_weight,
+)
 from dml_instance.similarity import COINCIDENCE_MARGIN
 
 
@@ -14,7 +21,9 @@ def slow_pair_loss(embedding, scale, group, size, normalization):
     total = {"all": [0.0, 0.0], True: [0.0, 0.0], False: [0.0, 0.0]}
     for p in range(len(group)):
         for q in range(len(group)):
-            d = scale[p] * sum((a - b) ** 2 for a, b in zip(embedding[p], embedding[q], strict=True))
+            d = scale[p] * sum(
+                (a - b) ** 2 for a, b in zip(embedding[p], embedding[q], strict=True)
+            )
             same = group[p] == group[q]
             sigma = 2 / (1 + math.exp(d if same else d + COINCIDENCE_MARGIN))
             cost = -math.log(sigma if same else 1 - sigma)
@@ -35,8 +44,12 @@ def test_pair_loss_equals_the_slow_formula(seed, count, normalization):
     group = torch.randint(0, 4, (count,), generator=generator)
     size = torch.randint(1, 50, (4,), generator=generator)[group]
     scale = torch.rand(count, generator=generator) + 0.5
-    got = pair_loss(embedding, group, size, distance_scale=scale, normalization=normalization).item()
-    expected = slow_pair_loss(embedding.double().tolist(), scale.tolist(), group.tolist(), size.tolist(), normalization)
+    got = pair_loss(
+        embedding, group, size, distance_scale=scale, normalization=normalization
+    ).item()
+    expected = slow_pair_loss(
+        embedding.double().tolist(), scale.tolist(), group.tolist(), size.tolist(), normalization
+    )
     assert got == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
 
@@ -55,7 +68,9 @@ def test_pairs_that_are_not_compared_change_nothing():
     compared = torch.ones(5, 5, dtype=torch.bool)
     compared[4] = compared[:, 4] = False
     got = pair_loss(embedding, group, size, is_compared=compared, normalization="apart")
-    torch.testing.assert_close(got, pair_loss(embedding[:4], group[:4], size[:4], normalization="apart"))
+    torch.testing.assert_close(
+        got, pair_loss(embedding[:4], group[:4], size[:4], normalization="apart")
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
@@ -63,8 +78,12 @@ def test_pairs_that_are_not_compared_change_nothing():
 @pytest.mark.parametrize("distance", [0.0, 1e-4, 1.0, 30.0, 1e4])
 def test_pair_loss_and_gradient_are_finite_at_any_distance(distance, normalization, dtype):
     side = math.sqrt(distance)
-    embedding = torch.tensor([[0.0, 0.0], [side, 0.0], [0.0, 0.0], [side, 0.0]], dtype=dtype).requires_grad_()
-    loss = pair_loss(embedding, torch.tensor([0, 0, 1, 1]), torch.ones(4), normalization=normalization)
+    embedding = torch.tensor(
+        [[0.0, 0.0], [side, 0.0], [0.0, 0.0], [side, 0.0]], dtype=dtype
+    ).requires_grad_()
+    loss = pair_loss(
+        embedding, torch.tensor([0, 0, 1, 1]), torch.ones(4), normalization=normalization
+    )
     loss.backward()
     assert loss.isfinite()
     assert embedding.grad.isfinite().all()
@@ -83,19 +102,30 @@ def test_without_pairs_the_loss_is_zero_and_attached(normalization):
 
 def test_pair_loss_names_an_unknown_normalization():
     with pytest.raises(ValueError, match="both"):
-        pair_loss(torch.zeros(1, 1), torch.zeros(1, dtype=torch.int64), torch.ones(1), normalization="both")
+        pair_loss(
+            torch.zeros(1, 1),
+            torch.zeros(1, dtype=torch.int64),
+            torch.ones(1),
+            normalization="both",
+        )
 
 
 def test_mask_loss_by_hand():
-    # sigma is 1 at distance 0 and about 0 at 50: prediction {0, 1}, target {0, 2} in a region of three cells
+    # sigma is 1 at distance 0 and about 0 at 50: prediction {0, 1}, target {0, 2} in a region of
+    # three cells
     distance = torch.tensor([[0.0, 0.0, 50.0, 0.0]])
     target = torch.tensor([[1.0, 0.0, 1.0, 0.0]])
     region = torch.tensor([[1, 1, 1, 0]]) > 0
-    assert mask_loss(distance, target, region).item() == pytest.approx(1 - (2 * 1 + 1) / (2 + 2 + 1))
+    assert mask_loss(distance, target, region).item() == pytest.approx(
+        1 - (2 * 1 + 1) / (2 + 2 + 1)
+    )
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.floats(0.02, 0.98), min_size=1, max_size=8), st.lists(st.floats(-0.3, 0.3), min_size=8, max_size=8))
+@given(
+    st.lists(st.floats(0.02, 0.98), min_size=1, max_size=8),
+    st.lists(st.floats(-0.3, 0.3), min_size=8, max_size=8),
+)
 def test_mask_loss_is_least_where_the_similarity_is_the_coverage(coverage, shift):
     target = torch.tensor([coverage])
     region = torch.ones_like(target, dtype=torch.bool)
@@ -107,9 +137,14 @@ def test_mask_loss_is_least_where_the_similarity_is_the_coverage(coverage, shift
 
 
 def test_mask_loss_ignores_rows_with_an_empty_region():
-    distance, target = torch.tensor([[0.0, 50.0], [0.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]])
+    distance, target = (
+        torch.tensor([[0.0, 50.0], [0.0, 0.0]]),
+        torch.tensor([[0.0, 1.0], [0.0, 1.0]]),
+    )
     region = torch.tensor([[1, 1], [0, 0]]) > 0
-    torch.testing.assert_close(mask_loss(distance, target, region), mask_loss(distance[:1], target[:1], region[:1]))
+    torch.testing.assert_close(
+        mask_loss(distance, target, region), mask_loss(distance[:1], target[:1], region[:1])
+    )
     distance.requires_grad_()
     loss = mask_loss(distance, target, torch.zeros_like(region))
     loss.backward()
@@ -134,7 +169,9 @@ def test_quality_and_class_loss_add_up_to_the_seed_loss_of_sure_objects():
     logits = torch.randn(6, 3, 5)
     target_class = torch.randint(0, 4, (6,))
     whole = seed_loss(logits, target_class[:, None].expand(-1, 3), torch.ones(6, 3))
-    parts = quality_loss(logits, torch.ones(6, 3)) + class_loss(logits.permute(1, 2, 0), target_class, torch.ones(6))
+    parts = quality_loss(logits, torch.ones(6, 3)) + class_loss(
+        logits.permute(1, 2, 0), target_class, torch.ones(6)
+    )
     torch.testing.assert_close(whole, parts)
 
 

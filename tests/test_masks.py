@@ -18,7 +18,10 @@ def id_map(masks, stride):
 
 def test_coverage_is_the_share_of_a_cell_and_nothing_lies_beyond_the_image():
     masks = masks_of(["##.", "#..", "..#"], ["...", "...", "..."])
-    assert instance_coverage(masks, 2).tolist() == [[[0.75, 0.0], [0.0, 0.25]], [[0.0, 0.0], [0.0, 0.0]]]
+    assert instance_coverage(masks, 2).tolist() == [
+        [[0.75, 0.0], [0.0, 0.25]],
+        [[0.0, 0.0], [0.0, 0.0]],
+    ]
     assert instance_coverage(masks[:0], 2).shape == (0, 2, 2)
 
 
@@ -54,10 +57,19 @@ def test_pixels_that_are_ignored_are_neither_object_nor_background():
     border = masks_of([".#......", "#######.", "........", "........", "......##", "......##"])
     ignored = instance_coverage(border, 2)[0]
     coverage = without_ignored(instance_coverage(masks, 2), ignored)
-    # of the first cell the object has all that is left; half a cell ignored leaves it background, more does not
+    # of the first cell the object has all that is left; half a cell ignored leaves it background,
+    # more does not
     assert coverage[0].tolist() == [[1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
-    assert instance_id_map(coverage, ignored).tolist() == [[1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, -1]]
-    assert instance_id_map(coverage[:0], ignored).tolist() == [[-1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, -1]]
+    assert instance_id_map(coverage, ignored).tolist() == [
+        [1, 0, 0, 0],
+        [1, 0, 0, 0],
+        [0, 0, 0, -1],
+    ]
+    assert instance_id_map(coverage[:0], ignored).tolist() == [
+        [-1, 0, 0, 0],
+        [0, 0, 0, 0],
+        [0, 0, 0, -1],
+    ]
 
 
 @pytest.mark.parametrize("size", [(5, 7), (8, 8), (1, 1)])
@@ -73,13 +85,19 @@ def test_coverage_keeps_a_border_that_whole_cells_lose():
     rows, columns = np.mgrid[:32, :32]
     rng = np.random.default_rng(0)
     discs = [
-        (rows - y) ** 2 + (columns - x) ** 2 <= r**2 for y, x, r in rng.uniform([14, 14, 5], [18, 18, 11], (50, 3))
+        (rows - y) ** 2 + (columns - x) ** 2 <= r**2
+        for y, x, r in rng.uniform([14, 14, 5], [18, 18, 11], (50, 3))
     ]
     truth = torch.from_numpy(np.stack(discs))
     coverage = instance_coverage(truth, 2)
     iou = {}
     for name, cells in (("whole", (coverage >= 0.5).float()), ("coverage", coverage)):
-        mask = F.interpolate(cells[:, None], scale_factor=2, mode="bilinear", align_corners=False)[:, 0] >= 0.5
+        mask = (
+            F.interpolate(cells[:, None], scale_factor=2, mode="bilinear", align_corners=False)[
+                :, 0
+            ]
+            >= 0.5
+        )
         iou[name] = ((mask & truth).sum((1, 2)) / (mask | truth).sum((1, 2))).mean().item()
     assert iou["whole"] < 0.9
     assert iou["coverage"] > 0.98

@@ -22,10 +22,27 @@ def config(*overrides):
     add_dml_config(cfg)
     cfg.merge_from_list(
         [
-            *("MODEL.META_ARCHITECTURE", "DMLInstance", "MODEL.DEVICE", "cpu", "MODEL.MASK_ON", True),
+            *(
+                "MODEL.META_ARCHITECTURE",
+                "DMLInstance",
+                "MODEL.DEVICE",
+                "cpu",
+                "MODEL.MASK_ON",
+                True,
+            ),
             *("MODEL.BACKBONE.NAME", "build_slim_resnet_backbone", "MODEL.BACKBONE.FREEZE_AT", 0),
-            *("MODEL.RESNETS.NORM", "BN", "MODEL.RESNETS.OUT_FEATURES", ["stem", "res2", "res3", "res4", "res5"]),
-            *("MODEL.DML.BACKBONE.CHANNELS", [8, 12, 16, 20, 24], "MODEL.DML.BACKBONE.BLOCKS", [1, 1, 1, 1]),
+            *(
+                "MODEL.RESNETS.NORM",
+                "BN",
+                "MODEL.RESNETS.OUT_FEATURES",
+                ["stem", "res2", "res3", "res4", "res5"],
+            ),
+            *(
+                "MODEL.DML.BACKBONE.CHANNELS",
+                [8, 12, 16, 20, 24],
+                "MODEL.DML.BACKBONE.BLOCKS",
+                [1, 1, 1, 1],
+            ),
             *("MODEL.DML.NUM_CLASSES", 2, "MODEL.DML.INPUT_NORMALIZATION", "image", *overrides),
         ]
     )
@@ -38,7 +55,9 @@ def model_of(*overrides):
 
 
 def empty(height, width):
-    return model_input(np.full((height, width, 3), 90, np.uint8), np.zeros((0, height, width), bool), [])
+    return model_input(
+        np.full((height, width, 3), 90, np.uint8), np.zeros((0, height, width), bool), []
+    )
 
 
 def losses_of(model, batch):
@@ -58,11 +77,22 @@ def losses_of(model, batch):
         [model_input(*square_and_disc())],
         [empty(48, 64)],
         [model_input(*square_and_disc()), empty(48, 64)],
-        [model_input(*square_and_disc(61, 97)), model_input(*square_and_disc(64, 75)), empty(33, 41)],
+        [
+            model_input(*square_and_disc(61, 97)),
+            model_input(*square_and_disc(64, 75)),
+            empty(33, 41),
+        ],
         [{**empty(48, 64), "ignored": torch.ones(48, 64, dtype=torch.bool)}],
         [model_input(np.zeros((48, 64, 3), np.uint8), np.ones((1, 48, 64), bool), [1])],
     ],
-    ids=["objects", "no objects", "objects in some", "odd and different sizes", "all ignored", "no background"],
+    ids=[
+        "objects",
+        "no objects",
+        "objects in some",
+        "odd and different sizes",
+        "all ignored",
+        "no background",
+    ],
 )
 @pytest.mark.parametrize("context", [-1, 32])
 def test_training_gives_finite_losses_and_gradients(batch, context):
@@ -74,7 +104,7 @@ def test_training_gives_finite_losses_and_gradients(batch, context):
 @pytest.mark.parametrize("context", [-1, 32])
 def test_cells_of_an_object_that_leaves_no_background_are_not_taken_for_background(context):
     """All cells are one object and grow to all of it: certain of that, the network has nothing to lose."""
-    model = model_of("MODEL.DML.CONTEXT", context, "MODEL.DML.SEED.RAMP_END", 0.0)
+    model = model_of("MODEL.DML.CONTEXT", context, "MODEL.DML.SEED_LOSS.RAMP_END", 0.0)
     image, masks, classes = np.zeros((64, 96, 3), np.uint8), np.ones((1, 64, 96), bool), [1]
     batch = [model_input(image, masks, classes)]
     model.train()
@@ -83,7 +113,9 @@ def test_cells_of_an_object_that_leaves_no_background_are_not_taken_for_backgrou
         for prediction in predictions:
             prediction.embedding.data.zero_()
             prediction.class_logits.data[:] = torch.tensor([-20.0, -20.0, 20.0])[:, None, None]
-        assert model.losses(predictions, sizes, batch)["loss_seed"].item() == pytest.approx(0, abs=1e-4)
+        assert model.losses(predictions, sizes, batch)["loss_seed"].item() == pytest.approx(
+            0, abs=1e-4
+        )
 
 
 @pytest.mark.parametrize("name", ["dml_R_18_FPN", "dml_slim_unet"])
@@ -95,7 +127,11 @@ def test_every_parameter_that_is_trained_gets_a_gradient(name):
     cfg.merge_from_list(["MODEL.DEVICE", "cpu", "MODEL.DML.NUM_CLASSES", 2])
     model = build_model(cfg)
     losses_of(model, [model_input(*square_and_disc())])
-    assert [n for n, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None] == []
+    assert [
+        n
+        for n, parameter in model.named_parameters()
+        if parameter.requires_grad and parameter.grad is None
+    ] == []
 
 
 def test_inference_gives_the_standard_result_at_the_requested_size():
@@ -113,7 +149,9 @@ def test_inference_gives_the_standard_result_at_the_requested_size():
 @pytest.mark.parametrize("where", ["everywhere", "in one pixel"])
 @pytest.mark.parametrize("normalization", ["image", "dataset"])
 def test_inputs_that_are_not_finite_do_not_crash(value, where, normalization):
-    model = model_of("MODEL.DML.GROUPING.MIN_SEEDINESS", 0.0, "MODEL.DML.INPUT_NORMALIZATION", normalization).eval()
+    model = model_of(
+        "MODEL.DML.GROUPING.MIN_SEEDINESS", 0.0, "MODEL.DML.INPUT_NORMALIZATION", normalization
+    ).eval()
     image = torch.zeros(3, 40, 50)
     image[(slice(None),) * 3 if where == "everywhere" else (0, 20, 20)] = value
     with torch.no_grad():
@@ -125,7 +163,10 @@ def test_polygons_train_like_bit_masks():
     batch = [model_input(*square_and_disc())]
     x = batch[0]["instances"]
     x.gt_masks = PolygonMasks(
-        [[np.array([8, 10, 31, 10, 31, 35, 8, 35.0])], [np.array([52, 24, 80, 24, 80, 52, 52, 52.0])]]
+        [
+            [np.array([8, 10, 31, 10, 31, 35, 8, 35.0])],
+            [np.array([52, 24, 80, 24, 80, 52, 52, 52.0])],
+        ]
     )
     assert all(np.isfinite(value) for value in losses_of(model_of(), batch).values())
 
@@ -147,11 +188,15 @@ def test_what_is_ignored_gives_no_loss(context, scales):
     model.train()
     with EventStorage():
         images = [model.preprocess_image([x], scale) for scale in scales]
-        predictions = [model.predict_pixels(image, scale) for image, scale in zip(images, scales, strict=True)]
+        predictions = [
+            model.predict_pixels(image, scale) for image, scale in zip(images, scales, strict=True)
+        ]
         losses = []
         for shift in (0.0, 3.0):
             for prediction, scale in zip(predictions, scales, strict=True):
-                cells = F.interpolate(x["ignored"][None, None].float(), scale_factor=scale / model.stride, mode="area")
+                cells = F.interpolate(
+                    x["ignored"][None, None].float(), scale_factor=scale / model.stride, mode="area"
+                )
                 height, width = cells.shape[-2:]  # without the padding
                 prediction.embedding.data[..., :height, :width] += shift * (cells[0] > 0.9)
                 prediction.class_logits.data[:, :, 0, :height, :width] += shift * (cells[0] > 0.9)
@@ -163,14 +208,29 @@ def test_what_is_ignored_gives_no_loss(context, scales):
     torch.manual_seed(1)
     with EventStorage():
         judged = model.losses(predictions, [image.image_sizes for image in images], [x])
-    assert abs(judged["loss_seed"] + judged["loss_pair"] - losses[0]["loss_seed"] - losses[0]["loss_pair"]) > 1e-3
+    assert (
+        abs(
+            judged["loss_seed"]
+            + judged["loss_pair"]
+            - losses[0]["loss_seed"]
+            - losses[0]["loss_pair"]
+        )
+        > 1e-3
+    )
 
 
 RESNET_18 = ["MODEL.RESNETS.DEPTH", 18, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64]
 BACKBONES = {
     "resnet to stride 8, no decoder, paper form": [
         *("MODEL.BACKBONE.NAME", "build_resnet_backbone", *RESNET_18),
-        *("MODEL.RESNETS.OUT_FEATURES", ["res3"], "MODEL.DML.IN_FEATURES", ["res3"], "MODEL.DML.DECODER.CHANNELS", 0),
+        *(
+            "MODEL.RESNETS.OUT_FEATURES",
+            ["res3"],
+            "MODEL.DML.IN_FEATURES",
+            ["res3"],
+            "MODEL.DML.DECODER.CHANNELS",
+            0,
+        ),
         *("MODEL.DML.EMBEDDING_HEAD.NUM_CONVS", 0, "MODEL.DML.EMBEDDING_HEAD.DIM", 64),
         *("MODEL.DML.SEED_HEAD.DILATIONS", [], "MODEL.DML.SEED_HEAD.RADII", []),
     ],
@@ -182,13 +242,18 @@ BACKBONES = {
     ],
     "resnet with a decoder beyond its finest feature": [
         *("MODEL.BACKBONE.NAME", "build_resnet_backbone", *RESNET_18),
-        *("MODEL.RESNETS.OUT_FEATURES", ["res2", "res4"], "MODEL.DML.IN_FEATURES", ["res2", "res4"]),
+        *(
+            "MODEL.RESNETS.OUT_FEATURES",
+            ["res2", "res4"],
+            "MODEL.DML.IN_FEATURES",
+            ["res2", "res4"],
+        ),
     ],
     "pyramid": ["MODEL.DML.PYRAMID_SCALES", [0.5, 1.0, 2.0]],
     "one decoder for both heads": ["MODEL.DML.DECODER.SEED_STRIDE", 0],
     "seeds as fine as the embedding": ["MODEL.DML.DECODER.SEED_STRIDE", 2],
-    "coordinates": ["MODEL.DML.EMBEDDING_HEAD.COORDINATES", True],
-    "without place": ["MODEL.DML.EMBEDDING_HEAD.PLACE_UNIT", 0.0],
+    "coordinates": ["MODEL.DML.EMBEDDING_HEAD.INPUT_COORDINATES", True],
+    "without place": ["MODEL.DML.EMBEDDING_HEAD.COORDINATE_UNIT", 0.0],
     "one scale of distances": ["MODEL.DML.EMBEDDING_HEAD.DISTANCE_SCALE", False],
     "group norm": ["MODEL.DML.NORM", "GN"],
 }
@@ -196,7 +261,9 @@ BACKBONES = {
 
 @pytest.mark.parametrize("overrides", BACKBONES.values(), ids=BACKBONES.keys())
 def test_every_kind_of_network_trains_and_predicts(overrides):
-    model = model_of(*overrides, "MODEL.DML.GROUPING.MIN_SEEDINESS", 0.0, "MODEL.DML.GROUPING.MAX_SEEDS", 20)
+    model = model_of(
+        *overrides, "MODEL.DML.GROUPING.MIN_SEEDINESS", 0.0, "MODEL.DML.GROUPING.MAX_SEEDS", 20
+    )
     batch = [model_input(*square_and_disc(61, 97)), empty(64, 80)]
     losses_of(model, batch)
     with torch.no_grad():
@@ -246,9 +313,9 @@ def test_autocast_to_bfloat16_trains():
     [
         ("MODEL.DML.NUM_CLASSES", 0),
         ("MODEL.DML.INPUT_NORMALIZATION", "none"),
-        ("MODEL.DML.PAIRS.WEIGHTS", "none"),
-        ("MODEL.DML.PAIRS.NORMALIZATION", "none"),
-        ("MODEL.DML.SEED.TARGET", "none"),
+        ("MODEL.DML.PAIR_LOSS.GROUP_SIZE", "none"),
+        ("MODEL.DML.PAIR_LOSS.NORMALIZATION", "none"),
+        ("MODEL.DML.SEED_LOSS.TARGET", "none"),
         ("MODEL.DML.GROUPING.CANDIDATES", "none"),
         ("MODEL.DML.GROUPING.DIVERSITY", "none"),
         ("MODEL.DML.GROUPING.MASK_RESOLUTION", "none"),
@@ -306,7 +373,9 @@ def test_what_training_saw_in_pieces_is_bridged_from_the_checkpoint():
     assert given[0].tolist() == [False, True]
 
 
-@pytest.mark.parametrize("overrides", [("CONNECT_GAP", 0), ("CONNECT_GAP", -1), ("MIN_SHARE_APART", 0.0)])
+@pytest.mark.parametrize(
+    "overrides", [("CONNECT_GAP", 0), ("CONNECT_GAP", -1), ("MIN_SHARE_APART", 0.0)]
+)
 def test_pieces_are_counted_only_where_the_count_decides_something(overrides):
     key, value = overrides
     gap = () if key == "CONNECT_GAP" else ("MODEL.DML.GROUPING.CONNECT_GAP", 8)

@@ -47,7 +47,9 @@ def test_a_changed_file_and_an_unknown_name_are_refused(tmp_path, checkpoint):
         model_zoo.checkpoint_path("toy", tmp_path)
 
 
-def test_what_float16_cannot_hold_and_what_is_too_large_stays_out(tmp_path, checkpoint, monkeypatch):
+def test_what_float16_cannot_hold_and_what_is_too_large_stays_out(
+    tmp_path, checkpoint, monkeypatch
+):
     path, state = checkpoint
     monkeypatch.setattr(model_zoo, "LARGEST_MEGABYTES", 1e-4)
     with pytest.raises(ValueError, match="MB"):

@@ -45,9 +45,13 @@ def assemble(embedding, seeds, **changes):
         "max_instances": 100,
     }
     rules.update(changes)
-    sizes = [(rules["output_size"][0] / m.shape[-2], rules["output_size"][1] / m.shape[-1]) for m in maps]
+    sizes = [
+        (rules["output_size"][0] / m.shape[-2], rules["output_size"][1] / m.shape[-1]) for m in maps
+    ]
     scales = [torch.ones(m.shape[-2:]) for m in maps]
-    return assemble_instances(maps, scales, list(map(class_probability, logits)), sizes, seeds, **rules)
+    return assemble_instances(
+        maps, scales, list(map(class_probability, logits)), sizes, seeds, **rules
+    )
 
 
 def flat_embedding(ids):
@@ -60,7 +64,12 @@ def grow(embedding, seed, tau, gap, factor=1.0, is_bridge=None):
     shape = embedding.shape[-2:]
     is_bridge = torch.ones(shape, dtype=torch.bool) if is_bridge is None else is_bridge
     grids = Grids.of([embedding], [torch.full(shape, factor)], [is_bridge])
-    seeds = Seeds(torch.tensor([seed]), *(torch.zeros(1, dtype=torch.int64),) * 2, torch.ones(1), torch.tensor([0]))
+    seeds = Seeds(
+        torch.tensor([seed]),
+        *(torch.zeros(1, dtype=torch.int64),) * 2,
+        torch.ones(1),
+        torch.tensor([0]),
+    )
     claimed = claim_masks(grids, seeds, [tau], torch.tensor([gap]), 0.5)
     distance = np.full(shape, np.inf, dtype=np.float32)
     distance[tuple(claimed.cells.T)] = claimed.squared_distance
@@ -68,7 +77,12 @@ def grow(embedding, seed, tau, gap, factor=1.0, is_bridge=None):
 
 
 def slow_grow(embedding, factor, seed, tau, connected):
-    sigma = 2 / (1 + torch.exp(factor * ((embedding - embedding[:, seed[0], seed[1]][:, None, None]) ** 2).sum(0)))
+    sigma = 2 / (
+        1
+        + torch.exp(
+            factor * ((embedding - embedding[:, seed[0], seed[1]][:, None, None]) ** 2).sum(0)
+        )
+    )
     mask = (sigma >= tau).numpy()
     if not connected:
         return mask
@@ -77,7 +91,9 @@ def slow_grow(embedding, factor, seed, tau, connected):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10_000), st.sampled_from([0.1, 1.0, 4.0]), st.sampled_from(TAUS), st.booleans())
+@given(
+    st.integers(0, 10_000), st.sampled_from([0.1, 1.0, 4.0]), st.sampled_from(TAUS), st.booleans()
+)
 def test_growing_equals_the_definition_of_a_mask(seed, factor, tau, connected):
     generator = torch.Generator().manual_seed(seed)
     embedding = torch.nn.functional.interpolate(
@@ -97,7 +113,9 @@ def test_distances_are_zero_at_the_seed_and_agree_with_the_matrix(channels):
     _, distance = grow(embedding, (2, 3), 1e-30, -1, factor=0.5)
     assert distance[2, 3] == 0
     pixels = embedding.flatten(1).T
-    expected = pairwise_squared_distance(pixels[2 * 6 + 3][None], pixels, torch.tensor([0.5])).view(5, 6)
+    expected = pairwise_squared_distance(pixels[2 * 6 + 3][None], pixels, torch.tensor([0.5])).view(
+        5, 6
+    )
     torch.testing.assert_close(torch.from_numpy(distance), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -133,7 +151,13 @@ def part_by_labelling(mask, seed, gap, is_bridge):
 )
 def test_pieces_are_joined_as_the_slow_definition_says(mask, is_bridge, gap, seed):
     mask = mask == mask[seed]
-    part, _ = grow(flat_embedding(torch.from_numpy(mask)), seed, 0.5, gap, is_bridge=torch.from_numpy(is_bridge))
+    part, _ = grow(
+        flat_embedding(torch.from_numpy(mask)),
+        seed,
+        0.5,
+        gap,
+        is_bridge=torch.from_numpy(is_bridge),
+    )
     np.testing.assert_array_equal(part, part_by_labelling(mask, seed, gap, is_bridge))
 
 
@@ -151,9 +175,15 @@ def test_a_gap_is_bridged_over_another_object_and_not_over_background():
     object_probability = torch.where(ids > 0, 0.9, 0.1).expand(3, -1, -1)
     logits = torch.stack([1 - object_probability, object_probability], dim=1).log()
     result = assemble(
-        flat_embedding(ids), seeds_of([[1, 12]], [0.9]), class_logits=[logits], gaps=[6], bridge_probability=0.5
+        flat_embedding(ids),
+        seeds_of([[1, 12]], [0.9]),
+        class_logits=[logits],
+        gaps=[6],
+        bridge_probability=0.5,
     )
-    assert result.pred_masks[0].nonzero().tolist() == [[1, column] for column in (*range(10, 20), *range(24, 34))]
+    assert result.pred_masks[0].nonzero().tolist() == [
+        [1, column] for column in (*range(10, 20), *range(24, 34))
+    ]
 
 
 def test_gaps_are_bridged_in_objects_of_classes_that_lie_in_pieces():
@@ -161,7 +191,9 @@ def test_gaps_are_bridged_in_objects_of_classes_that_lie_in_pieces():
     ids[1, 2:8], ids[1, 11:20], ids[3, 2:8], ids[3, 11:20] = 1, 1, 2, 2
     seeds = seeds_of([[1, 3], [3, 3]], [0.9, 0.8])
     for gap, areas in ((4, [6, 15]), (0, [6, 6]), (-1, [15, 15])):
-        result = assemble(flat_embedding(ids), seeds, gaps=[gap], in_pieces=torch.tensor([False, True]))
+        result = assemble(
+            flat_embedding(ids), seeds, gaps=[gap], in_pieces=torch.tensor([False, True])
+        )
         assert result.pred_masks.sum(dim=(1, 2)).tolist() == areas
 
 
@@ -212,7 +244,9 @@ def test_near_duplicates_are_dropped_and_kept_on_request():
 def test_the_best_are_kept_under_a_limit():
     ids = torch.arange(4).repeat_interleave(5).expand(5, 20)
     result = assemble(
-        flat_embedding(ids), seeds_of([[2, 2], [2, 7], [2, 12], [2, 17]], [0.3, 0.9, 0.5, 0.7]), max_instances=2
+        flat_embedding(ids),
+        seeds_of([[2, 2], [2, 7], [2, 12], [2, 17]], [0.3, 0.9, 0.5, 0.7]),
+        max_instances=2,
     )
     torch.testing.assert_close(result.scores, torch.tensor([0.9, 0.7]))
 
@@ -235,7 +269,9 @@ def test_interpolated_masks_equal_cutting_the_interpolated_distance_map(size):
     seed, tau = (9, 13), 0.5
     result = assemble(embedding, seeds_of([list(seed)], [0.9]), output_size=size, interpolate=True)
     distance = ((embedding - embedding[:, seed[0], seed[1]][:, None, None]) ** 2).sum(0)
-    up = torch.nn.functional.interpolate(distance[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+    up = torch.nn.functional.interpolate(
+        distance[None, None], size=size, mode="bilinear", align_corners=False
+    )[0, 0]
     assert torch.equal(result.pred_masks[0], up <= distance_threshold(tau))
 
 
@@ -243,7 +279,12 @@ def test_interpolated_masks_equal_cutting_the_interpolated_distance_map(size):
 def test_an_odd_output_size_keeps_the_object_in_place(interpolate):
     ids = torch.zeros(16, 16, dtype=torch.int64)
     ids[4:12, 8:16] = 1
-    result = assemble(flat_embedding(ids), seeds_of([[8, 12]], [0.9]), output_size=(40, 24), interpolate=interpolate)
+    result = assemble(
+        flat_embedding(ids),
+        seeds_of([[8, 12]], [0.9]),
+        output_size=(40, 24),
+        interpolate=interpolate,
+    )
     expected = torch.zeros(40, 24, dtype=torch.bool)
     expected[10:30, 12:24] = True
     intersection = (result.pred_masks[0] & expected).sum()
@@ -273,7 +314,9 @@ def test_the_cells_of_a_mask_vote_on_its_class():
     probability = torch.tensor([[[0.1, 0.2, 0.2]], [[0.8, 0.1, 0.1]], [[0.1, 0.7, 0.7]]])
     logits = torch.zeros(3, 3, 1, 3)
     logits[1] = probability.log()
-    result = assemble(torch.zeros(1, 1, 3), seeds_of([[0, 0]], [0.8]), vote=True, class_logits=[logits])
+    result = assemble(
+        torch.zeros(1, 1, 3), seeds_of([[0, 0]], [0.8]), vote=True, class_logits=[logits]
+    )
     assert result.pred_classes.tolist() == [1]
     torch.testing.assert_close(result.scores, torch.tensor([0.9 * 1.5 / 2.5]))
 
@@ -282,7 +325,9 @@ def test_with_one_class_the_vote_leaves_the_score_alone():
     logits = torch.zeros(3, 2, 1, 3)
     logits[1, 1] = 2.0
     seediness = float(torch.tensor(2.0).sigmoid())
-    result = assemble(torch.zeros(1, 1, 3), seeds_of([[0, 0]], [seediness]), vote=True, class_logits=[logits])
+    result = assemble(
+        torch.zeros(1, 1, 3), seeds_of([[0, 0]], [seediness]), vote=True, class_logits=[logits]
+    )
     torch.testing.assert_close(result.scores, torch.tensor([seediness]))
 
 
@@ -317,7 +362,9 @@ def slow_instances(embedding, factor, seeds, max_overlap, size):
         if owned[row, column] and max_overlap < 1:
             continue
         threshold = distance_threshold(TAUS[seeds.tau_index[index]])
-        distance = factor[row, column] * (embedding - embedding[:, row, column][:, None, None]).square().sum(0)
+        distance = factor[row, column] * (
+            embedding - embedding[:, row, column][:, None, None]
+        ).square().sum(0)
         near = (distance <= threshold).numpy()
         labels, _ = ndimage.label(near, structure=np.ones((3, 3)))
         part = labels == labels[row, column]
@@ -326,7 +373,9 @@ def slow_instances(embedding, factor, seeds, max_overlap, size):
         owned |= part
         far = torch.from_numpy(near & ~part)
         clipped = distance.clamp(max=3 * threshold).masked_fill(far, 3 * threshold)[None, None]
-        up = torch.nn.functional.interpolate(clipped, size=size, mode="bilinear", align_corners=False)[0, 0]
+        up = torch.nn.functional.interpolate(
+            clipped, size=size, mode="bilinear", align_corners=False
+        )[0, 0]
         result.append((index, up <= threshold, (up - threshold).abs() < 1e-4))
     return result
 
@@ -339,7 +388,9 @@ def drawn_embedding(kind, detail, generator):
     if kind == "flat":  # one object, as large as the image
         return torch.zeros(3, 40, 90)
     if kind == "noise":  # pieces that meet at corners, without end
-        return torch.randint(0, 2, (1, 40, 90), generator=generator).float().expand(3, -1, -1) * detail
+        return (
+            torch.randint(0, 2, (1, 40, 90), generator=generator).float().expand(3, -1, -1) * detail
+        )
     # A snake of one cell's width through the whole image, and what lies between its windings.
     snake = torch.zeros(3, 40, 90)
     snake[:, ::4] = detail
@@ -363,7 +414,9 @@ def test_instances_equal_the_slow_definition(seed, size, max_overlap, detail, ki
     factor = torch.rand(40, 90, generator=generator) + 0.5
     count = 30
     seeds = Seeds(
-        position=torch.stack([torch.randint(0, side, (count,), generator=generator) for side in (40, 90)], 1),
+        position=torch.stack(
+            [torch.randint(0, side, (count,), generator=generator) for side in (40, 90)], 1
+        ),
         tau_index=torch.randint(0, 3, (count,), generator=generator),
         pred_class=torch.arange(count),
         score=torch.rand(count, generator=generator),
@@ -372,11 +425,25 @@ def test_instances_equal_the_slow_definition(seed, size, max_overlap, detail, ki
     cell = (size[0] / 40, size[1] / 90)
     result = assemble_instances(
         *([embedding], [factor], [torch.zeros(3, 1, 40, 90)], [cell], seeds),
-        **{"taus": TAUS, "output_size": size, "gaps": [0], "max_overlap": max_overlap, "interpolate": True},
-        **{"in_pieces": None, "bridge_probability": 0.0, "small_mask_cells": 0.0, "score_similarity": False},
+        **{
+            "taus": TAUS,
+            "output_size": size,
+            "gaps": [0],
+            "max_overlap": max_overlap,
+            "interpolate": True,
+        },
+        **{
+            "in_pieces": None,
+            "bridge_probability": 0.0,
+            "small_mask_cells": 0.0,
+            "score_similarity": False,
+        },
         **{"vote": False, "max_instances": 100},
     )
-    expected = {i: (mask, doubt) for i, mask, doubt in slow_instances(embedding, factor, seeds, max_overlap, size)}
+    expected = {
+        i: (mask, doubt)
+        for i, mask, doubt in slow_instances(embedding, factor, seeds, max_overlap, size)
+    }
     # a mask of less than a pixel may or may not be there
     sure = {index for index, (mask, doubt) in expected.items() if (mask & ~doubt).any()}
     assert sure <= set(result.pred_classes.tolist()) <= set(expected)

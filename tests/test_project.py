@@ -59,7 +59,8 @@ def test_a_yaml_states_only_what_differs_from_its_base(path):
     repeated = [
         key
         for key, value in flatten(stated)
-        if known[key] == (ast.literal_eval(value) if isinstance(value, str) and value.startswith("(") else value)
+        if known[key]
+        == (ast.literal_eval(value) if isinstance(value, str) and value.startswith("(") else value)
     ]
     assert not repeated
 
@@ -82,7 +83,9 @@ def dml_keys():
 def test_every_key_is_read_somewhere(key):
     sources = [path for path in (ROOT / "dml_instance").rglob("*.py") if path.name != "config.py"]
     leaf = key.rpartition(".")[2]
-    assert any(re.search(rf"\.{leaf}\b", path.read_text()) for path in sources), f"MODEL.{key} is never read"
+    assert any(re.search(rf"\.{leaf}\b", path.read_text()) for path in sources), (
+        f"MODEL.{key} is never read"
+    )
 
 
 @pytest.mark.parametrize("key", dml_keys())
@@ -101,15 +104,23 @@ def test_every_tool_has_help(path, capsys):
     assert "usage" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the system does not say how memory is mapped")
+@pytest.mark.skipif(
+    not Path("/proc/self/smaps").exists(), reason="the system does not say how memory is mapped"
+)
 @pytest.mark.parametrize("chosen", [None, "0"])
 def test_large_tensors_lie_in_huge_pages_unless_the_user_says_otherwise(chosen):
     """The system's own word on a tensor's memory, "hg": huge pages were asked for."""
-    code = "import dml_instance, torch; x = torch.ones(2**26); print(open('/proc/self/smaps').read())"
+    code = (
+        "import dml_instance, torch; x = torch.ones(2**26); print(open('/proc/self/smaps').read())"
+    )
     environment = {key: value for key, value in os.environ.items() if key != "THP_MEM_ALLOC_ENABLE"}
     environment |= {} if chosen is None else {"THP_MEM_ALLOC_ENABLE": chosen}
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment)
-    sizes_and_flags = re.findall(r"^Size: +(\d+) kB(?:\n.*)*?\nVmFlags:(.*)", result.stdout, flags=re.MULTILINE)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment
+    )
+    sizes_and_flags = re.findall(
+        r"^Size: +(\d+) kB(?:\n.*)*?\nVmFlags:(.*)", result.stdout, flags=re.MULTILINE
+    )
     is_asked_for = ["hg" in flags.split() for size, flags in sizes_and_flags if int(size) >= 2**18]
     assert any(is_asked_for) == (chosen is None)
 

@@ -7,7 +7,7 @@ from dml_instance.data import build_train_sampler
 from toy_scenes import data_config
 
 CROPS = ("INPUT.CROP.ENABLED", True, "INPUT.CROP.TYPE", "absolute", "INPUT.CROP.SIZE", [100, 200])
-KEY = "MODEL.DML.AUGMENTATION.REPEAT_BY_AREA"
+KEY = "DATALOADER.REPEAT_BY_AREA"
 
 
 def records(*sizes):
@@ -16,7 +16,9 @@ def records(*sizes):
 
 @pytest.mark.parametrize(("power", "share"), [(1.0, 9), (0.5, 3)])
 def test_an_image_of_nine_crops_is_drawn_by_its_area(power, share):
-    sampler = build_train_sampler(data_config(*CROPS, KEY, power), records((100, 200), (300, 600), (50, 50)))
+    sampler = build_train_sampler(
+        data_config(*CROPS, KEY, power), records((100, 200), (300, 600), (50, 50))
+    )
     drawn = Counter(islice(sampler, 50 * (share + 2)))
     assert drawn[0] == drawn[2] == 50
     assert drawn[1] == 50 * share

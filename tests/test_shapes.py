@@ -77,12 +77,19 @@ def read_split(root, split):
 
 
 def files_of(root):
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
 
 
 @settings(max_examples=25, deadline=None)
 @given(
-    seed=st.integers(0, 2**32 - 1), kind=st.sampled_from(SCENE_KINDS), size=st.integers(64, 128), level=st.floats(0, 1)
+    seed=st.integers(0, 2**32 - 1),
+    kind=st.sampled_from(SCENE_KINDS),
+    size=st.integers(64, 128),
+    level=st.floats(0, 1),
 )
 def test_a_scene_keeps_its_contract_and_repeats(seed, kind, size, level):
     scene = draw_scene(np.random.default_rng(seed), kind, size, level)
@@ -130,11 +137,16 @@ def test_whatever_is_drawn_is_labelled(kind, monkeypatch):
     for seed in range(4):
         shades = iter([0.0] + [255.0] * 100)
         monkeypatch.setattr(
-            shapes_drawing, "_texture", lambda rng, size, *_, shades=shades: np.full((size, size, 3), next(shades))
+            shapes_drawing,
+            "_texture",
+            lambda rng, size, *_, shades=shades: np.full((size, size, 3), next(shades)),
         )
         scene = draw_scene(np.random.default_rng(seed), kind)
         labelled = scene.masks.any(axis=0).astype(np.uint8)
-        near, deep = cv2.dilate(labelled, np.ones((3, 3))), cv2.erode(labelled, np.ones((3, 3)), borderValue=1)
+        near, deep = (
+            cv2.dilate(labelled, np.ones((3, 3))),
+            cv2.erode(labelled, np.ones((3, 3)), borderValue=1),
+        )
         assert not scene.image[near == 0].any(), "something is drawn that no mask covers"
         assert (scene.image[deep > 0] >= 254).all(), "a mask covers background"
 
@@ -148,22 +160,35 @@ def test_rings_hold_other_objects(scenes):
 def test_bars_cut_each_other_in_pieces(scenes):
     for scene in scenes["bars"]:
         assert touching_pairs(of_class(scene, "bar")) >= 1
-    assert sum(any(pieces(mask) > 1 for mask in of_class(scene, "bar")) for scene in scenes["bars"]) >= 6
+    assert (
+        sum(any(pieces(mask) > 1 for mask in of_class(scene, "bar")) for scene in scenes["bars"])
+        >= 6
+    )
 
 
 def test_wires_cross_and_leave_their_boxes_empty(scenes):
     wires = [mask for scene in scenes["wires"] for mask in of_class(scene, "wire")]
     boxes = boxes_of(wires)
-    filled = [mask.sum() / np.prod(box[2:] - box[:2]) for mask, box in zip(wires, boxes, strict=True)]
+    filled = [
+        mask.sum() / np.prod(box[2:] - box[:2]) for mask, box in zip(wires, boxes, strict=True)
+    ]
     assert np.median(filled) < 0.35
-    assert sum(any(pieces(mask) > 1 for mask in of_class(scene, "wire")) for scene in scenes["wires"]) >= 4
+    assert (
+        sum(any(pieces(mask) > 1 for mask in of_class(scene, "wire")) for scene in scenes["wires"])
+        >= 4
+    )
 
 
 def test_combs_and_chairs_reach_into_each_other(scenes):
-    drawn = {name: sum(len(of_class(scene, name)) for scene in scenes["combs"]) for name in CLASS_NAMES}
+    drawn = {
+        name: sum(len(of_class(scene, name)) for scene in scenes["combs"]) for name in CLASS_NAMES
+    }
     assert min(drawn["comb"], drawn["chair"]) >= 5
     for scene in scenes["combs"]:
-        assert overlapping_boxes(np.concatenate([of_class(scene, "comb"), of_class(scene, "chair")])) >= 1
+        assert (
+            overlapping_boxes(np.concatenate([of_class(scene, "comb"), of_class(scene, "chair")]))
+            >= 1
+        )
 
 
 def test_crowds_are_many_of_one_class_that_touch(scenes):
@@ -176,7 +201,14 @@ def test_crowds_are_many_of_one_class_that_touch(scenes):
 
 def test_difficulty_is_monotone_in_every_quantity():
     levels = [Difficulty.of(level) for level in np.linspace(0, 1, 11)]
-    grows = {"count": True, "stroke": False, "color_spread": False, "texture": True, "rim": False, "noise": True}
+    grows = {
+        "count": True,
+        "stroke": False,
+        "color_spread": False,
+        "texture": True,
+        "rim": False,
+        "noise": True,
+    }
     for name, rises in grows.items():
         steps = np.diff([getattr(level, name) for level in levels])
         assert (steps > 0).all() if rises else (steps < 0).all(), name
@@ -191,9 +223,13 @@ def test_difficulty_is_seen_in_the_pictures():
         for scene in drawn:
             for mask, class_index in zip(scene.masks, scene.classes, strict=True):
                 around = cv2.dilate(mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > mask
-                contrast.append(np.abs(scene.image[mask].mean(0) - scene.image[around].mean(0)).mean())
+                contrast.append(
+                    np.abs(scene.image[mask].mean(0) - scene.image[around].mean(0)).mean()
+                )
                 if CLASS_NAMES[class_index] in ("ring", "wire", "comb", "chair"):
-                    width.append(2 * cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3).max())
+                    width.append(
+                        2 * cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3).max()
+                    )
         return np.mean([len(scene.masks) for scene in drawn]), np.median(width), np.mean(contrast)
 
     easy, default, hard = (measured(level) for level in (0.0, DEFAULT_DIFFICULTY, 1.0))
@@ -203,7 +239,11 @@ def test_difficulty_is_seen_in_the_pictures():
 
 
 def test_strokes_span_a_cell_of_a_stride_two_grid(scenes):
-    thin = [of_class(scene, name) for scene in scenes["wires"] + scenes["combs"] for name in ("wire", "comb", "chair")]
+    thin = [
+        of_class(scene, name)
+        for scene in scenes["wires"] + scenes["combs"]
+        for name in ("wire", "comb", "chair")
+    ]
     for mask in np.concatenate(thin):
         assert cv2.erode(mask.astype(np.uint8), np.ones((2, 2), np.uint8), borderValue=1).any()
 
@@ -243,15 +283,25 @@ def test_the_files_hold_what_was_drawn(written):
     for split, count in SPLITS.items():
         coco = read_split(written, split)
         assert [category["name"] for category in coco["categories"]] == list(CLASS_NAMES)
-        assert [category["id"] for category in coco["categories"]] == list(range(1, len(CLASS_NAMES) + 1))
+        assert [category["id"] for category in coco["categories"]] == list(
+            range(1, len(CLASS_NAMES) + 1)
+        )
         assert len(coco["images"]) == count
-        assert len({annotation["id"] for annotation in coco["annotations"]}) == len(coco["annotations"])
-        drawn = shapes.draw_split(split, count, seed=3, size=96, difficulty=shapes.DEFAULT_DIFFICULTY)
+        assert len({annotation["id"] for annotation in coco["annotations"]}) == len(
+            coco["annotations"]
+        )
+        drawn = shapes.draw_split(
+            split, count, seed=3, size=96, difficulty=shapes.DEFAULT_DIFFICULTY
+        )
         for image, (kind, scene) in zip(coco["images"], drawn, strict=True):
             assert image["scene"] == kind
             picture = cv2.imread(str(written / "images" / split / image["file_name"]))
             np.testing.assert_array_equal(picture[:, :, ::-1], scene.image)
-            mine = [annotation for annotation in coco["annotations"] if annotation["image_id"] == image["id"]]
+            mine = [
+                annotation
+                for annotation in coco["annotations"]
+                if annotation["image_id"] == image["id"]
+            ]
             for annotation, mask, class_index in zip(mine, scene.masks, scene.classes, strict=True):
                 assert isinstance(annotation["segmentation"]["counts"], str)
                 np.testing.assert_array_equal(coco_mask.decode(annotation["segmentation"]), mask)
@@ -277,7 +327,10 @@ def test_the_same_seed_writes_the_same_bytes_and_another_seed_others(written, tm
     write_shapes(str(tmp_path / "again"), SPLITS, seed=3, size=96)
     assert files_of(tmp_path / "again") == files_of(written)
     write_shapes(str(tmp_path / "other"), SPLITS, seed=4, size=96)
-    assert files_of(tmp_path / "other")["images/train/000001.png"] != files_of(written)["images/train/000001.png"]
+    assert (
+        files_of(tmp_path / "other")["images/train/000001.png"]
+        != files_of(written)["images/train/000001.png"]
+    )
 
 
 def test_a_larger_split_begins_with_the_smaller_one(written, tmp_path):
@@ -285,7 +338,10 @@ def test_a_larger_split_begins_with_the_smaller_one(written, tmp_path):
     small, large = files_of(written), files_of(tmp_path / "larger")
     names = [f"images/train/{index:06d}.png" for index in range(1, SPLITS["train"] + 1)]
     assert [large[name] for name in names] == [small[name] for name in names]
-    few, many = read_split(written, "train")["annotations"], read_split(tmp_path / "larger", "train")["annotations"]
+    few, many = (
+        read_split(written, "train")["annotations"],
+        read_split(tmp_path / "larger", "train")["annotations"],
+    )
     assert len(many) > len(few)
     assert many[: len(few)] == few
 
@@ -342,10 +398,14 @@ def test_a_foreign_folder_is_left_alone(tmp_path, overwrite):
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
-@pytest.mark.parametrize(("splits", "message"), [({"training": 1}, "train.*training"), ({"train": 1}, "difficulty.*2")])
+@pytest.mark.parametrize(
+    ("splits", "message"), [({"training": 1}, "train.*training"), ({"train": 1}, "difficulty.*2")]
+)
 def test_wrong_parameters_write_nothing(tmp_path, splits, message):
     with pytest.raises(ValueError, match=message):
-        write_shapes(str(tmp_path / "set"), splits, size=64, difficulty=2.0 if "train" in splits else 0.5)
+        write_shapes(
+            str(tmp_path / "set"), splits, size=64, difficulty=2.0 if "train" in splits else 0.5
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -366,13 +426,29 @@ def test_the_tool_says_where_the_set_lies(tmp_path, capsys):
     )
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    options = ["--output", str(tmp_path / "set"), "--train", "2", "--val", "1", "--test", "1", "--size", "64"]
+    options = [
+        "--output",
+        str(tmp_path / "set"),
+        "--train",
+        "2",
+        "--val",
+        "1",
+        "--test",
+        "1",
+        "--size",
+        "64",
+    ]
     tool.main(tool.argument_parser().parse_args(options))
     printed = capsys.readouterr().out
     assert str(tmp_path / "set") in printed
     for split in ("train", "val", "test"):
-        categories = [annotation["category_id"] for annotation in read_split(tmp_path / "set", split)["annotations"]]
-        assert f"{categories.count(2)} bar" in next(line for line in printed.splitlines() if line.startswith(split))
+        categories = [
+            annotation["category_id"]
+            for annotation in read_split(tmp_path / "set", split)["annotations"]
+        ]
+        assert f"{categories.count(2)} bar" in next(
+            line for line in printed.splitlines() if line.startswith(split)
+        )
     assert len(read_split(tmp_path / "set", "test")["images"]) == 1
     with pytest.raises(SystemExit, match="--overwrite"):
         tool.main(tool.argument_parser().parse_args([*options, "--seed", "1"]))

@@ -20,8 +20,12 @@ DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 @given(st.floats(0, 30))
 def test_similarity_is_the_formula_of_the_paper(d):
     expected = 2 / (1 + math.exp(d))
-    assert similarity(torch.tensor(d, dtype=torch.float64)).item() == pytest.approx(expected, rel=1e-5, abs=1e-12)
-    assert log_similarity(torch.tensor(d)).item() == pytest.approx(math.log(expected), rel=1e-5, abs=1e-6)
+    assert similarity(torch.tensor(d, dtype=torch.float64)).item() == pytest.approx(
+        expected, rel=1e-5, abs=1e-12
+    )
+    assert log_similarity(torch.tensor(d)).item() == pytest.approx(
+        math.log(expected), rel=1e-5, abs=1e-6
+    )
 
 
 @given(st.floats(1e-3, 14))
@@ -67,7 +71,9 @@ def test_pairwise_distance_under_autocast_keeps_float32(dtype):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         got = pairwise_squared_distance(a, a)
     assert got.dtype == torch.float32
-    torch.testing.assert_close(got, (a.float()[:, None] - a.float()[None]).square().sum(-1), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        got, (a.float()[:, None] - a.float()[None]).square().sum(-1), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_no_pixels_give_an_empty_matrix():
@@ -95,9 +101,16 @@ def test_self_similarity_is_the_similarity_to_the_cell_at_each_offset(step):
                     other = (row + down, column + right)
                     expected = 0.0
                     if 0 <= other[0] < 7 and 0 <= other[1] < 6:
-                        difference = embedding[image, :, row, column] - embedding[image, :, other[0], other[1]]
-                        expected = 2 / (1 + math.exp(scale[image, row, column] * difference.square().sum()))
-                    assert got[image, index, i, j].item() == pytest.approx(expected, rel=1e-4, abs=1e-6)
+                        difference = (
+                            embedding[image, :, row, column]
+                            - embedding[image, :, other[0], other[1]]
+                        )
+                        expected = 2 / (
+                            1 + math.exp(scale[image, row, column] * difference.square().sum())
+                        )
+                    assert got[image, index, i, j].item() == pytest.approx(
+                        expected, rel=1e-4, abs=1e-6
+                    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

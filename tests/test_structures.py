@@ -7,7 +7,9 @@ SHAPES = {"embedding": (2, 4, 5, 6), "distance_scale": (2, 5, 6), "class_logits"
 
 
 def predictions(**shapes):
-    return PixelPredictions(**{name: torch.zeros(shape) for name, shape in {**SHAPES, **shapes}.items()}, stride=4)
+    return PixelPredictions(
+        **{name: torch.zeros(shape) for name, shape in {**SHAPES, **shapes}.items()}, stride=4
+    )
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,9 @@ def test_seed_cells_are_shared_among_instances_and_background():
     group = ids.flatten()[torch.cat(sample_seed_cells(ids, objects=3000, background=1000))]
     assert (group[:3000] > 0).all()
     assert (group[3000:] == 0).all()
-    torch.testing.assert_close(torch.bincount(group) / 4000, torch.tensor([0.25, 0.375, 0.375]), atol=0.03, rtol=0)
+    torch.testing.assert_close(
+        torch.bincount(group) / 4000, torch.tensor([0.25, 0.375, 0.375]), atol=0.03, rtol=0
+    )
     assert [len(kind) for kind in sample_seed_cells(ids, objects=0, background=5)] == [0, 5]
 
 
@@ -68,7 +70,10 @@ def test_ignored_cells_are_neither_drawn_nor_judged():
     for cells, value in zip(sample_seed_cells(ids, objects=50, background=50), (1, 0), strict=True):
         assert (ids.flatten()[cells] == value).all() and len(cells) == 50
     nothing = torch.full((8, 8), -1)
-    assert all(len(t) == 0 for t in sample_cells_per_group(nothing, per_instance=9, max_instances=5, background=9))
+    assert all(
+        len(t) == 0
+        for t in sample_cells_per_group(nothing, per_instance=9, max_instances=5, background=9)
+    )
     for seeds in (nothing, nothing.masked_fill(ids == 0, 0)):
         on_objects, elsewhere = sample_seed_cells(seeds, objects=50, background=50)
         assert len(on_objects) == 0 and (seeds.flatten()[elsewhere] == 0).all()
@@ -77,17 +82,27 @@ def test_ignored_cells_are_neither_drawn_nor_judged():
     assert is_judged.sum() == 24
     for any_instance in (False, True):
         # everything grows: 9 of 24 judged cells are the object's
-        iou, _ = seed_targets(torch.zeros(1, 64), group, flat, is_judged, [0.5], any_instance=any_instance)
+        iou, _ = seed_targets(
+            torch.zeros(1, 64), group, flat, is_judged, [0.5], any_instance=any_instance
+        )
         assert iou.item() == pytest.approx(9 / 24)
 
 
 def test_bounds_are_boxes_grown_by_the_context():
     bounds = object_bounds(IDS, 3, 1)
     whole = [0, 0, 3, 5]
-    assert bounds.tolist() == [whole, [0, 0, 3, 3], [1, 4, 3, 5], whole]  # the third instance has no cell
+    assert bounds.tolist() == [
+        whole,
+        [0, 0, 3, 3],
+        [1, 4, 3, 5],
+        whole,
+    ]  # the third instance has no cell
     assert object_bounds(IDS, 2, -1).tolist() == [whole] * 3
     assert object_bounds(IDS, 0, 1).tolist() == [whole]
-    assert object_bounds(torch.tensor([[-1, 0, 1, -1]]), 1, 0).tolist() == [[0, 0, 0, 3], [0, 2, 0, 2]]
+    assert object_bounds(torch.tensor([[-1, 0, 1, -1]]), 1, 0).tolist() == [
+        [0, 0, 0, 3],
+        [0, 2, 0, 2],
+    ]
 
 
 @settings(max_examples=60, deadline=None)
@@ -98,15 +113,26 @@ def test_windows_hold_the_bounds_and_no_cell_twice(seed, height, width, count):
     columns = torch.randint(0, width, (count, 2), generator=generator).sort(dim=1).values
     bounds = torch.stack([rows[:, 0], columns[:, 0], rows[:, 1], columns[:, 1]], dim=1)
     cells, is_inside = window_cells(bounds, (height, width))
-    assert cells.shape[1] == (rows[:, 1] - rows[:, 0] + 1).max() * (columns[:, 1] - columns[:, 0] + 1).max()
+    assert (
+        cells.shape[1]
+        == (rows[:, 1] - rows[:, 0] + 1).max() * (columns[:, 1] - columns[:, 0] + 1).max()
+    )
     for bound, window, inside in zip(bounds.tolist(), cells.tolist(), is_inside, strict=True):
         assert len(set(window)) == len(window) and min(window) >= 0 and max(window) < height * width
-        expected = {r * width + c for r in range(bound[0], bound[2] + 1) for c in range(bound[1], bound[3] + 1)}
-        assert {cell for cell, is_in in zip(window, inside.tolist(), strict=True) if is_in} == expected
+        expected = {
+            r * width + c
+            for r in range(bound[0], bound[2] + 1)
+            for c in range(bound[1], bound[3] + 1)
+        }
+        assert {
+            cell for cell, is_in in zip(window, inside.tolist(), strict=True) if is_in
+        } == expected
 
 
 def test_pairs_meet_where_one_lies_within_the_bounds_of_the_other():
-    cell = torch.tensor([1 * 6 + 1, 2 * 6 + 5, 0, 5])  # in object 1, in object 2, background near 1, background far
+    cell = torch.tensor(
+        [1 * 6 + 1, 2 * 6 + 5, 0, 5]
+    )  # in object 1, in object 2, background near 1, background far
     group = torch.tensor([1, 2, 0, 0])
     near = compared_pairs(cell, group, object_bounds(IDS, 2, 1), 6).int()
     assert near.tolist() == [[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 1, 1], [0, 0, 1, 1]]
@@ -148,13 +174,22 @@ def test_seed_targets_equal_the_slow_computation(seed, any_instance, context):
     taus = (0.25, 0.5, 0.75)
     pixels = embedding.flatten(1).T
     iou, instance = seed_targets(
-        pairwise_squared_distance(pixels[cells], pixels), group, IDS.flatten(), regions, taus, any_instance=any_instance
+        pairwise_squared_distance(pixels[cells], pixels),
+        group,
+        IDS.flatten(),
+        regions,
+        taus,
+        any_instance=any_instance,
     )
-    slow_iou, slow_instance = slow_seed_targets(embedding, cells, group, IDS, regions, taus, any_instance)
+    slow_iou, slow_instance = slow_seed_targets(
+        embedding, cells, group, IDS, regions, taus, any_instance
+    )
     torch.testing.assert_close(iou, slow_iou)
     if not any_instance:  # the same on windows of the grid
         distance = pairwise_squared_distance(pixels[cells], pixels, chosen=near)
-        local, _ = seed_targets(distance, group, IDS.flatten()[near], is_near, taus, any_instance=False)
+        local, _ = seed_targets(
+            distance, group, IDS.flatten()[near], is_near, taus, any_instance=False
+        )
         torch.testing.assert_close(local, slow_iou)
     assert (instance == slow_instance)[slow_iou > 0].all()
 
@@ -178,7 +213,12 @@ def test_seed_targets_without_instances_are_background():
     none = torch.zeros(24, dtype=torch.int64)
     for any_instance in (True, False):
         iou, instance = seed_targets(
-            torch.zeros(3, 24), none[:3], none, torch.ones(3, 24) > 0, (0.5, 0.7), any_instance=any_instance
+            torch.zeros(3, 24),
+            none[:3],
+            none,
+            torch.ones(3, 24) > 0,
+            (0.5, 0.7),
+            any_instance=any_instance,
         )
         assert iou.shape == (3, 2)
         assert (iou == 0).all()

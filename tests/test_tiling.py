@@ -14,17 +14,22 @@ from dml_instance.prediction import load_trained
 from dml_instance.structures import PixelPredictions
 
 
-@given(st.integers(1, 60), st.integers(1, 700), st.integers(0, 300), st.sampled_from([1, 2, 16, 32]))
+@given(
+    st.integers(1, 60), st.integers(1, 700), st.integers(0, 300), st.sampled_from([1, 2, 16, 32])
+)
 def test_spans_cover_every_pixel_once_and_know_their_surroundings(units, size, overlap, unit):
     length = units * unit
     overlap = min(overlap, size - 1)
     spans = tile_spans(length, size, overlap, unit)
-    assert [span.first for span in spans] == [0, *(span.last for span in spans[:-1])] and spans[-1].last == length
+    assert [span.first for span in spans] == [0, *(span.last for span in spans[:-1])] and spans[
+        -1
+    ].last == length
     largest = max(size // unit, 1) * unit
     for span in spans:
         assert 0 <= span.start <= span.first < span.last <= span.stop <= length
         assert span.start % unit == span.stop % unit == 0 and span.stop - span.start <= largest
-        # Tiles move on by a unit at least; what is shared can be less only where tiles are that small.
+        # Tiles move on by a unit at least; what is shared can be less only where tiles are that
+        # small.
         known = min(overlap, largest - unit) // 2
         assert span.start == 0 or span.first - span.start >= known
         assert span.stop == length or span.stop - span.last >= known
@@ -47,7 +52,12 @@ def test_tiles_are_put_where_they_belong(stride):
     torch.testing.assert_close(whole.class_logits, expected[:, None])
     assert whole.stride == stride
     corners = whole.embedding[0, 3:, :: 16 // stride, :: 16 // stride]
-    assert corners[0].unique().tolist() == [0.0, 32.0] and corners[1].unique().tolist() == [0.0, 32.0, 64.0, 96.0]
+    assert corners[0].unique().tolist() == [0.0, 32.0] and corners[1].unique().tolist() == [
+        0.0,
+        32.0,
+        64.0,
+        96.0,
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +111,15 @@ def test_the_place_of_a_tile_is_part_of_its_embedding(cfg):
 
 @pytest.mark.parametrize(("size", "overlap"), [(-1, 0), (128, 128), (128, -1)])
 def test_tiles_that_cannot_be_are_refused(size, overlap):
-    options = ["MODEL.DML.TILES.SIZE", str(size), "MODEL.DML.TILES.OVERLAP", str(overlap), "MODEL.DML.NUM_CLASSES", "1"]
+    options = [
+        "MODEL.DML.TILES.SIZE",
+        str(size),
+        "MODEL.DML.TILES.OVERLAP",
+        str(overlap),
+        "MODEL.DML.NUM_CLASSES",
+        "1",
+    ]
     with pytest.raises(ValueError, match="MODEL.DML.TILES"):
-        Trainer.build_model(load_config("configs/DSB2018/dml_slim_unet.yaml", [*options, "DATASETS.TRAIN", "()"]))
+        Trainer.build_model(
+            load_config("configs/DSB2018/dml_slim_unet.yaml", [*options, "DATASETS.TRAIN", "()"])
+        )

@@ -20,13 +20,23 @@ ROOT = Path(__file__).parents[1]
 TINY = [
     *("SOLVER.IMS_PER_BATCH", "2", "SOLVER.CHECKPOINT_PERIOD", "3", "DATALOADER.NUM_WORKERS", "0"),
     *("MODEL.DML.BACKBONE.CHANNELS", "[8,12,16,20,24]", "MODEL.DML.BACKBONE.BLOCKS", "[1,1,1,1]"),
-    *("INPUT.RANDOM_FLIP", "none", "MODEL.DML.AUGMENTATION.RIGHT_ANGLES", "False", "MODEL.DEVICE", "cpu"),
+    *(
+        "INPUT.RANDOM_FLIP",
+        "none",
+        "INPUT.AUG.RIGHT_ANGLES",
+        "False",
+        "MODEL.DEVICE",
+        "cpu",
+    ),
 ]
 
 
 def run(tool, *arguments, ok=True):
     result = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / tool), *map(str, arguments)], capture_output=True, text=True, cwd=ROOT
+        [sys.executable, str(ROOT / "tools" / tool), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
     )
     assert (result.returncode == 0) == ok, result.stdout[-3000:] + result.stderr[-3000:]
     return result.stdout + result.stderr
@@ -69,7 +79,9 @@ def test_a_resumed_run_knows_its_iteration_and_lambda(data, trained, tmp_path):
 
     def lambdas(folder):
         rows = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
-        return {row["iteration"]: row["dml/seed_lambda"] for row in rows if "dml/seed_lambda" in row}
+        return {
+            row["iteration"]: row["dml/seed_lambda"] for row in rows if "dml/seed_lambda" in row
+        }
 
     # MAX_ITER is the schedule's length, so the stop is made by taking the later checkpoint away
     output, _ = trained
@@ -88,7 +100,10 @@ def test_a_resumed_run_knows_its_iteration_and_lambda(data, trained, tmp_path):
 def test_eval_only_repeats_the_figures_of_the_run(data, trained, tmp_path):
     output, _ = trained
     train(data, tmp_path, 6, "--eval-only", "MODEL.WEIGHTS", output / "model_final.pth")
-    first, again = (json.loads((folder / "results.json").read_text())["metrics"] for folder in (output, tmp_path))
+    first, again = (
+        json.loads((folder / "results.json").read_text())["metrics"]
+        for folder in (output, tmp_path)
+    )
     assert again == first
 
 
@@ -120,7 +135,13 @@ def test_results_outside_the_expected_range_fail_the_run(data, tmp_path):
 @pytest.mark.parametrize("registration", ["toy", "toy=only.json", "=a.json:b"])
 def test_a_malformed_registration_is_explained(registration):
     printed = run(
-        *("train_net.py", "--config-file", "configs/Shapes/dml_slim_unet.yaml", "--register-coco", registration),
+        *(
+            "train_net.py",
+            "--config-file",
+            "configs/Shapes/dml_slim_unet.yaml",
+            "--register-coco",
+            registration,
+        ),
         ok=False,
     )
     assert "NAME=ANNOTATIONS.json:IMAGE_DIR" in printed
@@ -163,7 +184,9 @@ def test_a_folder_is_drawn_and_bad_images_are_skipped(trained, tmp_path):
     assert "1 pictures" in printed and "3 files skipped" in printed
 
 
-def test_the_config_of_a_training_draws_and_predicts_without_its_data_and_beside_it(data, trained, tmp_path):
+def test_the_config_of_a_training_draws_and_predicts_without_its_data_and_beside_it(
+    data, trained, tmp_path
+):
     """A config.yaml names data sets that only the training knew, and holds the number of classes and every override."""
     image, _, _ = square_and_disc()
     (tmp_path / "in").mkdir()
@@ -172,7 +195,14 @@ def test_the_config_of_a_training_draws_and_predicts_without_its_data_and_beside
     (tmp_path / "in" / "broken.png").write_bytes(b"no image")
     config = ("--config-file", trained[0] / "config.yaml")
     everything = ("--min-score", "0", "MODEL.DML.GROUPING.MIN_SEEDINESS", "0.001")
-    run("visualize.py", *config, "--input", tmp_path / "in" / "deep.tif", "--output", tmp_path / "drawn")
+    run(
+        "visualize.py",
+        *config,
+        "--input",
+        tmp_path / "in" / "deep.tif",
+        "--output",
+        tmp_path / "drawn",
+    )
     drawn = cv2.imread(str(tmp_path / "drawn" / "deep.png"))
     assert 20 < drawn[30:, :310].mean() < 200, "stretched, not cut off at 255"
     toy = ("--register-coco", f"toy={data[0]}:{data[1]}")
@@ -181,14 +211,25 @@ def test_the_config_of_a_training_draws_and_predicts_without_its_data_and_beside
     assert "'nowhere'" in run("visualize.py", *config, "--dataset", "nowhere", ok=False)
     assert len(list((tmp_path / "beside").iterdir())) == 1
 
-    printed = run("predict.py", *config, *toy, "--input", tmp_path / "in", "--output", tmp_path / "out", *everything)
+    printed = run(
+        "predict.py",
+        *config,
+        *toy,
+        "--input",
+        tmp_path / "in",
+        "--output",
+        tmp_path / "out",
+        *everything,
+    )
     assert "objects in 2 images" in printed and "1 files skipped" in printed
     coco = json.loads((tmp_path / "out" / "instances.json").read_text())
     rows = list(csv.DictReader((tmp_path / "out" / "objects.csv").open()))
     assert len(rows) == len(coco["annotations"]) > 0
     assert {row["class"] for row in rows} <= {"square", "disc"}
     for name in ("deep.tif", "eight.png"):
-        labels = cv2.imread(str(tmp_path / "out" / "labels" / f"{name[:-4]}.png"), cv2.IMREAD_UNCHANGED)
+        labels = cv2.imread(
+            str(tmp_path / "out" / "labels" / f"{name[:-4]}.png"), cv2.IMREAD_UNCHANGED
+        )
         assert labels.dtype == np.uint16 and labels.shape == (64, 96)
         of_image = [row for row in rows if row["image"] == name]
         numbers, areas = np.unique(labels[labels > 0], return_counts=True)
@@ -199,7 +240,9 @@ def test_the_config_of_a_training_draws_and_predicts_without_its_data_and_beside
         assert float(best["center_row"]) == pytest.approx(rows_of_best.mean(), abs=0.06)
         assert float(best["height"]) == rows_of_best.max() - rows_of_best.min() + 1
     images = {image["id"]: image for image in coco["images"]}
-    assert all(coco_mask.decode(a["segmentation"]).sum() == a["area"] > 0 for a in coco["annotations"])
+    assert all(
+        coco_mask.decode(a["segmentation"]).sum() == a["area"] > 0 for a in coco["annotations"]
+    )
     assert all(
         a["segmentation"]["size"] == [images[a["image_id"]][k] for k in ("height", "width")]
         for a in coco["annotations"]
@@ -218,13 +261,18 @@ def test_inputs_of_one_name_are_refused(trained, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["SOLVER.MAX_ITER", "3", "--register-coco", "a=b:c"], "--register-coco stands behind a KEY VALUE pair"),
+        (
+            ["SOLVER.MAX_ITER", "3", "--register-coco", "a=b:c"],
+            "--register-coco stands behind a KEY VALUE pair",
+        ),
         (["MODEL.DML.NO_SUCH_KEY", "3"], "NO_SUCH_KEY"),
         (["SOLVER.MAX_ITER"], "odd length"),
     ],
 )
 def test_overrides_that_do_not_exist_or_come_too_early_are_named(options, message):
-    printed = run("train_net.py", "--config-file", "configs/Shapes/dml_slim_unet.yaml", *options, ok=False)
+    printed = run(
+        "train_net.py", "--config-file", "configs/Shapes/dml_slim_unet.yaml", *options, ok=False
+    )
     assert message in printed and "Traceback" not in printed
 
 
@@ -233,7 +281,14 @@ def test_drawing_nothing_fails(trained, tmp_path):
 
 
 def test_missing_weights_and_config_are_named(tmp_path):
-    printed = run("visualize.py", "--config-file", "configs/Shapes/dml_slim_unet.yaml", "--weights", "no.pth", ok=False)
+    printed = run(
+        "visualize.py",
+        "--config-file",
+        "configs/Shapes/dml_slim_unet.yaml",
+        "--weights",
+        "no.pth",
+        ok=False,
+    )
     assert "no.pth" in printed and "Traceback" not in printed
     printed = run("train_net.py", "--config-file", "no.yaml", ok=False)
     assert "no.yaml" in printed and "Traceback" not in printed
@@ -248,7 +303,9 @@ def stage1_zip(path, names, mask_size=(20, 30)):
         for name in names:
             archive.writestr(f"{name}/images/{name}.png", cv2.imencode(".png", image)[1].tobytes())
             for index, mask in enumerate(masks):
-                archive.writestr(f"{name}/masks/{index}.png", cv2.imencode(".png", mask)[1].tobytes())
+                archive.writestr(
+                    f"{name}/masks/{index}.png", cv2.imencode(".png", mask)[1].tobytes()
+                )
 
 
 def test_nuclei_are_converted_by_the_fixed_split(tmp_path):
@@ -299,14 +356,28 @@ def test_label_images_become_a_data_set_that_trains(tmp_path):
     train((root / "annotations" / "instances_train.json", root / "images"), tmp_path / "out", 2)
     # The raw image, deeper than 8 bits, would be cut off at 255.
     coco = json.loads((root / "annotations" / "instances_train.json").read_text())
-    cv2.imwrite(str(root / "images" / coco["images"][0]["file_name"]), np.full((64, 64), 3000, np.uint16))
-    printed = train((root / "annotations" / "instances_train.json", root / "images"), tmp_path / "deep", 2, ok=False)
+    cv2.imwrite(
+        str(root / "images" / coco["images"][0]["file_name"]), np.full((64, 64), 3000, np.uint16)
+    )
+    printed = train(
+        (root / "annotations" / "instances_train.json", root / "images"),
+        tmp_path / "deep",
+        2,
+        ok=False,
+    )
     assert "more than 8 bits" in printed and coco["images"][0]["file_name"] in printed
     assert (tmp_path / "out" / "results.json").is_file()
 
 
 def test_only_a_finished_run_is_shipped(tmp_path):
-    facts = ("--name", "x", "--config", "configs/Shapes/dml_slim_unet.yaml", "--command", "make demo")
+    facts = (
+        "--name",
+        "x",
+        "--config",
+        "configs/Shapes/dml_slim_unet.yaml",
+        "--command",
+        "make demo",
+    )
     assert "no model_final.pth" in run("ship_model.py", tmp_path, *facts, ok=False)
 
 
@@ -317,13 +388,21 @@ def test_the_backbone_of_a_detector_becomes_weights_of_ours(tmp_path):
     from dml_instance.engine import load_config
 
     no_weights = ["MODEL.WEIGHTS", "", "MODEL.DEVICE", "cpu", "MODEL.RESNETS.DEPTH", "50"]
-    detector = build_model(load_config(str(ROOT / "configs/VOC/mask_rcnn_R_50_FPN_voc_aug.yaml"), no_weights))
+    detector = build_model(
+        load_config(str(ROOT / "configs/VOC/mask_rcnn_R_50_FPN_voc_aug.yaml"), no_weights)
+    )
     torch.save({"model": detector.state_dict()}, tmp_path / "detector.pth")
-    assert "weights in" in run("extract_backbone.py", tmp_path / "r50.pth", tmp_path / "detector.pth")
-    ours = build_model(load_config(str(ROOT / "configs/VOC/dml_R_101_deeplabv2_os8_voc_aug.yaml"), no_weights))
+    assert "weights in" in run(
+        "extract_backbone.py", tmp_path / "r50.pth", tmp_path / "detector.pth"
+    )
+    ours = build_model(
+        load_config(str(ROOT / "configs/VOC/dml_R_101_deeplabv2_os8_voc_aug.yaml"), no_weights)
+    )
     DetectionCheckpointer(ours).load(str(tmp_path / "r50.pth"))
     theirs = detector.backbone.bottom_up.state_dict()
-    assert all(torch.equal(value, theirs[name]) for name, value in ours.backbone.state_dict().items())
+    assert all(
+        torch.equal(value, theirs[name]) for name, value in ours.backbone.state_dict().items()
+    )
     torch.save({"head.weight": torch.zeros(1)}, tmp_path / "other.pth")
     printed = run("extract_backbone.py", tmp_path / "x.pth", tmp_path / "other.pth", ok=False)
     assert "no ResNet among its 1 weights" in printed and "Traceback" not in printed
@@ -333,7 +412,12 @@ def test_saved_predictions_are_scored_without_the_model(data, tmp_path):
     path, images = data
     coco = json.loads(path.read_text())
     found = [
-        {"image_id": a["image_id"], "category_id": a["category_id"] - 1, "score": 0.5, "segmentation": rle_of(a, coco)}
+        {
+            "image_id": a["image_id"],
+            "category_id": a["category_id"] - 1,
+            "score": 0.5,
+            "segmentation": rle_of(a, coco),
+        }
         for a in coco["annotations"][1:]
     ]
     (tmp_path / "found.json").write_text(json.dumps(found))
@@ -353,7 +437,9 @@ def test_saved_predictions_are_scored_without_the_model(data, tmp_path):
 
 def rle_of(annotation, coco):
     (image,) = [image for image in coco["images"] if image["id"] == annotation["image_id"]]
-    encoded = coco_mask.merge(coco_mask.frPyObjects(annotation["segmentation"], image["height"], image["width"]))
+    encoded = coco_mask.merge(
+        coco_mask.frPyObjects(annotation["segmentation"], image["height"], image["width"])
+    )
     return {"size": encoded["size"], "counts": encoded["counts"].decode()}
 
 

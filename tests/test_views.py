@@ -37,11 +37,18 @@ def test_all_views_differ_and_fewer_are_the_first_of_more():
 def place_dependent(images):
     """Predictions that depend on content and, unlike in any one view, on where a cell lies."""
     grid = nn.functional.avg_pool2d(images, STRIDE)
-    rows = torch.arange(grid.shape[-2]).view(1, 1, -1, 1).expand(len(grid), 1, *grid.shape[-2:]).float()
+    rows = (
+        torch.arange(grid.shape[-2])
+        .view(1, 1, -1, 1)
+        .expand(len(grid), 1, *grid.shape[-2:])
+        .float()
+    )
     columns = torch.arange(grid.shape[-1]).view(1, 1, 1, -1).expand_as(rows).float()
     scale = (0.3 * grid[:, 0] + 0.05 * rows[:, 0]).exp()
     logits = torch.stack([torch.zeros_like(grid[:, :1]), grid[:, 1:2] + 0.2 * columns], dim=2)
-    return PixelPredictions(torch.cat([grid[:, :2], rows.square() / 9, columns], 1), scale, logits, STRIDE)
+    return PixelPredictions(
+        torch.cat([grid[:, :2], rows.square() / 9, columns], 1), scale, logits, STRIDE
+    )
 
 
 @pytest.mark.parametrize("count", VIEWS)
@@ -64,7 +71,9 @@ def test_distances_and_probabilities_are_averaged(count):
         for view, prediction in zip(VIEWS[count], seen, strict=True):
             (row, column), (other_row, other_column) = cell_in(view, *p), cell_in(view, *q)
             e = prediction.embedding
-            distances.append((e[..., row, column] - e[..., other_row, other_column]).square().sum(dim=1))
+            distances.append(
+                (e[..., row, column] - e[..., other_row, other_column]).square().sum(dim=1)
+            )
             scales.append(prediction.distance_scale[:, row, column].double().log())
             probabilities.append(prediction.class_logits[..., row, column].softmax(dim=2))
         e = found.embedding
@@ -78,7 +87,16 @@ def test_distances_and_probabilities_are_averaged(count):
 
 def built(config, *options):
     """A config and its model with random weights, for no data set."""
-    no_data = ["MODEL.WEIGHTS", "", "DATASETS.TRAIN", "()", "DATASETS.TEST", "()", "MODEL.DML.NUM_CLASSES", "2"]
+    no_data = [
+        "MODEL.WEIGHTS",
+        "",
+        "DATASETS.TRAIN",
+        "()",
+        "DATASETS.TEST",
+        "()",
+        "MODEL.DML.NUM_CLASSES",
+        "2",
+    ]
     cfg = load_config(f"configs/DSB2018/{config}.yaml", [*no_data, *options])
     torch.manual_seed(0)
     return cfg, build_model(cfg).eval()
@@ -94,14 +112,23 @@ def test_the_network_says_the_same_of_every_view_of_an_image(ours, tile_size, mo
     monkeypatch.setattr(ours, "test_views", 8)
     monkeypatch.setattr(ours, "tile_size", tile_size)
     monkeypatch.setattr(ours, "tile_overlap", 32 if tile_size else 0)
-    image = torch.randint(0, 255, (3, 128, 96), dtype=torch.uint8)  # tiles meet in the middle, in each view
+    image = torch.randint(
+        0, 255, (3, 128, 96), dtype=torch.uint8
+    )  # tiles meet in the middle, in each view
 
     def distances(view):
         with torch.no_grad():
             prediction = ours.predict_pixels(ours.preprocess_image([{"image": view.of(image)}]))
         embedding = view.undo(prediction.embedding)
-        steps = [(embedding - embedding.roll(shift, dims=(-2, -1))).square().sum(dim=1) for shift in ((3, 1), (0, 7))]
-        return *steps, view.undo(prediction.class_logits).softmax(dim=2), view.undo(prediction.distance_scale)
+        steps = [
+            (embedding - embedding.roll(shift, dims=(-2, -1))).square().sum(dim=1)
+            for shift in ((3, 1), (0, 7))
+        ]
+        return (
+            *steps,
+            view.undo(prediction.class_logits).softmax(dim=2),
+            view.undo(prediction.distance_scale),
+        )
 
     expected = distances(VIEWS[1][0])
     for view in VIEWS[8][1:]:
@@ -110,22 +137,28 @@ def test_the_network_says_the_same_of_every_view_of_an_image(ours, tile_size, mo
 
 
 def test_a_number_of_views_that_there_is_not_is_an_error():
-    with pytest.raises(ValueError, match=r"TEST_VIEWS is one of \[1, 2, 4, 8\], got 3"):
-        built("dml_slim_unet", "MODEL.DML.TEST_VIEWS", "3")
+    with pytest.raises(ValueError, match=r"TEST_AUGMENTATIONS is one of \[1, 2, 4, 8\], got 3"):
+        built("dml_slim_unet", "MODEL.DML.TEST_AUGMENTATIONS", "3")
 
 
 def test_mask_rcnn_sees_the_mirror_image_too():
-    cfg, model = built("mask_rcnn_R_18_FPN", "MODEL.DML.TEST_VIEWS", "2", "TEST.DETECTIONS_PER_IMAGE", "20")
+    cfg, model = built(
+        "mask_rcnn_R_18_FPN", "MODEL.DML.TEST_AUGMENTATIONS", "2", "TEST.DETECTIONS_PER_IMAGE", "20"
+    )
     averaged = with_test_views(cfg, model).eval()
     image = torch.randint(0, 255, (3, 64, 96), dtype=torch.uint8)
     sizes = {"height": 128, "width": 192}
 
     def found_by(detector):
         with torch.no_grad():
-            return [detector([{"image": x, **sizes}])[0]["instances"] for x in (image, image.flip(-1))]
+            return [
+                detector([{"image": x, **sizes}])[0]["instances"] for x in (image, image.flip(-1))
+            ]
 
     alone, alone_mirrored = found_by(model)
-    assert len(alone) != len(alone_mirrored) or not torch.allclose(alone.scores, alone_mirrored.scores)
+    assert len(alone) != len(alone_mirrored) or not torch.allclose(
+        alone.scores, alone_mirrored.scores
+    )
     as_it_is, mirrored = found_by(averaged)
     torch.testing.assert_close(as_it_is.scores, mirrored.scores)
     left, right = mirrored.pred_boxes.tensor[:, 0], mirrored.pred_boxes.tensor[:, 2]
@@ -142,9 +175,13 @@ def test_a_model_that_sees_one_view_is_evaluated_as_it_is():
 
 
 @pytest.mark.parametrize(
-    "options", [["MODEL.DML.TEST_VIEWS", "4"], ["MODEL.DML.TEST_VIEWS", "2", "MODEL.META_ARCHITECTURE", "RetinaNet"]]
+    "options",
+    [
+        ["MODEL.DML.TEST_AUGMENTATIONS", "4"],
+        ["MODEL.DML.TEST_AUGMENTATIONS", "2", "MODEL.META_ARCHITECTURE", "RetinaNet"],
+    ],
 )
 def test_views_that_another_model_cannot_see_are_an_error(options):
     cfg = load_config("configs/DSB2018/mask_rcnn_R_18_FPN.yaml", ["MODEL.WEIGHTS", "", *options])
-    with pytest.raises(ValueError, match=r"MODEL\.DML\.TEST_VIEWS is \d, but"):
+    with pytest.raises(ValueError, match=r"MODEL\.DML\.TEST_AUGMENTATIONS is \d, but"):
         with_test_views(cfg, nn.Identity())

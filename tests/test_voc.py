@@ -53,11 +53,16 @@ def test_missing_numbers_pieces_and_an_object_without_a_class(tmp_path):
     classes = np.where(objects == 1, 20, np.where(objects == 3, 1, 0)).astype(np.uint8)
     classes[objects == 4] = 255
     classes[2, 2] = 3  # a pixel that disagrees does not outvote the others
-    folder = write_voc(tmp_path, {"a": (np.zeros((40, 60, 3), np.uint8), MASKS[:0], [])}, {"val": ["a"]})
+    folder = write_voc(
+        tmp_path, {"a": (np.zeros((40, 60, 3), np.uint8), MASKS[:0], [])}, {"val": ["a"]}
+    )
     write_palette_png(folder / "SegmentationObject" / "a.png", objects)
     write_palette_png(folder / "SegmentationClass" / "a.png", classes)
     (record,) = load_voc(str(tmp_path), "val")
-    assert [VOC_CLASSES[a["category_id"]] for a in record["annotations"]] == ["tvmonitor", "aeroplane"]
+    assert [VOC_CLASSES[a["category_id"]] for a in record["annotations"]] == [
+        "tvmonitor",
+        "aeroplane",
+    ]
     np.testing.assert_array_equal(decoded(record["annotations"][0]), objects == 1)
     np.testing.assert_array_equal(decoded(record["void"]), objects == 4)
 
@@ -70,10 +75,15 @@ def test_an_image_without_objects_has_no_annotations(tmp_path):
 
 
 def test_sbd_records(tmp_path):
-    write_sbd(tmp_path, {"2008_000002": (IMAGE, MASKS, [19, 0])}, {"train": [], "val": ["2008_000002"]})
+    write_sbd(
+        tmp_path, {"2008_000002": (IMAGE, MASKS, [19, 0])}, {"train": [], "val": ["2008_000002"]}
+    )
     assert load_sbd(str(tmp_path), "train") == []
     (record,) = load_sbd(str(tmp_path), "val")
-    assert [VOC_CLASSES[a["category_id"]] for a in record["annotations"]] == ["tvmonitor", "aeroplane"]
+    assert [VOC_CLASSES[a["category_id"]] for a in record["annotations"]] == [
+        "tvmonitor",
+        "aeroplane",
+    ]
     for annotation, mask in zip(record["annotations"], MASKS, strict=True):
         np.testing.assert_array_equal(decoded(annotation), mask)
     assert "void" not in record
@@ -83,11 +93,17 @@ def test_sbd_records(tmp_path):
 def test_train_aug_is_voc_train_and_sbd_without_voc_val(tmp_path, caplog, monkeypatch):
     scenes = dict.fromkeys("abcdef", (IMAGE, MASKS, [0, 1]))
     write_voc(tmp_path, {name: scenes[name] for name in "abc"}, {"train": ["a", "b"], "val": ["c"]})
-    write_sbd(tmp_path, {name: scenes[name] for name in "bcdef"}, {"train": ["b", "c", "d"], "val": ["e", "f"]})
+    write_sbd(
+        tmp_path,
+        {name: scenes[name] for name in "bcdef"},
+        {"train": ["b", "c", "d"], "val": ["e", "f"]},
+    )
     with caplog.at_level(logging.WARNING):
         records = load_train_aug(str(tmp_path))
     assert [record["image_id"] for record in records] == list("abdef")
-    assert ["void" in record for record in records] == [True, True, False, False, False], "b is taken from VOC"
+    assert ["void" in record for record in records] == [True, True, False, False, False], (
+        "b is taken from VOC"
+    )
     assert "5 images, not 10582" in caplog.text
     assert "1 are in VOC 2012 val" in caplog.text and "1 in both" in caplog.text
     caplog.clear()
@@ -112,9 +128,13 @@ def test_parsed_masks_are_kept_until_a_file_changes(tmp_path, cache, monkeypatch
 
 
 def test_a_missing_tree_says_what_to_unpack_where(tmp_path):
-    with pytest.raises(FileNotFoundError, match="VOCdevkit/VOC2012.*VOCtrainval_11-May-2012.*DETECTRON2_DATASETS"):
+    with pytest.raises(
+        FileNotFoundError, match="VOCdevkit/VOC2012.*VOCtrainval_11-May-2012.*DETECTRON2_DATASETS"
+    ):
         load_voc(str(tmp_path), "train")
-    with pytest.raises(FileNotFoundError, match="benchmark_RELEASE/dataset.*benchmark.tgz.*DETECTRON2_DATASETS"):
+    with pytest.raises(
+        FileNotFoundError, match="benchmark_RELEASE/dataset.*benchmark.tgz.*DETECTRON2_DATASETS"
+    ):
         load_sbd(str(tmp_path), "train")
     (tmp_path / "VOC2012" / "JPEGImages").mkdir(parents=True)
     with pytest.raises(FileNotFoundError, match="SegmentationObject, SegmentationClass"):
@@ -122,11 +142,15 @@ def test_a_missing_tree_says_what_to_unpack_where(tmp_path):
 
 
 def test_a_partial_tree_names_what_is_missing(tmp_path):
-    folder = write_voc(tmp_path, dict.fromkeys(("a", "b"), (IMAGE, MASKS, [0, 1])), {"train": ["a", "b"]})
+    folder = write_voc(
+        tmp_path, dict.fromkeys(("a", "b"), (IMAGE, MASKS, [0, 1])), {"train": ["a", "b"]}
+    )
     with pytest.raises(FileNotFoundError, match=r"trainval\.txt"):
         load_voc(str(tmp_path), "trainval")
     (folder / "SegmentationObject" / "b.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"lacks 1 of the 6 files.*SegmentationObject/b\.png.*unpack"):
+    with pytest.raises(
+        FileNotFoundError, match=r"lacks 1 of the 6 files.*SegmentationObject/b\.png.*unpack"
+    ):
         load_voc(str(tmp_path), "train")
 
 
@@ -139,7 +163,9 @@ def test_masks_that_lost_their_numbers_are_named(tmp_path):
         load_voc(str(tmp_path), "train")
     path.write_bytes(original)
     write_palette_png(folder / "SegmentationClass" / "a.png", np.zeros((5, 6), np.uint8))
-    with pytest.raises(ValueError, match=r"a\.png is \(64, 96\), but SegmentationClass/a\.png \(5, 6\)"):
+    with pytest.raises(
+        ValueError, match=r"a\.png is \(64, 96\), but SegmentationClass/a\.png \(5, 6\)"
+    ):
         load_voc(str(tmp_path), "train")
 
 

@@ -19,7 +19,13 @@ NAMES = ["square", "disc", "ring"]
 
 
 def record(image_id, annotations, **more):
-    return {"image_id": image_id, "height": HEIGHT, "width": WIDTH, "annotations": annotations, **more}
+    return {
+        "image_id": image_id,
+        "height": HEIGHT,
+        "width": WIDTH,
+        "annotations": annotations,
+        **more,
+    }
 
 
 def annotation(mask, category_id, **more):
@@ -74,7 +80,8 @@ def test_the_mean_over_thresholds_is_that_of_all_nine(records):
     smaller = cv2.erode(MASKS[1].astype(np.uint8), np.ones((3, 3), np.uint8), iterations=3)
     iou = smaller.sum() / MASKS[1].sum()
     predictions = [
-        {"image_id": name, "category_id": 1, "segmentation": rle(smaller), "score": 0.5} for name in ("a", "b")
+        {"image_id": name, "category_id": 1, "segmentation": rle(smaller), "score": 0.5}
+        for name in ("a", "b")
     ]
     result = score_predictions(records, predictions, NAMES)
     reached = [100.0 if iou >= threshold / 10 else 0.0 for threshold in range(1, 10)]
@@ -109,7 +116,10 @@ def test_polygons_are_masks_too():
     ("change", "message"),
     [
         ({"image_id": "nowhere"}, "'nowhere', which the data set does not have"),
-        ({"segmentation": rle(np.zeros((3, 4)))}, r"'a' is \[64, 96\], but a mask predicted for it \[3, 4\]"),
+        (
+            {"segmentation": rle(np.zeros((3, 4)))},
+            r"'a' is \[64, 96\], but a mask predicted for it \[3, 4\]",
+        ),
         ({"segmentation": None}, "'a' has a prediction without a mask"),
         ({"category_id": 3}, "class 3, but classes are 0 to 2"),
         ({"category_id": -1}, "class -1, but"),
@@ -117,7 +127,13 @@ def test_polygons_are_masks_too():
     ],
 )
 def test_predictions_of_something_else_are_refused(records, change, message):
-    prediction = {"image_id": "a", "category_id": 0, "segmentation": rle(MASKS[0]), "score": 0.9, **change}
+    prediction = {
+        "image_id": "a",
+        "category_id": 0,
+        "segmentation": rle(MASKS[0]),
+        "score": 0.9,
+        **change,
+    }
     with pytest.raises(ValueError, match=message):
         score_predictions(records, [prediction], NAMES)
 
@@ -139,7 +155,9 @@ def _evaluate_my_share(folder):
     evaluator.reset()
     for index in range(comm.get_rank(), 5, comm.get_world_size()):
         found = [] if index == 4 else [MASKS[index % 2]]
-        evaluator.process([{"image_id": index}], [instances(found, [index % 2] * len(found), [0.9] * len(found))])
+        evaluator.process(
+            [{"image_id": index}], [instances(found, [index % 2] * len(found), [0.9] * len(found))]
+        )
     result = evaluator.evaluate()
     assert bool(result) == comm.is_main_process()
     # Who leaves while the other still scores tears the connection down under it.
@@ -176,5 +194,10 @@ def test_models_need_masks_and_no_boxes(records):
 
 
 def test_predictions_in_any_of_cocos_forms(records):
-    polygon = {"image_id": "a", "category_id": 0, "segmentation": [[8.0, 10, 31, 10, 31, 35, 8, 35]], "score": 0.9}
+    polygon = {
+        "image_id": "a",
+        "category_id": 0,
+        "segmentation": [[8.0, 10, 31, 10, 31, 35, 8, 35]],
+        "score": 0.9,
+    }
     assert score_predictions(records, [polygon], NAMES)["AP50-square"] == 100

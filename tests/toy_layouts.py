@@ -39,11 +39,18 @@ def write_voc(root, scenes, splits):
     for name, (image, masks, classes) in scenes.items():
         cv2.imwrite(str(folder / "JPEGImages" / f"{name}.jpg"), image[:, :, ::-1])
         numbers = range(1, len(masks) + 1)
-        write_palette_png(folder / "SegmentationObject" / f"{name}.png", _numbered(masks, numbers, True))
-        write_palette_png(folder / "SegmentationClass" / f"{name}.png", _numbered(masks, np.array(classes) + 1, True))
+        write_palette_png(
+            folder / "SegmentationObject" / f"{name}.png", _numbered(masks, numbers, True)
+        )
+        write_palette_png(
+            folder / "SegmentationClass" / f"{name}.png",
+            _numbered(masks, np.array(classes) + 1, True),
+        )
         (folder / "Annotations" / f"{name}.xml").write_text(_boxes_xml(masks, classes))
     for split, names in splits.items():
-        (folder / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
+        (folder / "ImageSets" / "Segmentation" / f"{split}.txt").write_text(
+            "".join(f"{name}\n" for name in names)
+        )
     return folder
 
 
@@ -51,7 +58,12 @@ def _boxes_xml(masks, classes):
     entries = []
     for mask, class_index in zip(masks, classes, strict=True):
         x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
-        corners = {"xmin": x + 1, "ymin": y + 1, "xmax": x + width, "ymax": y + height}  # VOC counts from 1
+        corners = {
+            "xmin": x + 1,
+            "ymin": y + 1,
+            "xmax": x + width,
+            "ymax": y + height,
+        }  # VOC counts from 1
         box = "".join(f"<{key}>{value}</{key}>" for key, value in corners.items())
         entries.append(
             f"<object><name>{VOC_CLASSES[class_index]}</name><pose>Unspecified</pose><truncated>0</truncated>"
@@ -70,10 +82,18 @@ def write_sbd(root, scenes, splits):
         of_class = np.array(classes, dtype=np.uint8) + 1
         objects = _numbered(masks, range(1, len(masks) + 1), False)
         categories = of_class.reshape(-1, 1)
-        savemat(folder / "inst" / f"{name}.mat", {"GTinst": {"Segmentation": objects, "Categories": categories}})
+        savemat(
+            folder / "inst" / f"{name}.mat",
+            {"GTinst": {"Segmentation": objects, "Categories": categories}},
+        )
         savemat(
             folder / "cls" / f"{name}.mat",
-            {"GTcls": {"Segmentation": _numbered(masks, of_class, False), "CategoriesPresent": categories}},
+            {
+                "GTcls": {
+                    "Segmentation": _numbered(masks, of_class, False),
+                    "CategoriesPresent": categories,
+                }
+            },
         )
     for split, names in splits.items():
         (folder / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
@@ -84,7 +104,9 @@ def write_cityscapes(root, scenes, split, labels):
     """cityscapes/leftImg8bit and gtFine of scenes {name: (image, masks, classes)}, class i being labels[i]."""
     from cityscapesscripts.helpers.labels import name2label
 
-    images, truth = (root / "cityscapes" / part / split / "toytown" for part in ("leftImg8bit", "gtFine"))
+    images, truth = (
+        root / "cityscapes" / part / split / "toytown" for part in ("leftImg8bit", "gtFine")
+    )
     images.mkdir(parents=True)
     truth.mkdir(parents=True)
     for index, (image, masks, classes) in enumerate(scenes):
@@ -93,7 +115,9 @@ def write_cityscapes(root, scenes, split, labels):
         objects, ids = [], np.zeros(image.shape[:2], np.uint16)
         kinds = np.zeros(image.shape[:2], np.uint8)
         for number, (mask, class_index) in enumerate(zip(masks, classes, strict=True)):
-            contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+            contours, _ = cv2.findContours(
+                mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+            )
             objects.append({"label": labels[class_index], "polygon": contours[0][:, 0].tolist()})
             label = name2label[labels[class_index]].id
             ids[mask], kinds[mask] = label * 1000 + number, label

@@ -40,7 +40,12 @@ def model_input(image, masks, classes):
     instances = Instances(size)
     instances.gt_classes = torch.as_tensor(classes, dtype=torch.int64)
     annotations = [
-        {"bbox": [0, 0, 1, 1], "bbox_mode": 0, "category_id": int(c), "segmentation": m.astype(np.uint8)}
+        {
+            "bbox": [0, 0, 1, 1],
+            "bbox_mode": 0,
+            "category_id": int(c),
+            "segmentation": m.astype(np.uint8),
+        }
         for m, c in zip(masks, classes, strict=True)
     ]
     instances = annotations_to_instances(annotations, size, "bitmask")
@@ -65,10 +70,19 @@ def write_coco(folder, name, scenes, class_names=CLASS_NAMES, as_polygons=False,
     for image_id, (image, masks, classes) in enumerate(scenes, start=1):
         file_name = f"{image_id:03d}.png"
         cv2.imwrite(str(folder / name / file_name), image[:, :, ::-1])
-        images.append({"id": image_id, "file_name": file_name, "height": image.shape[0], "width": image.shape[1]})
+        images.append(
+            {
+                "id": image_id,
+                "file_name": file_name,
+                "height": image.shape[0],
+                "width": image.shape[1],
+            }
+        )
         for mask, class_index in zip(masks, classes, strict=True):
             if as_polygons:
-                contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+                contours, _ = cv2.findContours(
+                    mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+                )
                 segmentation = [contour.flatten().astype(float).tolist() for contour in contours]
             else:
                 segmentation = rle(mask)
@@ -86,7 +100,9 @@ def write_coco(folder, name, scenes, class_names=CLASS_NAMES, as_polygons=False,
             )
     categories = [{"id": i, "name": n} for i, n in enumerate(class_names, start=first_category)]
     path = folder / f"{name}.json"
-    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    path.write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    )
     return path, folder / name
 
 

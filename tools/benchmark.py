@@ -4,26 +4,34 @@
     python tools/benchmark.py evaluator --output results/benchmark_evaluator.json
     python tools/benchmark.py inference --output results/benchmark_inference.json \\
         --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei \\
-        --run mask_rcnn configs/DSB2018/mask_rcnn_R_18_FPN.yaml output/compare/nuclei_12/mask_rcnn/model_final.pth
+        --run mask_rcnn configs/DSB2018/mask_rcnn_R_18_FPN.yaml
+        output/compare/nuclei_12/mask_rcnn/model_final.pth
     python tools/benchmark.py peers --dataset dsb2018_nuclei_val --images 20 \\
         --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
     python tools/benchmark.py training --repeats 30 \\
-        --run ours configs/DSB2018/dml_slim_unet.yaml --run mask_rcnn configs/DSB2018/mask_rcnn_R_18_FPN.yaml
+        --run ours configs/DSB2018/dml_slim_unet.yaml --run mask_rcnn
+        configs/DSB2018/mask_rcnn_R_18_FPN.yaml
     python tools/benchmark.py growth --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
     python tools/benchmark.py roofline --dataset dsb2018_nuclei_val --images 20 \\
         --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
 
-evaluator   mAP^r of as many drawn images as VOC 2012 val has, 20 predictions each; and of images with four times the
+evaluator   mAP^r of as many drawn images as VOC 2012 val has, 20 predictions each; and of images
+with four times the
             pixels.
-inference   Models on drawn cells, for every number of objects and every batch; of ours the network and the grouping
-            apart. Times are medians and quartiles of calls in turn; memory is that of a process of its own.
-peers       The grouping alone, from the network's predictions to masks: ours, the paper's loop over seeds, MeanShift
-            and HDBSCAN on the same embedding, and Panoptic-DeepLab's on perfect inputs; times and AP. Needs
-            scikit-learn.
-training    Iterations on a run's own data, in turns: waiting for data, network, targets, losses, backward, optimiser;
+inference   Models on drawn cells, for every number of objects and every batch; of ours the network
+and the grouping
+            apart. Times are medians and quartiles of calls in turn; memory is that of a process of
+            its own.
+peers       The grouping alone, from the network's predictions to masks: ours, the paper's loop over
+seeds, MeanShift
+            and HDBSCAN on the same embedding, and Panoptic-DeepLab's on perfect inputs; times and
+            AP. Needs scikit-learn.
+training    Iterations on a run's own data, in turns: waiting for data, network, targets, losses,
+backward, optimiser;
             and the memory that they add. Runs take no weights here.
-growth      Time and memory of one model over the side of images, objects, seeds, embedding size and thresholds.
-roofline    Network and grouping beside the least that they must compute and move, at the machine's measured speed.
+growth      Time and memory of one model over the side of images, objects, seeds, embedding size and
+thresholds. roofline    Network and grouping beside the least that they must compute and move, at
+the machine's measured speed.
 """
 
 import argparse
@@ -49,8 +57,14 @@ def given_runs(args: argparse.Namespace, weights: bool = True) -> dict[str, tupl
     """Name of each run to its config, its weights if it takes them, and the list of its options."""
     count = 1 + weights
     runs = {name: rest for name, *rest in args.run}
-    if len(runs) != len(args.run) or any(len(rest) < count or (len(rest) - count) % 2 for rest in runs.values()):
-        takes = "--run takes NAME CONFIG.yaml WEIGHTS" if weights else f"--run of {args.part} takes NAME CONFIG.yaml"
+    if len(runs) != len(args.run) or any(
+        len(rest) < count or (len(rest) - count) % 2 for rest in runs.values()
+    ):
+        takes = (
+            "--run takes NAME CONFIG.yaml WEIGHTS"
+            if weights
+            else f"--run of {args.part} takes NAME CONFIG.yaml"
+        )
         sys.exit(f"error: {takes} [KEY VALUE ...], each with a name of its own")
     if not runs:
         sys.exit(f"error: {args.part} needs a --run")
@@ -64,18 +78,34 @@ def run_evaluator(args: argparse.Namespace) -> list[dict]:
 def run_inference(args: argparse.Namespace) -> list[dict]:
     runs = given_runs(args)
     rows = []
-    for objects, batch in tqdm([(o, b) for o in args.objects for b in args.batch], desc="timing", unit="setting"):
+    for objects, batch in tqdm(
+        [(o, b) for o in args.objects for b in args.batch], desc="timing", unit="setting"
+    ):
         images = [drawn_cells(*args.size, objects, seed) for seed in range(batch)]
         for name, figures in time_inference(runs, images, args.repeats).items():
-            row = {"objects": objects, "batch": batch, "run": name, "ms_an_image": figures["ms"] / batch, **figures}
-            mib = memory_of_inference(runs[name], images, args.register_coco) if name in runs else None
+            row = {
+                "objects": objects,
+                "batch": batch,
+                "run": name,
+                "ms_an_image": figures["ms"] / batch,
+                **figures,
+            }
+            mib = (
+                memory_of_inference(runs[name], images, args.register_coco)
+                if name in runs
+                else None
+            )
             rows.append({**row, "mib": mib})
     return rows
 
 
 def run_peers(args: argparse.Namespace) -> list[dict]:
     runs = given_runs(args).items()
-    return [row for run in runs for row in compare_groupings(*run, args.dataset, args.images, args.repeats)]
+    return [
+        row
+        for run in runs
+        for row in compare_groupings(*run, args.dataset, args.images, args.repeats)
+    ]
 
 
 def run_training(args: argparse.Namespace) -> list[dict]:
@@ -100,7 +130,11 @@ def run_growth(args: argparse.Namespace) -> list[dict]:
 
 def run_roofline(args: argparse.Namespace) -> list[dict]:
     runs = given_runs(args).items()
-    return [row for run in runs for row in benchmark_roofline(*run, args.dataset, args.images, args.repeats)]
+    return [
+        row
+        for run in runs
+        for row in benchmark_roofline(*run, args.dataset, args.images, args.repeats)
+    ]
 
 
 PARTS = {
@@ -128,7 +162,9 @@ def main(args: argparse.Namespace) -> None:
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("part", choices=PARTS, help="what to measure")
     parser.add_argument("--output", metavar="FILE.json", help="write the figures there as well")
     parser.add_argument(
@@ -139,14 +175,31 @@ def argument_parser() -> argparse.ArgumentParser:
         metavar=("NAME", "CONFIG.yaml WEIGHTS KEY VALUE"),
         help="a model, without WEIGHTS for training; repeatable",
     )
-    parser.add_argument("--repeats", type=int, default=7, help="timed calls of each (default: %(default)s)")
+    parser.add_argument(
+        "--repeats", type=int, default=7, help="timed calls of each (default: %(default)s)"
+    )
     drawn = parser.add_argument_group("inference")
-    drawn.add_argument("--size", nargs=2, type=int, default=[512, 512], metavar=("HEIGHT", "WIDTH"), help="of images")
-    drawn.add_argument("--objects", nargs="+", type=int, default=[200, 1000], metavar="N", help="in an image")
-    drawn.add_argument("--batch", nargs="+", type=int, default=[1, 8], metavar="B", help="images at once")
+    drawn.add_argument(
+        "--size",
+        nargs=2,
+        type=int,
+        default=[512, 512],
+        metavar=("HEIGHT", "WIDTH"),
+        help="of images",
+    )
+    drawn.add_argument(
+        "--objects", nargs="+", type=int, default=[200, 1000], metavar="N", help="in an image"
+    )
+    drawn.add_argument(
+        "--batch", nargs="+", type=int, default=[1, 8], metavar="B", help="images at once"
+    )
     data = parser.add_argument_group("peers, roofline")
-    data.add_argument("--dataset", default="dsb2018_nuclei_val", metavar="NAME", help="default: %(default)s")
-    data.add_argument("--images", type=int, default=20, metavar="N", help="taken evenly (default: %(default)s)")
+    data.add_argument(
+        "--dataset", default="dsb2018_nuclei_val", metavar="NAME", help="default: %(default)s"
+    )
+    data.add_argument(
+        "--images", type=int, default=20, metavar="N", help="taken evenly (default: %(default)s)"
+    )
     varied = parser.add_argument_group("growth")
     for option, values, text in (
         ("sides", [128, 256, 512, 1024, 2048, 4096], "of images, in pixels"),
@@ -155,7 +208,9 @@ def argument_parser() -> argparse.ArgumentParser:
         ("dims", [16, 32, 64, 128], "of the embedding"),
         ("thresholds", [1, 3, 9], "of the similarity"),
     ):
-        varied.add_argument(f"--{option}", nargs="+", type=int, default=values, metavar="N", help=text)
+        varied.add_argument(
+            f"--{option}", nargs="+", type=int, default=values, metavar="N", help=text
+        )
     add_registration_option(parser)
     return parser
 

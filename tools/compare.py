@@ -1,13 +1,14 @@
 #!/usr/bin/env python
-"""Train models for the same minutes on the same machine, in turns, and report where one is better than the other.
+"""Train models for the same minutes on the same machine, in turns, and report where one is better
+than the other.
 
-    python tools/compare.py --minutes 12 --title "Nuclei, 12 minutes" --output output/compare/nuclei_12 \\
-        --run ours configs/DSB2018/dml_slim_unet.yaml \\
-        --run mask_rcnn configs/DSB2018/mask_rcnn_R_18_FPN.yaml SOLVER.IMS_PER_BATCH 3
+    python tools/compare.py --minutes 12 --title "Nuclei, 12 minutes" --output
+        output/compare/nuclei_12 \\ --run ours configs/DSB2018/dml_slim_unet.yaml \\ --run mask_rcnn
+        configs/DSB2018/mask_rcnn_R_18_FPN.yaml SOLVER.IMS_PER_BATCH 3
 
-Writes report.md, report.json and report.png into the output folder, pictures beside them, and each run's files into a
-folder of its name. The same command goes on with a comparison that was interrupted, and only writes the report of one
-that is finished.
+Writes report.md, report.json and report.png into the output folder, pictures beside them, and each
+run's files into a folder of its name. The same command goes on with a comparison that was
+interrupted, and only writes the report of one that is finished.
 """
 
 import argparse
@@ -46,7 +47,9 @@ def play(args: argparse.Namespace, name: str, connection) -> None:
     cfg.freeze()
     os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
     # The runs share a terminal; each tells its story to its own log.
-    log = os.open(os.path.join(cfg.OUTPUT_DIR, "stdout.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    log = os.open(
+        os.path.join(cfg.OUTPUT_DIR, "stdout.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    )
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
     turns = Turns(connection)
@@ -75,7 +78,9 @@ def check_folder(cfg: CfgNode, name: str) -> None:
 
 def train_all(args: argparse.Namespace) -> None:
     """Train what is not finished, in turns; ends the program if a run fails, naming its log."""
-    open_runs = [n for n, *_ in args.run if not is_finished(os.path.join(args.output, n), args.minutes)]
+    open_runs = [
+        n for n, *_ in args.run if not is_finished(os.path.join(args.output, n), args.minutes)
+    ]
     context = multiprocessing.get_context("spawn")
     processes, connections = {}, {}
     for name in open_runs:
@@ -85,7 +90,9 @@ def train_all(args: argparse.Namespace) -> None:
         theirs.close()
     used = dict.fromkeys(open_runs, 0.0)
     bar_format = "{desc} {percentage:3.0f}%|{bar}| {n:.1f}/{total:.1f} min, {remaining} left"
-    with tqdm(total=args.minutes * len(open_runs), bar_format=bar_format, disable=not open_runs) as bar:
+    with tqdm(
+        total=args.minutes * len(open_runs), bar_format=bar_format, disable=not open_runs
+    ) as bar:
 
         def on_turn(name: str, minutes: float) -> None:
             bar.set_description(f"training {name}")
@@ -136,7 +143,9 @@ def main(args: argparse.Namespace) -> None:
 
     ground_truth = load_ground_truth(annotation_file(dataset, args.output))
     folders = {name: os.path.join(args.output, name) for name in names}
-    predictions = {n: load_predictions(ground_truth, predictions_file(folders[n], dataset)) for n in names}
+    predictions = {
+        n: load_predictions(ground_truth, predictions_file(folders[n], dataset)) for n in names
+    }
     summary = {
         "title": args.title,
         "command": shlex.join(["python", "tools/compare.py", *sys.argv[1:]]),
@@ -162,7 +171,9 @@ def main(args: argparse.Namespace) -> None:
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "--run",
         nargs="+",
@@ -172,12 +183,25 @@ def argument_parser() -> argparse.ArgumentParser:
         help="a model to train, with options of its own; repeatable",
     )
     parser.add_argument("--minutes", type=float, required=True, help="of training for each run")
-    parser.add_argument("--score-at", type=float, nargs="*", default=[], metavar="M", help="minutes to score at, too")
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder of the report, pictures and runs")
+    parser.add_argument(
+        "--score-at",
+        type=float,
+        nargs="*",
+        default=[],
+        metavar="M",
+        help="minutes to score at, too",
+    )
+    parser.add_argument(
+        "--output", required=True, metavar="DIR", help="folder of the report, pictures and runs"
+    )
     parser.add_argument("--title", default="Comparison", help="of the report")
-    parser.add_argument("--pictures", type=int, default=4, metavar="N", help="of each kind (default: %(default)s)")
+    parser.add_argument(
+        "--pictures", type=int, default=4, metavar="N", help="of each kind (default: %(default)s)"
+    )
     add_registration_option(parser)
-    parser.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="options of all runs")
+    parser.add_argument(
+        "--opts", nargs="*", default=[], metavar="KEY VALUE", help="options of all runs"
+    )
     return parser
 
 

@@ -1,10 +1,13 @@
 #!/usr/bin/env python
-"""The whole way in one command: draw Shapes, train a small box-free segmenter, evaluate it, draw what it sees.
+"""The whole way in one command: draw Shapes, train a small box-free segmenter, evaluate it, draw
+what it sees.
 
     python tools/demo.py
-    python tools/demo.py --shipped    # start from the trained model that comes with the package: about a minute
+    python tools/demo.py --shipped    # start from the trained model that comes with the package:
+    about a minute
 
-A second run finds the trained model and only evaluates and draws. An interrupted training is resumed.
+A second run finds the trained model and only evaluates and draws. An interrupted training is
+resumed.
 """
 
 import argparse
@@ -25,14 +28,20 @@ CONFIG = ROOT / "configs" / "Shapes" / "dml_slim_unet.yaml"
 def run(step: str, tool: str, *arguments: str) -> None:
     """Run a tool in a process of its own; ends the demo with its exit status if it fails."""
     print(f"\n=== {step}: tools/{tool} {' '.join(arguments)}", flush=True)
-    status = subprocess.run([sys.executable, str(ROOT / "tools" / tool), *arguments], cwd=ROOT).returncode
+    status = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / tool), *arguments], cwd=ROOT
+    ).returncode
     if status:
         sys.exit(f"{step} failed with exit status {status}; the lines above say why")
 
 
 def main(args: argparse.Namespace) -> None:
     config = ["--config-file", str(CONFIG.relative_to(ROOT))]
-    folder = Path("output", "shapes", "shipped") if args.shipped else Path(load_config(str(CONFIG)).OUTPUT_DIR)
+    folder = (
+        Path("output", "shapes", "shipped")
+        if args.shipped
+        else Path(load_config(str(CONFIG)).OUTPUT_DIR)
+    )
     weights = f"{PREFIX}shapes" if args.shipped else str(folder / "model_final.pth")
     output = ROOT / folder
     shapes = Path(os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets")), "shapes")
@@ -41,10 +50,21 @@ def main(args: argparse.Namespace) -> None:
         run("data", "prepare_shapes.py")
     options = ["OUTPUT_DIR", str(folder)]
     if args.shipped or (ROOT / weights).is_file():
-        run("evaluation", "train_net.py", *config, "--eval-only", "MODEL.WEIGHTS", weights, *options)
+        run(
+            "evaluation", "train_net.py", *config, "--eval-only", "MODEL.WEIGHTS", weights, *options
+        )
     else:
         run("training and evaluation", "train_net.py", *config, "--resume", *options)
-    run("pictures", "visualize.py", *config, "--weights", weights, "--number", str(args.pictures), *options)
+    run(
+        "pictures",
+        "visualize.py",
+        *config,
+        "--weights",
+        weights,
+        "--number",
+        str(args.pictures),
+        *options,
+    )
 
     print(f"\n{results_table(read_json(str(output / RESULTS_FILE)))}\n")
     for what, where in (
@@ -58,9 +78,19 @@ def main(args: argparse.Namespace) -> None:
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shipped", action="store_true", help=f"do not train: take the model {PREFIX}shapes")
-    parser.add_argument("--pictures", type=int, default=10, metavar="N", help="pictures to draw (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--shipped", action="store_true", help=f"do not train: take the model {PREFIX}shapes"
+    )
+    parser.add_argument(
+        "--pictures",
+        type=int,
+        default=10,
+        metavar="N",
+        help="pictures to draw (default: %(default)s)",
+    )
     return parser
 
 

@@ -6,8 +6,9 @@
     python tools/train_net.py --config-file configs/VOC/dml_R_101_deeplabv2_os8_voc_aug.yaml \\
         MODEL.WEIGHTS weights/R-101-coco.pth
 
-Detectron2's models on COCO have their ResNet inside a feature pyramid, under backbone.bottom_up; here it is the
-backbone itself. Dilation instead of strides changes no weight, so a ResNet fits whatever its output stride is.
+Detectron2's models on COCO have their ResNet inside a feature pyramid, under backbone.bottom_up;
+here it is the backbone itself. Dilation instead of strides changes no weight, so a ResNet fits
+whatever its output stride is.
 """
 
 import argparse
@@ -24,11 +25,15 @@ _PREFIXES = ("backbone.bottom_up.", "backbone.")
 def backbone_of(weights: dict) -> dict[str, torch.Tensor]:
     """Weights of a detector to those of its ResNet, named ``backbone.*``; raises ValueError where there is none."""
     for prefix in _PREFIXES:
-        found = {name[len(prefix) :]: value for name, value in weights.items() if name.startswith(prefix)}
+        found = {
+            name[len(prefix) :]: value for name, value in weights.items() if name.startswith(prefix)
+        }
         kept = {name: value for name, value in found.items() if name.startswith(("stem.", "res"))}
         if kept:
             return {f"backbone.{name}": torch.as_tensor(value) for name, value in kept.items()}
-    raise ValueError(f"no ResNet among its {len(weights)} weights: none is named backbone.[bottom_up.](stem|res*)")
+    raise ValueError(
+        f"no ResNet among its {len(weights)} weights: none is named backbone.[bottom_up.](stem|res*)"
+    )
 
 
 def main(args: argparse.Namespace) -> None:
@@ -51,7 +56,9 @@ def main(args: argparse.Namespace) -> None:
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("output", help="file to write, .pth")
     parser.add_argument("source", help="checkpoint, .pth or .pkl, or detectron2://...")
     return parser

@@ -1,12 +1,14 @@
 #!/usr/bin/env python
-"""What a model costs: parameters, floating point operations, and the peak memory of a training step.
+"""What a model costs: parameters, floating point operations, and the peak memory of a training
+step.
 
     python tools/model_cost.py --config-file configs/VOC/dml_R_101_deeplabv2_os8_voc_aug.yaml
-    python tools/model_cost.py --config-file configs/VOC/mask_rcnn_R_50_FPN_voc_aug.yaml --size 512 512 --batch 2
+    python tools/model_cost.py --config-file configs/VOC/mask_rcnn_R_50_FPN_voc_aug.yaml --size 512
+    512 --batch 2
 
-Operations are fvcore's count of multiply-adds of one image's inference; of this project's model without the grouping,
-which has none to speak of. What has no rule in fvcore (norms, activations) counts nothing. Memory is the most that
-this process had resident, Python and PyTorch included.
+Operations are fvcore's count of multiply-adds of one image's inference; of this project's model
+without the grouping, which has none to speak of. What has no rule in fvcore (norms, activations)
+counts nothing. Memory is the most that this process had resident, Python and PyTorch included.
 """
 
 import argparse
@@ -82,7 +84,9 @@ def main(args: argparse.Namespace) -> None:
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--config-file", required=True, metavar="FILE", help="yaml of the model")
     parser.add_argument(
         "--size",
@@ -92,10 +96,14 @@ def argument_parser() -> argparse.ArgumentParser:
         metavar=("HEIGHT", "WIDTH"),
         help="of the image (default: 512 512)",
     )
-    parser.add_argument("--batch", type=int, default=1, help="images of the training step (default: 1)")
+    parser.add_argument(
+        "--batch", type=int, default=1, help="images of the training step (default: 1)"
+    )
     parser.add_argument("--objects", type=int, default=6, help="drawn into each image (default: 6)")
     parser.add_argument("--output", metavar="FILE.json", help="write the figures there as well")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE overrides of the config, last")
+    parser.add_argument(
+        "opts", nargs=argparse.REMAINDER, help="KEY VALUE overrides of the config, last"
+    )
     return parser
 
 

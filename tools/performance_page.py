@@ -1,10 +1,12 @@
 #!/usr/bin/env python
-"""Put the figures of tools/benchmark.py into a page of documentation: tables between its marks, and plots beside it.
+"""Put the figures of tools/benchmark.py into a page of documentation: tables between its marks, and
+plots beside it.
 
-    python tools/performance_page.py results/benchmark_*.json --page docs/PERFORMANCE.md --images docs/images
+    python tools/performance_page.py results/benchmark_*.json --page docs/PERFORMANCE.md --images
+    docs/images
 
-The results of a file go between the marks <!-- NAME --> and <!-- /NAME --> of the page, NAME being that of the file
-without "benchmark_" and ".json".
+The results of a file go between the marks <!-- NAME --> and <!-- /NAME --> of the page, NAME being
+that of the file without "benchmark_" and ".json".
 """
 
 import argparse
@@ -32,10 +34,18 @@ def main(args: argparse.Namespace) -> None:
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", nargs="+", metavar="FILE.json", help="written by tools/benchmark.py")
-    parser.add_argument("--page", default="docs/PERFORMANCE.md", metavar="FILE.md", help="default: %(default)s")
-    parser.add_argument("--images", default="docs/images", metavar="DIR", help="for plots (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "results", nargs="+", metavar="FILE.json", help="written by tools/benchmark.py"
+    )
+    parser.add_argument(
+        "--page", default="docs/PERFORMANCE.md", metavar="FILE.md", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--images", default="docs/images", metavar="DIR", help="for plots (default: %(default)s)"
+    )
     return parser
 
 

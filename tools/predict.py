@@ -2,14 +2,16 @@
 """Segment images with a trained model: label images, a table of objects, and COCO's format.
 
     python tools/predict.py --config-file output/cells/config.yaml --input raw --output masks
-    python tools/predict.py --config-file configs/DSB2018/dml_slim_unet.yaml --weights dml://nuclei \\
-        --input a.png b.png --output masks
+    python tools/predict.py --config-file configs/DSB2018/dml_slim_unet.yaml --weights dml://nuclei
+        \\ --input a.png b.png --output masks
 
 Writes into the output folder
 
     labels/NAME.png   16-bit, 0 is background, 1, 2, 3 ... the objects, best score first
-    objects.csv       a line for each object: image, label, class, score, area, centre and box in pixels
-    instances.json    the same with masks, in COCO's format: --register-coco takes it, once corrected, as training data
+    objects.csv       a line for each object: image, label, class, score, area, centre and box in
+        pixels
+    instances.json    the same with masks, in COCO's format: --register-coco takes it, once
+    corrected, as training data
 
 A file that is no readable image is skipped and reported; the others are segmented.
 """
@@ -32,7 +34,19 @@ from dml_instance.evaluation import with_test_views
 from dml_instance.files import write_json, write_text
 from dml_instance.prediction import add_model_options, for_each_image, load_trained, metadata_of
 
-COLUMNS = ("image", "label", "class", "score", "area", "center_row", "center_column", "left", "top", "width", "height")
+COLUMNS = (
+    "image",
+    "label",
+    "class",
+    "score",
+    "area",
+    "center_row",
+    "center_column",
+    "left",
+    "top",
+    "width",
+    "height",
+)
 
 
 def label_image(masks: np.ndarray) -> np.ndarray:
@@ -62,7 +76,12 @@ class Results:
         for label, (mask, score, category) in enumerate(zip(*columns, strict=True), start=1):
             annotation = annotation_of(mask, category + 1)
             self.annotations.append(
-                {"id": len(self.annotations) + 1, "image_id": image_id, **annotation, "score": round(score, 4)}
+                {
+                    "id": len(self.annotations) + 1,
+                    "image_id": image_id,
+                    **annotation,
+                    "score": round(score, 4),
+                }
             )
             numbers = [*(places.mean() for places in np.nonzero(mask)), *annotation["bbox"]]
             facts = (self.class_names[category], f"{score:.4f}", annotation["area"])
@@ -73,7 +92,9 @@ class Results:
         table = io.StringIO()
         csv.writer(table, lineterminator="\n").writerows([COLUMNS, *self.rows])
         write_text(os.path.join(folder, "objects.csv"), table.getvalue())
-        categories = [{"id": index, "name": name} for index, name in enumerate(self.class_names, start=1)]
+        categories = [
+            {"id": index, "name": name} for index, name in enumerate(self.class_names, start=1)
+        ]
         coco = {"images": self.images, "annotations": self.annotations, "categories": categories}
         write_json(os.path.join(folder, "instances.json"), coco)
 
@@ -116,11 +137,20 @@ def main(args: argparse.Namespace) -> int:
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_model_options(parser)
-    parser.add_argument("--input", nargs="+", required=True, metavar="PATH", help="images, or folders of images")
+    parser.add_argument(
+        "--input", nargs="+", required=True, metavar="PATH", help="images, or folders of images"
+    )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of the results")
-    parser.add_argument("--min-score", type=float, default=0.5, help="least score of an object (default: %(default)s)")
+    parser.add_argument(
+        "--min-score",
+        type=float,
+        default=0.5,
+        help="least score of an object (default: %(default)s)",
+    )
     return parser
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python
-"""Convert DSB2018 stage 1 (nuclei, Broad Bioimage Benchmark Collection, accession BBBC038) to COCO format.
+"""Convert DSB2018 stage 1 (nuclei, Broad Bioimage Benchmark Collection, accession BBBC038) to COCO
+format.
 
 python tools/prepare_nuclei.py stage1_train.zip
 """
@@ -21,10 +22,16 @@ def main(args: argparse.Namespace) -> None:
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("zip_file", metavar="ZIP", help="stage1_train.zip")
-    default = os.path.join(os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets")), "dsb2018")
-    parser.add_argument("--output", default=default, metavar="DIR", help="folder to write (default: %(default)s)")
+    default = os.path.join(
+        os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets")), "dsb2018"
+    )
+    parser.add_argument(
+        "--output", default=default, metavar="DIR", help="folder to write (default: %(default)s)"
+    )
     return parser
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python
-"""Draw the embedded data set Shapes in COCO format: rings, crossing bars, wires, combs, chairs and crowds.
+"""Draw the embedded data set Shapes in COCO format: rings, crossing bars, wires, combs, chairs and
+crowds.
 
 python tools/prepare_shapes.py
 python tools/prepare_shapes.py --difficulty 0.6 --output datasets/shapes_hard
@@ -15,9 +16,13 @@ from dml_instance.data.shapes import CLASS_NAMES, DEFAULT_DIFFICULTY, SCENE_KIND
 
 def counts_of(root: str, split: str) -> str:
     """Number of objects of each class, as one line."""
-    with open(os.path.join(root, "annotations", f"instances_{split}.json"), encoding="utf-8") as file:
+    with open(
+        os.path.join(root, "annotations", f"instances_{split}.json"), encoding="utf-8"
+    ) as file:
         ids = [annotation["category_id"] for annotation in json.load(file)["annotations"]]
-    return ", ".join(f"{ids.count(index)} {name}" for index, name in enumerate(CLASS_NAMES, start=1))
+    return ", ".join(
+        f"{ids.count(index)} {name}" for index, name in enumerate(CLASS_NAMES, start=1)
+    )
 
 
 def main(args: argparse.Namespace) -> None:
@@ -39,18 +44,42 @@ def main(args: argparse.Namespace) -> None:
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = os.path.join(os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets")), "shapes")
-    parser.add_argument("--output", default=default, metavar="DIR", help="folder to write (default: %(default)s)")
-    parser.add_argument("--train", type=int, default=600, metavar="N", help="training images (default: %(default)s)")
-    parser.add_argument("--val", type=int, default=100, metavar="N", help="validation images (default: %(default)s)")
-    parser.add_argument("--test", type=int, default=100, metavar="N", help="test images (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same set (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=160, help="pixels a side, at least 64 (default: %(default)s)")
-    parser.add_argument(
-        "--difficulty", type=float, default=DEFAULT_DIFFICULTY, help="0 (easy) to 1 (default: %(default)s)"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace a set with other parameters")
+    default = os.path.join(
+        os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets")), "shapes"
+    )
+    parser.add_argument(
+        "--output", default=default, metavar="DIR", help="folder to write (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--train", type=int, default=600, metavar="N", help="training images (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--val", type=int, default=100, metavar="N", help="validation images (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--test", type=int, default=100, metavar="N", help="test images (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="the same seed draws the same set (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--size", type=int, default=160, help="pixels a side, at least 64 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--difficulty",
+        type=float,
+        default=DEFAULT_DIFFICULTY,
+        help="0 (easy) to 1 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a set with other parameters"
+    )
     return parser
 
 

@@ -4,7 +4,8 @@
     python tools/score_voc.py voc_2012_instance_val \\
         output/voc/dml_R_50_voc_aug/inference/voc_2012_instance_val/voc_instance_predictions.json
 
-The file is a list of COCO's results: image_id, category_id (index of the class), segmentation (RLE) and score.
+The file is a list of COCO's results: image_id, category_id (index of the class), segmentation (RLE)
+and score.
 """
 
 import argparse
@@ -20,20 +21,29 @@ from dml_instance.files import write_json
 
 
 def _is_result(entry: object) -> bool:
-    return isinstance(entry, dict) and {"image_id", "category_id", "segmentation", "score"} <= entry.keys()
+    return (
+        isinstance(entry, dict)
+        and {"image_id", "category_id", "segmentation", "score"} <= entry.keys()
+    )
 
 
 def main(args: argparse.Namespace) -> None:
     try:
         register_given(args.register_coco)
         if args.dataset not in DatasetCatalog.list():
-            raise KeyError(f"data set {args.dataset!r} is not registered; known are {', '.join(DatasetCatalog.list())}")
+            raise KeyError(
+                f"data set {args.dataset!r} is not registered; known are {', '.join(DatasetCatalog.list())}"
+            )
         with open(args.predictions, encoding="utf-8") as file:
             predictions = json.load(file)
         if not isinstance(predictions, list) or not all(_is_result(entry) for entry in predictions):
-            raise ValueError("it is no list of COCO's results (image_id, category_id, segmentation, score)")
+            raise ValueError(
+                "it is no list of COCO's results (image_id, category_id, segmentation, score)"
+            )
         result = score_predictions(
-            DatasetCatalog.get(args.dataset), predictions, MetadataCatalog.get(args.dataset).thing_classes
+            DatasetCatalog.get(args.dataset),
+            predictions,
+            MetadataCatalog.get(args.dataset).thing_classes,
         )
     except OSError as error:
         sys.exit(f"error: {error}")
@@ -45,7 +55,9 @@ def main(args: argparse.Namespace) -> None:
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("dataset", help="name of a registered data set")
     parser.add_argument("predictions", help="JSON file of predictions")
     parser.add_argument("--output", metavar="FILE.json", help="write the figures there as well")

@@ -1,10 +1,12 @@
 #!/usr/bin/env python
 """Add a trained model to those that come with the package, loaded as ``MODEL.WEIGHTS dml://NAME``.
 
-    python tools/ship_model.py output/dsb2018/dml_slim_unet --name nuclei --config configs/DSB2018/dml_slim_unet.yaml \\
-        --command "python tools/train_net.py --config-file configs/DSB2018/dml_slim_unet.yaml"
+    python tools/ship_model.py output/dsb2018/dml_slim_unet --name nuclei --config
+        configs/DSB2018/dml_slim_unet.yaml \\ --command "python tools/train_net.py --config-file
+        configs/DSB2018/dml_slim_unet.yaml"
 
-The weights go into dml_instance/model_zoo/ in float16, and what made them, with their figures, into models.json there.
+The weights go into dml_instance/model_zoo/ in float16, and what made them, with their figures, into
+models.json there.
 """
 
 import argparse
@@ -20,9 +22,15 @@ def main(args: argparse.Namespace) -> int:
     weights = os.path.join(args.run, "model_final.pth")
     training = read_json(os.path.join(args.run, TRAINING_FILE))
     results = read_json(os.path.join(args.run, RESULTS_FILE))
-    for path, content in ((weights, os.path.isfile(weights)), (TRAINING_FILE, training), (RESULTS_FILE, results)):
+    for path, content in (
+        (weights, os.path.isfile(weights)),
+        (TRAINING_FILE, training),
+        (RESULTS_FILE, results),
+    ):
         if not content:
-            sys.exit(f"error: no {os.path.basename(path)} in {args.run}; give the folder of a finished run")
+            sys.exit(
+                f"error: no {os.path.basename(path)} in {args.run}; give the folder of a finished run"
+            )
     if not os.path.isfile(args.config):
         sys.exit(f"error: config file {args.config} does not exist")
     facts = {"config": args.config, "command": args.command, "training": training}
@@ -36,10 +44,14 @@ def main(args: argparse.Namespace) -> int:
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", metavar="DIR", help="OUTPUT_DIR of a finished run")
     parser.add_argument("--name", required=True, help="of the model")
-    parser.add_argument("--config", required=True, metavar="FILE", help="yaml that builds the model")
+    parser.add_argument(
+        "--config", required=True, metavar="FILE", help="yaml that builds the model"
+    )
     parser.add_argument("--command", required=True, help="that trained it")
     return parser
 

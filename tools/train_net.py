@@ -3,8 +3,9 @@
 
     python tools/train_net.py --config-file configs/DSB2018/dml_slim_unet.yaml
     python tools/train_net.py --config-file configs/DSB2018/dml_slim_unet.yaml --resume
-    python tools/train_net.py --config-file configs/DSB2018/dml_slim_unet.yaml --eval-only MODEL.WEIGHTS model_final.pth
-    python tools/train_net.py --config-file configs/DSB2018/dml_slim_unet.yaml \\
+    python tools/train_net.py --config-file configs/DSB2018/dml_slim_unet.yaml --eval-only
+    MODEL.WEIGHTS model_final.pth python tools/train_net.py --config-file
+    configs/DSB2018/dml_slim_unet.yaml \\
         --register-coco mine_train=train.json:images --register-coco mine_val=val.json:images \\
         DATASETS.TRAIN "('mine_train',)" DATASETS.TEST "('mine_val',)" OUTPUT_DIR output/mine
 """
@@ -30,7 +31,9 @@ def main(args):
         register_given(args.register_coco)
         cfg = load_config(args.config_file, args.opts)
         for name in cfg.DATASETS.TEST:
-            DatasetCatalog.get(name)  # fails here, and not after the training, where the data is missing
+            DatasetCatalog.get(
+                name
+            )  # fails here, and not after the training, where the data is missing
     except (FileNotFoundError, KeyError, ValueError) as error:
         # What the user can mend in the command or the files needs no stack trace.
         sys.exit(f"error: {error.args[0]}")
@@ -40,7 +43,9 @@ def main(args):
 
     if args.eval_only:
         model = Trainer.build_model(cfg)
-        DetectionCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
+        DetectionCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(
+            cfg.MODEL.WEIGHTS, resume=args.resume
+        )
         results = Trainer.test(cfg, model)
         if comm.is_main_process():
             verify_results(cfg, results)

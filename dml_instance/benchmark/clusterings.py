@@ -1,6 +1,8 @@
-"""Other ways from an embedding to instances: scikit-learn's clusterings, and the paper's loop over seeds.
+"""Other ways from an embedding to instances: scikit-learn's clusterings, and the paper's loop over
+seeds.
 
-Shapes: D embedding channels, T thresholds, K classes, h x w grid cells, N clusters, H x W output pixels.
+Shapes: D embedding channels, T thresholds, K classes, h x w grid cells, N clusters, H x W output
+    pixels.
 """
 
 from collections.abc import Sequence
@@ -54,15 +56,21 @@ def foreground(class_logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mean_shift(image: Predicted, binned: bool) -> Instances:
-    """``MeanShift`` on the embeddings of the foreground, started from bins of it, or from every cell (the default).
+    """``MeanShift`` on the embeddings of the foreground, started from bins of it, or from every
+    cell (the default).
 
-    The bandwidth is the distance at which the model itself holds two pixels for one object, sigma = 0.5. Where the
-    network scales its distances, pixel by pixel, which no bandwidth can follow, the median over the foreground counts.
+    The bandwidth is the distance at which the model itself holds two pixels for one object, sigma =
+    0.5. Where the network scales its distances, pixel by pixel, which no bandwidth can follow, the
+    median over the foreground counts.
     """
 
     def labels(embedding: np.ndarray, distance_scale: np.ndarray) -> np.ndarray:
         bandwidth = float(np.sqrt(distance_threshold(0.5) / np.median(distance_scale)))
-        return sklearn_cluster().MeanShift(bandwidth=bandwidth, bin_seeding=binned).fit_predict(embedding)
+        return (
+            sklearn_cluster()
+            .MeanShift(bandwidth=bandwidth, bin_seeding=binned)
+            .fit_predict(embedding)
+        )
 
     return _clustered(image, labels, fewest=1)
 
@@ -71,7 +79,11 @@ def hdbscan(image: Predicted) -> Instances:
     """``HDBSCAN`` on the same cells, which needs no bandwidth; what it calls noise belongs to no instance."""
 
     def labels(embedding: np.ndarray, distance_scale: np.ndarray) -> np.ndarray:
-        return sklearn_cluster().HDBSCAN(min_cluster_size=MIN_CLUSTER_CELLS, copy=True).fit_predict(embedding)
+        return (
+            sklearn_cluster()
+            .HDBSCAN(min_cluster_size=MIN_CLUSTER_CELLS, copy=True)
+            .fit_predict(embedding)
+        )
 
     return _clustered(image, labels, fewest=MIN_CLUSTER_CELLS)
 
@@ -80,8 +92,8 @@ def _clustered(image: Predicted, cluster, fewest: int) -> Instances:
     """Foreground cells in clusters, as instances.
 
     Args:
-        cluster: function of the embeddings (P, D) and distance scales (P,) of the foreground to labels (P,), the
-            clusters from 0 on and -1 for none.
+        cluster: function of the embeddings (P, D) and distance scales (P,) of the foreground to
+            labels (P,), the clusters from 0 on and -1 for none.
         fewest: cells that it needs; fewer are no instance.
     """
     embedding, distance_scale, class_logits = image.maps
@@ -96,7 +108,10 @@ def _clustered(image: Predicted, cluster, fewest: int) -> Instances:
 
 
 def instances_of_labels(
-    labels: Tensor, probability: Tensor, cell_size: tuple[float, float], output_size: tuple[int, int]
+    labels: Tensor,
+    probability: Tensor,
+    cell_size: tuple[float, float],
+    output_size: tuple[int, int],
 ) -> Instances:
     """A label map as instances: every pixel follows the cell that it lies in.
 
@@ -107,11 +122,14 @@ def instances_of_labels(
         output_size: (H, W).
 
     Returns:
-        Instances with ``pred_masks`` (N, H, W) bool; ``pred_classes`` (N,), the class with the most probability in the
-        cluster; and ``scores`` (N,), the mean over the cluster of the best class's probability.
+        Instances with ``pred_masks`` (N, H, W) bool; ``pred_classes`` (N,), the class with the most
+        probability in the cluster; and ``scores`` (N,), the mean over the cluster of the best
+        class's probability.
     """
     count, flat = int(labels.max()), labels.flatten()
-    columns = torch.cat([probability, probability.amax(dim=0, keepdim=True), torch.ones(1, *labels.shape)])
+    columns = torch.cat(
+        [probability, probability.amax(dim=0, keepdim=True), torch.ones(1, *labels.shape)]
+    )
     sums = torch.zeros(count + 1, len(columns)).index_add_(0, flat, columns.flatten(1).T)[1:]
     full = _at_output_size(labels, cell_size, output_size).numpy()
     masks = np.zeros((count, *output_size), dtype=bool)
@@ -125,7 +143,9 @@ def instances_of_labels(
     )
 
 
-def _at_output_size(maps: Tensor, cell_size: tuple[float, float], output_size: tuple[int, int]) -> Tensor:
+def _at_output_size(
+    maps: Tensor, cell_size: tuple[float, float], output_size: tuple[int, int]
+) -> Tensor:
     """(..., h, w) as (..., H, W), each pixel with the value of its cell."""
     rows, columns = (
         ((torch.arange(wanted) + 0.5) / size).long().clamp(max=side - 1)
@@ -134,11 +154,15 @@ def _at_output_size(maps: Tensor, cell_size: tuple[float, float], output_size: t
     return maps[..., rows, :][..., columns]
 
 
-def loop_over_seeds(image: Predicted, grouping: InstanceGrouping, taus: Sequence[float]) -> Instances:
-    """The paper's algorithm as it stands there: one seed after the other against all pixels of the grid.
+def loop_over_seeds(
+    image: Predicted, grouping: InstanceGrouping, taus: Sequence[float]
+) -> Instances:
+    """The paper's algorithm as it stands there: one seed after the other against all pixels of the
+    grid.
 
-    Every mask is { q : sigma(p, q) >= tau }, wherever its pixels lie; one that is owned by more than half by better
-    masks is dropped. Seeds, and with them scores and classes, are those of the model.
+    Every mask is { q : sigma(p, q) >= tau }, wherever its pixels lie; one that is owned by more
+    than half by better masks is dropped. Seeds, and with them scores and classes, are those of the
+    model.
 
     Args:
         grouping: chooses the seeds.

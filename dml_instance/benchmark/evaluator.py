@@ -31,13 +31,17 @@ def drawn_data(enlarged: int) -> tuple[list[dict], list[dict]]:
             {"segmentation": ellipse(*drawing), "category_id": int(c)}
             for *drawing, c in zip(centres, axes, angles, classes, strict=True)
         ]
-        records.append({"image_id": index, "height": size[0], "width": size[1], "annotations": annotations})
+        records.append(
+            {"image_id": index, "height": size[0], "width": size[1], "annotations": annotations}
+        )
         for near in rng.integers(0, OBJECTS, PREDICTIONS):
             moved = centres[near] + rng.integers(-15, 16, 2) * enlarged
             predictions.append(
                 {
                     "image_id": index,
-                    "category_id": int(classes[near] if rng.random() < 0.8 else rng.integers(CLASSES)),
+                    "category_id": int(
+                        classes[near] if rng.random() < 0.8 else rng.integers(CLASSES)
+                    ),
                     "segmentation": ellipse(moved, axes[near], angles[near]),
                     "score": rng.random(),
                 }
@@ -50,7 +54,9 @@ def score_drawn(enlarged: int) -> dict:
     records, predictions = drawn_data(enlarged)
     start = time.perf_counter()
     with AddedMemory() as added:
-        result = score_predictions(records, predictions, [f"class {index}" for index in range(CLASSES)])
+        result = score_predictions(
+            records, predictions, [f"class {index}" for index in range(CLASSES)]
+        )
     seconds = time.perf_counter() - start
     return {
         "image_size": [records[0]["height"], records[0]["width"]],

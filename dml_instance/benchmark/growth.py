@@ -48,19 +48,23 @@ def measure_growth(
         run: the arguments of ``load_trained``, of a ``DMLInstance`` with one scale at inference.
         sides: of square images, in pixels, with ``OBJECTS`` objects each.
         objects: in images of ``SIDE`` pixels.
-        seeds: ``MAX_SEEDS``; dims: D, larger than the model's by channels of zeros, which change no mask;
+        seeds: ``MAX_SEEDS``; dims: D, larger than the model's by channels of zeros, which change no
+            mask;
         thresholds: T, by repeated logits.
         repeats: timed calls at most.
         registrations: of data sets, as ``--register-coco`` takes them; a new process knows of none.
 
     Yields:
-        ``of`` and ``value``: what was varied; ``network_ms`` and ``grouping_ms``, medians; ``instances`` found; and
+        ``of`` and ``value``: what was varied; ``network_ms`` and ``grouping_ms``, medians;
+            ``instances`` found; and
         for whole images ``mib``, the peak memory added in a process of its own.
     """
     model, cfg = load_trained(*run)
     check_model(run[0], model)
     scenes = [("side", side, drawn_cells(side, side, OBJECTS, radius=RADIUS)) for side in sides]
-    scenes += [("objects", count, drawn_cells(SIDE, SIDE, count, radius=RADIUS)) for count in objects]
+    scenes += [
+        ("objects", count, drawn_cells(SIDE, SIDE, count, radius=RADIUS)) for count in objects
+    ]
     for of, value, image in scenes:
         inputs = model_inputs([image], cfg)
         predictions, sizes = model.predict_scales(inputs)
@@ -69,18 +73,27 @@ def measure_growth(
             "of": of,
             "value": value,
             "network_ms": _median_ms(lambda inputs=inputs: model.predict_scales(inputs), repeats),
-            "grouping_ms": _median_ms(lambda p=predictions, s=sizes, x=inputs: model.inference(p, s, x), repeats),
+            "grouping_ms": _median_ms(
+                lambda p=predictions, s=sizes, x=inputs: model.inference(p, s, x), repeats
+            ),
             "instances": len(found),
             "mib": memory_of_inference(run, [image], registrations),
         }
     inputs = model_inputs([drawn_cells(SIDE, SIDE, CROWD, radius=RADIUS)], cfg)
     (prediction,), (sizes,) = model.predict_scales(inputs)
-    for of, value, grouping, changed in _variants(model.grouping, prediction, seeds, dims, thresholds):
+    for of, value, grouping, changed in _variants(
+        model.grouping, prediction, seeds, dims, thresholds
+    ):
 
         def group(grouping=grouping, changed=changed):
             return grouping([changed], sizes[:1], 0, (SIDE, SIDE))
 
-        yield {"of": of, "value": value, "grouping_ms": _median_ms(group, repeats), "instances": len(group())}
+        yield {
+            "of": of,
+            "value": value,
+            "grouping_ms": _median_ms(group, repeats),
+            "instances": len(group()),
+        }
 
 
 def _variants(
@@ -98,7 +111,12 @@ def _variants(
             raise ValueError(
                 f"the model's embedding has {dim} channels: a smaller one, {count}, would be another model"
             )
-        yield "embedding size", count, grouping, replace(prediction, embedding=_grown(prediction.embedding, count))
+        yield (
+            "embedding size",
+            count,
+            grouping,
+            replace(prediction, embedding=_grown(prediction.embedding, count)),
+        )
     logits = prediction.class_logits
     for count in thresholds:
         index = torch.arange(count) % logits.shape[1]
@@ -138,9 +156,9 @@ def exponents(rows: Sequence[dict]) -> list[dict]:
         rows: from ``measure_growth``.
 
     Returns:
-        For every varied number with at least two values, and every figure of it, a dict ``of``, ``figure``,
-        ``exponent`` (least squares on the logarithms) and ``exponent_at_end``, between the two largest values. For
-        "side" the number is that of pixels, side x side.
+        For every varied number with at least two values, and every figure of it, a dict ``of``,
+        ``figure``, ``exponent`` (least squares on the logarithms) and ``exponent_at_end``, between
+        the two largest values. For "side" the number is that of pixels, side x side.
     """
     fitted = []
     for of in dict.fromkeys(row["of"] for row in rows):
@@ -149,7 +167,10 @@ def exponents(rows: Sequence[dict]) -> list[dict]:
             series = [total_ms(row) if figure == "total_ms" else row.get(figure) for row in group]
             if len(group) < 2 or None in series:
                 continue
-            number, logs = np.log([row["value"] for row in group]) * (2 if of == "side" else 1), np.log(series)
+            number, logs = (
+                np.log([row["value"] for row in group]) * (2 if of == "side" else 1),
+                np.log(series),
+            )
             fitted.append(
                 {
                     "of": "pixels" if of == "side" else of,

@@ -26,7 +26,9 @@ def model_inputs(images: Sequence[np.ndarray], cfg: CfgNode) -> list[dict]:
 
 
 @torch.no_grad()
-def time_inference(runs: dict[str, tuple], images: Sequence[np.ndarray], repeats: int) -> dict[str, dict]:
+def time_inference(
+    runs: dict[str, tuple], images: Sequence[np.ndarray], repeats: int
+) -> dict[str, dict]:
     """Milliseconds of one call with all images as a batch.
 
     Args:
@@ -35,7 +37,8 @@ def time_inference(runs: dict[str, tuple], images: Sequence[np.ndarray], repeats
         repeats: timed calls.
 
     Returns:
-        For each name, and for ours also "NAME: network" and "NAME: grouping", what ``interleaved`` gives; and
+        For each name, and for ours also "NAME: network" and "NAME: grouping", what ``interleaved``
+            gives; and
         ``instances``, how many were found an image.
     """
     functions, found = {}, {}
@@ -62,7 +65,9 @@ def _parts(name: str, model: DMLInstance, inputs: list[dict]) -> dict:
     }
 
 
-def memory_of_inference(run: tuple, images: Sequence[np.ndarray], registrations: Sequence[str] = ()) -> float:
+def memory_of_inference(
+    run: tuple, images: Sequence[np.ndarray], registrations: Sequence[str] = ()
+) -> float:
     """Peak memory in MiB that the inference of a batch adds to a process that has loaded the model.
 
     Args:
@@ -74,7 +79,9 @@ def memory_of_inference(run: tuple, images: Sequence[np.ndarray], registrations:
 
 
 @torch.no_grad()
-def _added_by_inference(run: tuple, images: Sequence[np.ndarray], registrations: Sequence[str]) -> float:
+def _added_by_inference(
+    run: tuple, images: Sequence[np.ndarray], registrations: Sequence[str]
+) -> float:
     register_given(registrations)
     model, cfg = load_trained(*run)
     inputs = model_inputs(images, cfg)

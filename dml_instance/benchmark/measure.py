@@ -11,7 +11,9 @@ from ..engine import peak_memory_mib
 from .stopwatch import now_ms
 
 
-def interleaved(functions: Mapping[str, Callable[[], Any]], repeats: int, warm_up: int = 2) -> dict[str, dict]:
+def interleaved(
+    functions: Mapping[str, Callable[[], Any]], repeats: int, warm_up: int = 2
+) -> dict[str, dict]:
     """Call functions in turn, again and again, so that the machine's mood hits all alike.
 
     Args:
@@ -28,16 +30,22 @@ def interleaved(functions: Mapping[str, Callable[[], Any]], repeats: int, warm_u
             function()
             if turn >= warm_up:
                 times[name].append(now_ms() - start)
-    return {name: {key: round(value, 2) for key, value in quartiles(ms).items()} for name, ms in times.items()}
+    return {
+        name: {key: round(value, 2) for key, value in quartiles(ms).items()}
+        for name, ms in times.items()
+    }
 
 
 def quartiles(ms: Sequence[float]) -> dict[str, float]:
     """``ms`` (the median), and the quartiles ``ms_low`` and ``ms_high``, of times in milliseconds."""
-    return dict(zip(("ms_low", "ms", "ms_high"), np.quantile(ms, (0.25, 0.5, 0.75)).tolist(), strict=True))
+    return dict(
+        zip(("ms_low", "ms", "ms_high"), np.quantile(ms, (0.25, 0.5, 0.75)).tolist(), strict=True)
+    )
 
 
 def in_fresh_process(function: Callable, *args: Any) -> Any:
-    """What a function returns that is called in a new process, where it has not to share its memory with others.
+    """What a function returns that is called in a new process, where it has not to share its memory
+    with others.
 
     The process may start data loaders of its own, and one that dies raises BrokenProcessPool.
     """
@@ -46,11 +54,13 @@ def in_fresh_process(function: Callable, *args: Any) -> Any:
 
 
 class AddedMemory:
-    """The most memory that a ``with`` block holds beyond what its process held at its start, in MiB, as ``mib``.
+    """The most memory that a ``with`` block holds beyond what its process held at its start, in
+    MiB, as ``mib``.
 
     Main memory: that of a GPU is not counted.
 
-    Where the system cannot forget an earlier peak (all but Linux), only what goes beyond that peak is seen.
+    Where the system cannot forget an earlier peak (all but Linux), only what goes beyond that peak
+    is seen.
     """
 
     def __enter__(self):

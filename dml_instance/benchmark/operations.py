@@ -25,8 +25,8 @@ class _Network(torch.nn.Module):
 def multiply_adds(model: torch.nn.Module, x: dict) -> int:
     """fvcore's count for the inference of one input dict.
 
-    Of this project's model without the grouping, which has none to speak of. What has no rule in fvcore (norms,
-    activations) counts nothing.
+    Of this project's model without the grouping, which has none to speak of. What has no rule in
+    fvcore (norms, activations) counts nothing.
     """
     with warnings.catch_warnings(), torch.no_grad():
         # Tracing warns of every shape that depends on the data; they do not enter the count.
@@ -36,4 +36,7 @@ def multiply_adds(model: torch.nn.Module, x: dict) -> int:
             counts = [FlopCountAnalysis(_Network(model), images) for images in scales]
         else:
             counts = [DetectorFlopCountAnalysis(model, [x])]
-        return sum(c.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total() for c in counts)
+        return sum(
+            c.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
+            for c in counts
+        )

@@ -13,7 +13,17 @@ from .growth import exponents, total_ms
 # What the tables show, in this order; the JSON files hold more.
 _COLUMNS = {
     "evaluator": ("image_size", "images", "predictions", "seconds", "peak_mib_added", "AP50"),
-    "inference": ("objects", "batch", "run", "instances", "ms_an_image", "ms_low", "ms", "ms_high", "mib"),
+    "inference": (
+        "objects",
+        "batch",
+        "run",
+        "instances",
+        "ms_an_image",
+        "ms_low",
+        "ms",
+        "ms_high",
+        "mib",
+    ),
     "peers": (
         "method",
         "ms_low",
@@ -26,9 +36,29 @@ _COLUMNS = {
         "instances",
         "images",
     ),
-    "training": ("run", "part", "ms_low", "ms", "ms_high", "share", "images_per_second", "batch", "mib"),
+    "training": (
+        "run",
+        "part",
+        "ms_low",
+        "ms",
+        "ms_high",
+        "share",
+        "images_per_second",
+        "batch",
+        "mib",
+    ),
     "growth": ("of", "value", "network_ms", "grouping_ms", "instances", "mib"),
-    "roofline": ("part", "mflop", "mib", "limit_us", "bound", "ms_low", "ms", "ms_high", "times_limit"),
+    "roofline": (
+        "part",
+        "mflop",
+        "mib",
+        "limit_us",
+        "bound",
+        "ms_low",
+        "ms",
+        "ms_high",
+        "times_limit",
+    ),
 }
 
 
@@ -61,7 +91,9 @@ def with_section(page: str, name: str, text: str) -> str:
     Raises:
         ValueError: for a page without the marks.
     """
-    pattern = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(<!-- /{re.escape(name)} -->)", re.DOTALL)
+    pattern = re.compile(
+        rf"(<!-- {re.escape(name)} -->\n).*?(<!-- /{re.escape(name)} -->)", re.DOTALL
+    )
     if not pattern.search(page):
         raise ValueError(f"the page has no marks <!-- {name} --> and <!-- /{name} -->")
     return pattern.sub(lambda found: f"{found[1]}{text}\n{found[2]}", page)
@@ -83,7 +115,12 @@ def plot_growth(rows: Sequence[dict], path: str) -> None:
         for figure_of, label in ((total_ms, "all"), (_grouping_ms, "grouping")):
             _plot(axes, group, figure_of, label)
         axes.set(xlabel=title, ylabel="ms")
-    _plot(panels[1, 2], [row for row in rows if row["of"] == "side"], lambda row: row.get("mib"), "memory added")
+    _plot(
+        panels[1, 2],
+        [row for row in rows if row["of"] == "side"],
+        lambda row: row.get("mib"),
+        "memory added",
+    )
     panels[1, 2].set(xlabel=titles["side"], ylabel="MiB")
     for axes in panels.flat:
         _make_logarithmic(axes)
@@ -127,7 +164,13 @@ def plot_training(rows: Sequence[dict], path: str) -> None:
     shown = [row for row in rows if row.get("share") is not None and not row.get("batch")]
     for index, part in enumerate(dict.fromkeys(row["part"] for row in shown)):
         widths = {row["run"]: row["ms"] / batch[row["run"]] for row in shown if row["part"] == part}
-        axes.barh(list(widths), list(widths.values()), left=[left[r] for r in widths], label=part, color=f"C{index}")
+        axes.barh(
+            list(widths),
+            list(widths.values()),
+            left=[left[r] for r in widths],
+            label=part,
+            color=f"C{index}",
+        )
         left |= {run: left[run] + width for run, width in widths.items()}
     axes.set(xlabel="ms an image, medians")
     axes.invert_yaxis()

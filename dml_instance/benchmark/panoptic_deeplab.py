@@ -1,7 +1,9 @@
-"""Panoptic-DeepLab's grouping, Detectron2's own code, on inputs that are made from the ground truth.
+"""Panoptic-DeepLab's grouping, Detectron2's own code, on inputs that are made from the ground
+truth.
 
-The network that would predict these inputs is left out: centres, offsets and classes are perfect. What is timed is
-what the project does with them; its AP is an upper bound, short of 100 only by the grid's resolution.
+The network that would predict these inputs is left out: centres, offsets and classes are perfect.
+What is timed is what the project does with them; its AP is an upper bound, short of 100 only by the
+grid's resolution.
 
 Shapes: G objects, h x w grid cells, H x W output pixels.
 """
@@ -31,7 +33,8 @@ _LABEL_DIVISOR = 10**6
 
 @cache
 def project_module() -> ModuleType:
-    """The one file of the project that groups; importing its package would ask for panopticapi, which it needs not.
+    """The one file of the project that groups; importing its package would ask for panopticapi,
+    which it needs not.
 
     Raises:
         ImportError: where this Detectron2 comes without its projects.
@@ -55,7 +58,8 @@ class PerfectMaps:
     Attributes:
         semantic: (1, h, w) int64, 0 for background, c + 1 for class c.
         centers: (1, h, w) float32, a Gaussian of height 1 at every object's centre of mass.
-        offsets: (2, h, w) float32, rows and columns from each cell of an object to that centre, in cells; else 0.
+        offsets: (2, h, w) float32, rows and columns from each cell of an object to that centre, in
+            cells; else 0.
     """
 
     semantic: Tensor
@@ -63,7 +67,9 @@ class PerfectMaps:
     offsets: Tensor
 
 
-def perfect_maps(masks: Tensor, classes: Tensor, image_size: tuple[int, int], stride: int) -> PerfectMaps:
+def perfect_maps(
+    masks: Tensor, classes: Tensor, image_size: tuple[int, int], stride: int
+) -> PerfectMaps:
     """The maps of ground truth.
 
     Args:
@@ -74,7 +80,9 @@ def perfect_maps(masks: Tensor, classes: Tensor, image_size: tuple[int, int], st
     """
     coverage = instance_coverage(resized_masks(masks, image_size), stride)
     ids = instance_id_map(coverage, torch.zeros(coverage.shape[1:]))
-    place = torch.stack(torch.meshgrid(*(torch.arange(side).float() for side in ids.shape), indexing="ij"))
+    place = torch.stack(
+        torch.meshgrid(*(torch.arange(side).float() for side in ids.shape), indexing="ij")
+    )
     flat, count = ids.flatten(), len(masks) + 1
     sums = torch.zeros(2, count).index_add_(1, flat, place.flatten(1))
     mean = sums / torch.bincount(flat, minlength=count).clamp(min=1)
@@ -92,15 +100,21 @@ def perfect_maps(masks: Tensor, classes: Tensor, image_size: tuple[int, int], st
 
 
 def panoptic_deeplab(
-    maps: PerfectMaps, num_classes: int, cell_size: tuple[float, float], output_size: tuple[int, int]
+    maps: PerfectMaps,
+    num_classes: int,
+    cell_size: tuple[float, float],
+    output_size: tuple[int, int],
 ) -> Instances:
-    """Instances by the project's grouping, with its thresholds; of centres it may take as many as there are.
+    """Instances by the project's grouping, with its thresholds; of centres it may take as many as
+    there are.
 
-    Every score is 1, which is what the project's rule, the probability of the centre times that of the class, gives
-    for perfect inputs.
+    Every score is 1, which is what the project's rule, the probability of the centre times that of
+    the class, gives for perfect inputs.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch.meshgrid, called as it was when the project was written
+        warnings.simplefilter(
+            "ignore"
+        )  # torch.meshgrid, called as it was when the project was written
         panoptic, _ = project_module().get_panoptic_segmentation(
             maps.semantic,
             maps.centers,

@@ -15,7 +15,14 @@ from tqdm import tqdm
 from ..comparison.scores import load_predictions, mask_scores
 from ..prediction import load_trained
 from ..rle import as_rle, encoded
-from .clusterings import MOST_CELLS_UNBINNED, foreground, hdbscan, loop_over_seeds, mean_shift, sklearn_cluster
+from .clusterings import (
+    MOST_CELLS_UNBINNED,
+    foreground,
+    hdbscan,
+    loop_over_seeds,
+    mean_shift,
+    sklearn_cluster,
+)
 from .measure import interleaved, quartiles
 from .panoptic_deeplab import panoptic_deeplab, perfect_maps, project_module
 from .predicted import check_model, evenly_taken, inputs_of, predict
@@ -27,8 +34,9 @@ OURS = "ours"
 def compare_groupings(name: str, run: tuple, dataset: str, images: int, repeats: int) -> list[dict]:
     """Times and scores of six groupings.
 
-    "ours" and "panoptic_deeplab" are called ``repeats`` times in turn, the others, which take long, once an image (and
-    once more, untimed, on the first); all go from the network's predictions to masks of the size of the image.
+    "ours" and "panoptic_deeplab" are called ``repeats`` times in turn, the others, which take long,
+    once an image (and once more, untimed, on the first); all go from the network's predictions to
+    masks of the size of the image.
 
     Args:
         name: of the run; run: the arguments of ``load_trained``.
@@ -37,16 +45,21 @@ def compare_groupings(name: str, run: tuple, dataset: str, images: int, repeats:
         repeats: timed calls of an image.
 
     Returns:
-        A row a method: ``ms`` an image, its median and quartiles over images; ``times_ours``, the median over images
-        of the ratio to ours, and ``times_ours_in_all``, the ratio of the sums, where large images count most; ``AP``
-        and ``AP50`` of masks on these images; ``images``, of which "mean_shift" leaves out those of more than
-        ``MOST_CELLS_UNBINNED`` foreground cells, and then has no AP; ``instances`` found an image; and ``cells``, the
-        mean number of foreground cells, which the clusterings work on.
+        A row a method: ``ms`` an image, its median and quartiles over images; ``times_ours``, the
+            median over images
+        of the ratio to ours, and ``times_ours_in_all``, the ratio of the sums, where large images
+        count most; ``AP`` and ``AP50`` of masks on these images; ``images``, of which "mean_shift"
+        leaves out those of more than ``MOST_CELLS_UNBINNED`` foreground cells, and then has no AP;
+        ``instances`` found an image; and ``cells``, the mean number of foreground cells, which the
+        clusterings work on.
 
     Raises:
         ValueError: for a data set or a model that does not fit; ImportError for a missing peer.
     """
-    sklearn_cluster(), project_module()  # what is missing is said, and what is slow to import is imported, before
+    (
+        sklearn_cluster(),
+        project_module(),
+    )  # what is missing is said, and what is slow to import is imported, before
     model, cfg = load_trained(*run)
     check_model(name, model)
     records = evenly_taken(dataset, images)
@@ -67,11 +80,16 @@ def compare_groupings(name: str, run: tuple, dataset: str, images: int, repeats:
             return model.grouping([image.predictions], [image.image_size], 0, image.output_size)
 
         def deeplab(image=image, maps=maps) -> Instances:
-            return panoptic_deeplab(maps, cfg.MODEL.DML.NUM_CLASSES, image.cell_size, image.output_size)
+            return panoptic_deeplab(
+                maps, cfg.MODEL.DML.NUM_CLASSES, image.cell_size, image.output_size
+            )
 
         quick = {OURS: ours, "panoptic_deeplab": deeplab}
         instances = {method: function() for method, function in quick.items()}
-        times = {method: figures["ms"] for method, figures in interleaved(quick, repeats, warm_up=0).items()}
+        times = {
+            method: figures["ms"]
+            for method, figures in interleaved(quick, repeats, warm_up=0).items()
+        }
         slow = {
             "seed_loop": lambda image=image: loop_over_seeds(image, model.grouping, taus),
             "mean_shift_binned": lambda image=image: mean_shift(image, binned=True),
@@ -118,7 +136,9 @@ def _objects(record: dict) -> tuple[torch.Tensor, torch.Tensor]:
     masks = np.zeros((len(objects), *size), dtype=bool)
     for mask, annotation in zip(masks, objects, strict=True):
         mask[:] = coco_mask.decode(as_rle(annotation["segmentation"], *size))
-    return torch.from_numpy(masks), torch.tensor([a["category_id"] for a in objects], dtype=torch.int64)
+    return torch.from_numpy(masks), torch.tensor(
+        [a["category_id"] for a in objects], dtype=torch.int64
+    )
 
 
 def ground_truth_of(records: Sequence[dict], num_classes: int) -> COCO:
@@ -139,14 +159,18 @@ def ground_truth_of(records: Sequence[dict], num_classes: int) -> COCO:
                     "image_id": record["image_id"],
                     "category_id": annotation["category_id"],
                     "segmentation": mask,
-                    "bbox": BoxMode.convert(annotation["bbox"], annotation["bbox_mode"], BoxMode.XYWH_ABS),
+                    "bbox": BoxMode.convert(
+                        annotation["bbox"], annotation["bbox_mode"], BoxMode.XYWH_ABS
+                    ),
                     "area": float(coco_mask.area(mask)),
                     "iscrowd": annotation.get("iscrowd", 0),
                 }
             )
     truth = COCO()
     truth.dataset = {
-        "images": [{"id": r["image_id"], "height": r["height"], "width": r["width"]} for r in records],
+        "images": [
+            {"id": r["image_id"], "height": r["height"], "width": r["width"]} for r in records
+        ],
         "annotations": annotations,
         "categories": [{"id": index, "name": str(index)} for index in range(num_classes)],
     }
@@ -157,9 +181,18 @@ def ground_truth_of(records: Sequence[dict], num_classes: int) -> COCO:
 
 def _as_coco(instances: Instances, image_id: int) -> list[dict]:
     """The result entries of an image, as COCO's tools read them."""
-    columns = (instances.pred_masks.cpu().numpy(), instances.scores.tolist(), instances.pred_classes.tolist())
+    columns = (
+        instances.pred_masks.cpu().numpy(),
+        instances.scores.tolist(),
+        instances.pred_classes.tolist(),
+    )
     return [
-        {"image_id": image_id, "category_id": category, "segmentation": encoded(mask), "score": score}
+        {
+            "image_id": image_id,
+            "category_id": category,
+            "segmentation": encoded(mask),
+            "score": score,
+        }
         for mask, score, category in zip(*columns, strict=True)
     ]
 

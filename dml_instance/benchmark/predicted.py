@@ -42,13 +42,17 @@ class Predicted:
 
 
 def evenly_taken(dataset: str, count: int) -> list[dict]:
-    """Records of a registered data set, evenly spread over it; all where it has no more than ``count``.
+    """Records of a registered data set, evenly spread over it; all where it has no more than
+    ``count``.
 
     Raises:
-        ValueError: for an unknown data set or a count under 1; and whatever loading the data set raises.
+        ValueError: for an unknown data set or a count under 1; and whatever loading the data set
+            raises.
     """
     if dataset not in DatasetCatalog.list():
-        raise ValueError(f"data set {dataset} is not registered; use a name of the README or --register-coco")
+        raise ValueError(
+            f"data set {dataset} is not registered; use a name of the README or --register-coco"
+        )
     if count < 1:
         raise ValueError(f"at least one image is needed, got {count}")
     return evenly_spread(DatasetCatalog.get(dataset), count)
@@ -67,11 +71,15 @@ def check_model(name: str, model: torch.nn.Module) -> None:
 
 def inputs_of(records: Sequence[dict], cfg: CfgNode) -> list[dict]:
     """The model's input of each record, resized as for evaluation."""
-    return model_inputs([utils.read_image(record["file_name"], cfg.INPUT.FORMAT) for record in records], cfg)
+    return model_inputs(
+        [utils.read_image(record["file_name"], cfg.INPUT.FORMAT) for record in records], cfg
+    )
 
 
 def predict(model: DMLInstance, x: dict) -> Predicted:
     """The network's word on one input of ``inputs_of``, of a model that ``check_model`` lets pass."""
     (scale,) = model.test_scales
     images = model.preprocess_image([x], scale)
-    return Predicted(model.predict_pixels(images, scale), images.image_sizes[0], (x["height"], x["width"]))
+    return Predicted(
+        model.predict_pixels(images, scale), images.image_sizes[0], (x["height"], x["width"])
+    )

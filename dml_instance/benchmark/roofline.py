@@ -1,10 +1,13 @@
-"""How far network and grouping are from what the machine allows: the work that cannot be avoided, at full speed.
+"""How far network and grouping are from what the machine allows: the work that cannot be avoided,
+at full speed.
 
-    limit = max( bytes that must move / memory bandwidth,  FLOPs that must be done / speed of matrix products )
+    limit = max( bytes that must move / memory bandwidth,  FLOPs that must be done / speed of matrix
+    products )
 
-Both speeds are measured, on the threads that the model uses too. The limit is no promise that it can be reached: it
-has no latency, no Python, no sorting and no labelling of parts. Nor is it strict where data stays in a cache, which is
-faster than memory, or where a convolution needs fewer operations than its definition has.
+Both speeds are measured, on the threads that the model uses too. The limit is no promise that it
+can be reached: it has no latency, no Python, no sorting and no labelling of parts. Nor is it strict
+where data stays in a cache, which is faster than memory, or where a convolution needs fewer
+operations than its definition has.
 """
 
 import math
@@ -50,7 +53,8 @@ def machine_speed(copied_mib: int = 256, side: int = 2048, repeats: int = 5) -> 
     """The best of several tries.
 
     Args:
-        copied_mib: size of the array that is copied; every byte is read once and written once. Far beyond the caches.
+        copied_mib: size of the array that is copied; every byte is read once and written once. Far
+            beyond the caches.
         side: of the square float32 matrices whose product is 2 side^3 FLOPs.
     """
     source = torch.ones(copied_mib * 2**18)
@@ -58,7 +62,10 @@ def machine_speed(copied_mib: int = 256, side: int = 2048, repeats: int = 5) -> 
     a, b = torch.rand(2, side, side)
     product = torch.empty_like(a)
     return MachineSpeed(
-        bytes_per_second=2 * copied_mib * 2**20 / _least_seconds(lambda: target.copy_(source), repeats),
+        bytes_per_second=2
+        * copied_mib
+        * 2**20
+        / _least_seconds(lambda: target.copy_(source), repeats),
         flops_per_second=2 * side**3 / _least_seconds(lambda: torch.mm(a, b, out=product), repeats),
         threads=torch.get_num_threads(),
     )
@@ -78,13 +85,15 @@ def _least_seconds(function: Callable, repeats: int) -> float:
 def grouping_work(image: Predicted, boxes: Tensor) -> Work:
     """What the grouping of an image must do at least, given the instances that come out.
 
-    Bytes: every class logit is read once, to find the seeds; for every instance the embedding is read once in the cells
-    of its box, and every pixel of the box is written once. Pixels outside of the boxes are for free: the system hands
-    out zeros. Masks that are grown in vain count nothing.
+    Bytes: every class logit is read once, to find the seeds; for every instance the embedding is
+        read once in the cells
+    of its box, and every pixel of the box is written once. Pixels outside of the boxes are for
+    free: the system hands out zeros. Masks that are grown in vain count nothing.
 
-    FLOPs: 3 a logit for the softmax (an exponential, a sum, a division); 3 D + 1 a cell of a box for the squared
-    distance to the seed (difference, square and sum in D channels, and the factor of the seed). What is interpolated
-    beyond that counts nothing.
+    FLOPs: 3 a logit for the softmax (an exponential, a sum, a division); 3 D + 1 a cell of a box
+        for the squared
+    distance to the seed (difference, square and sum in D channels, and the factor of the seed).
+    What is interpolated beyond that counts nothing.
 
     Args:
         image: the predictions.
@@ -105,7 +114,8 @@ def grouping_work(image: Predicted, boxes: Tensor) -> Work:
 def network_work(model: DMLInstance, x: dict, image: Predicted) -> Work:
     """What the network must do at least for one input.
 
-    Bytes: image and parameters are read once, predictions are written once; what lies between could stay in a cache.
+    Bytes: image and parameters are read once, predictions are written once; what lies between could
+        stay in a cache.
     FLOPs: 2 for every multiply-add that fvcore counts.
     """
     predictions = image.predictions
@@ -118,7 +128,9 @@ def network_work(model: DMLInstance, x: dict, image: Predicted) -> Work:
 
 
 @torch.no_grad()
-def benchmark_roofline(name: str, run: tuple, dataset: str, images: int, repeats: int) -> list[dict]:
+def benchmark_roofline(
+    name: str, run: tuple, dataset: str, images: int, repeats: int
+) -> list[dict]:
     """Network and grouping of a model beside their limits.
 
     Args:
@@ -128,10 +140,11 @@ def benchmark_roofline(name: str, run: tuple, dataset: str, images: int, repeats
         repeats: timed calls of an image.
 
     Returns:
-        Two rows: medians over images of ``mflop``, of ``mib`` that must move, of the limit in microseconds,
-        ``limit_us``, of ``ms``, with its quartiles, and of the ratio ``times_limit``; what sets the limit of most
-        images, ``bound`` by "memory" or "arithmetic"; and the machine's ``gb_per_second``, ``gflop_per_second`` and
-        ``threads``.
+        Two rows: medians over images of ``mflop``, of ``mib`` that must move, of the limit in
+            microseconds,
+        ``limit_us``, of ``ms``, with its quartiles, and of the ratio ``times_limit``; what sets the
+        limit of most images, ``bound`` by "memory" or "arithmetic"; and the machine's
+        ``gb_per_second``, ``gflop_per_second`` and ``threads``.
 
     Raises:
         ValueError: for a data set or a model that does not fit.
@@ -139,7 +152,9 @@ def benchmark_roofline(name: str, run: tuple, dataset: str, images: int, repeats
     model, cfg = load_trained(*run)
     check_model(name, model)
     if model.device.type != "cpu":
-        raise ValueError(f"run {name} is on {model.device}; the machine's speed is that of its processor: use the CPU")
+        raise ValueError(
+            f"run {name} is on {model.device}; the machine's speed is that of its processor: use the CPU"
+        )
     records = evenly_taken(dataset, images)
     speed = machine_speed()
     measured: dict[str, list[dict]] = {"network": [], "grouping": []}
@@ -160,13 +175,22 @@ def benchmark_roofline(name: str, run: tuple, dataset: str, images: int, repeats
         times = interleaved({"network": network, "grouping": grouping}, repeats, warm_up=1)
         for part, of_part in measured.items():
             of_part.append(_beside_limit(work[part], speed, float(times[part]["ms"])))
-    return [{"run": name, "part": part, **_summary(of_part, speed)} for part, of_part in measured.items()]
+    return [
+        {"run": name, "part": part, **_summary(of_part, speed)}
+        for part, of_part in measured.items()
+    ]
 
 
 def _beside_limit(work: Work, speed: MachineSpeed, ms: float) -> dict:
     limit = speed.limit_ms(work)
     is_memory = work.bytes / speed.bytes_per_second >= work.flops / speed.flops_per_second
-    return {**asdict(work), "limit_ms": limit, "ms": ms, "times_limit": ms / limit, "is_memory": is_memory}
+    return {
+        **asdict(work),
+        "limit_ms": limit,
+        "ms": ms,
+        "times_limit": ms / limit,
+        "is_memory": is_memory,
+    }
 
 
 def _summary(images: list[dict], speed: MachineSpeed) -> dict:

@@ -7,8 +7,11 @@ import cv2
 import numpy as np
 
 
-def drawn_cells(height: int, width: int, objects: int, seed: int = 0, radius: float = math.inf) -> np.ndarray:
-    """Bright discs of different brightness on a dark, noisy ground, as large as they can be without touching.
+def drawn_cells(
+    height: int, width: int, objects: int, seed: int = 0, radius: float = math.inf
+) -> np.ndarray:
+    """Bright discs of different brightness on a dark, noisy ground, as large as they can be without
+    touching.
 
     Args:
         height, width: of the image.
@@ -28,6 +31,8 @@ def drawn_cells(height: int, width: int, objects: int, seed: int = 0, radius: fl
             drawn_radius = max(min(0.36 * min(bottom - top, right - left), radius), 1.0)
             x, y = (left + right) / 2, (top + bottom) / 2
             x, y = np.array([x, y]) + rng.uniform(-0.1, 0.1, 2) * step
-            cv2.circle(image, (round(x), round(y)), round(drawn_radius), int(rng.integers(100, 220)), -1)
+            cv2.circle(
+                image, (round(x), round(y)), round(drawn_radius), int(rng.integers(100, 220)), -1
+            )
     noisy = cv2.GaussianBlur(image, (0, 0), 1.2) + rng.normal(0, 5, image.shape)
     return np.repeat(noisy.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)

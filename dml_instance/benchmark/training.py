@@ -17,8 +17,9 @@ from ..modeling import DMLInstance, criterion
 from .measure import AddedMemory, in_fresh_process, quartiles
 from .stopwatch import Stopwatch
 
-# Iterations that a run is timed before the next run has its turn. While others have theirs, its loaders fill their
-# queues for nothing; a turn is long beside a queue, and begins with untimed iterations that empty it.
+# Iterations that a run is timed before the next run has its turn. While others have theirs, its
+# loaders fill their queues for nothing; a turn is long beside a queue, and begins with untimed
+# iterations that empty it.
 _TURN = 10
 
 # Batches that a loader's worker has ready, PyTorch's default.
@@ -81,12 +82,14 @@ class TimedTraining:
         self._mapped = self._watch.drawn(MAPPER, Trainer.build_train_loader(alone))
 
     def turn(self, iterations: int) -> list[dict[str, float]]:
-        """Milliseconds of each part of some iterations, after others that empty the queues of the loader.
+        """Milliseconds of each part of some iterations, after others that empty the queues of the
+        loader.
 
         Returns:
-            For every iteration ``ITERATION``, the whole of it, and the parts: ``data`` is what the main process waits
-            for the loader; of DMLInstance ``network``, ``targets`` and ``losses``, of others ``forward``; ``backward``;
-            ``optimizer``, clipping of gradients included; and ``other``, the bookkeeping between them.
+            For every iteration ``ITERATION``, the whole of it, and the parts: ``data`` is what the
+            main process waits for the loader; of DMLInstance ``network``, ``targets`` and
+            ``losses``, of others ``forward``; ``backward``; ``optimizer``, clipping of gradients
+            included; and ``other``, the bookkeeping between them.
         """
         with self._wrapped():
             for _ in range(_PREFETCHED * self.cfg.DATALOADER.NUM_WORKERS + 1):
@@ -114,14 +117,19 @@ class TimedTraining:
             (trainer.optimizer, "step", "optimizer"),
         ]
         if isinstance(model, DMLInstance):
-            functions += [(model, "preprocess_image", "network"), (model, "predict_pixels", "network")]
+            functions += [
+                (model, "preprocess_image", "network"),
+                (model, "predict_pixels", "network"),
+            ]
             functions += [(model, "losses", "losses")]
             functions += [(criterion, name, "targets") for name in _TARGETS]
         else:
             functions += [(model, "forward", "forward")]
         stack = ExitStack()
         for owner, name, part in functions:
-            stack.enter_context(mock.patch.object(owner, name, self._watch.timed(part, getattr(owner, name))))
+            stack.enter_context(
+                mock.patch.object(owner, name, self._watch.timed(part, getattr(owner, name)))
+            )
         return stack
 
 
@@ -133,10 +141,10 @@ def time_training(runs: dict[str, tuple], iterations: int) -> list[dict]:
         iterations: timed, of each.
 
     Returns:
-        A row a run and part, see ``TimedTraining.turn``: ``ms``, the median, and its quartiles ``ms_low`` and
-        ``ms_high``; ``share``, in percent, of the time of all iterations. The rows of whole iterations have
-        ``images_per_second``, ``batch``, ``workers``, ``iterations`` and whether it is ``bfloat16``. ``MAPPER`` is a
-        part by itself, see ``TimedTraining.load_here``.
+        A row a run and part, see ``TimedTraining.turn``: ``ms``, the median, and its quartiles
+        ``ms_low`` and ``ms_high``; ``share``, in percent, of the time of all iterations. The rows
+        of whole iterations have ``images_per_second``, ``batch``, ``workers``, ``iterations`` and
+        whether it is ``bfloat16``. ``MAPPER`` is a part by itself, see ``TimedTraining.load_here``.
     """
     trainings = {name: TimedTraining(*run) for name, run in runs.items()}
     loaded: dict[str, list[float]] = {name: [] for name in runs}
@@ -152,11 +160,15 @@ def time_training(runs: dict[str, tuple], iterations: int) -> list[dict]:
                 measured[name] += training.turn(turn)
                 bar.update(turn)
     return [
-        row for name, training in trainings.items() for row in _rows(name, training.cfg, measured[name], loaded[name])
+        row
+        for name, training in trainings.items()
+        for row in _rows(name, training.cfg, measured[name], loaded[name])
     ]
 
 
-def _rows(name: str, cfg: CfgNode, measured: list[dict[str, float]], loaded: list[float]) -> list[dict]:
+def _rows(
+    name: str, cfg: CfgNode, measured: list[dict[str, float]], loaded: list[float]
+) -> list[dict]:
     """The rows of one run."""
 
     total = sum(parts[ITERATION] for parts in measured)
@@ -175,7 +187,8 @@ def _rows(name: str, cfg: CfgNode, measured: list[dict[str, float]], loaded: lis
 
 
 def memory_of_training(run: tuple, registrations: Sequence[str] = ()) -> float:
-    """Peak memory in MiB that training adds to a process that has built model and loaders, workers not counted.
+    """Peak memory in MiB that training adds to a process that has built model and loaders, workers
+    not counted.
 
     Args:
         run: the arguments of ``TimedTraining``.

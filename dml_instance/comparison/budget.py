@@ -13,12 +13,14 @@ from ..engine import RESULTS_FILE, Trainer, peak_memory_mib
 from ..files import read_json, write_json
 from ..schedule import put_schedule_iteration
 
-# Long enough that changing turns costs nothing, short enough that the machine's mood hits all runs alike.
+# Long enough that changing turns costs nothing, short enough that the machine's mood hits all runs
+# alike.
 TURN_SECONDS = 30.0
 
 
 class Turns:
-    """One of several processes that share a machine and work in turns, by word of a referee at the other end.
+    """One of several processes that share a machine and work in turns, by word of a referee at the
+    other end.
 
     Resting, a process needs no processor: the queues of its data loaders are full.
     """
@@ -57,13 +59,15 @@ def referee(players: dict[str, Connection], on_turn: Callable[[str, float], None
 class BudgetTrainer(Trainer):
     """Trains until the minutes of its own training steps are used up, and scores itself on the way.
 
-    The learning rate and the weight of the seed loss follow the schedule of the config with the share of the budget
-    that is used up in the place of the share of SOLVER.MAX_ITER that is done, so that a slow hour of the machine does
-    not cut the schedule off.
-    Checkpoints and evaluation do not count against the budget.
+    The learning rate and the weight of the seed loss follow the schedule of the config with the
+    share of the budget that is used up in the place of the share of SOLVER.MAX_ITER that is done,
+    so that a slow hour of the machine does not cut the schedule off. Checkpoints and evaluation do
+    not count against the budget.
     """
 
-    def __init__(self, cfg: CfgNode, minutes: float, marks: Sequence[float], turns: Turns | None = None):
+    def __init__(
+        self, cfg: CfgNode, minutes: float, marks: Sequence[float], turns: Turns | None = None
+    ):
         """
         Args:
             cfg: of the run.
@@ -141,7 +145,9 @@ class _Milestones(HookBase):
             self._turn_ends = trainer.clock.seconds + TURN_SECONDS
 
 
-def train_within_budget(cfg: CfgNode, minutes: float, marks: Sequence[float], turns: Turns | None = None) -> None:
+def train_within_budget(
+    cfg: CfgNode, minutes: float, marks: Sequence[float], turns: Turns | None = None
+) -> None:
     """One run of a comparison, from its last checkpoint if there is one; adds the peak memory to its results file."""
     trainer = BudgetTrainer(cfg, minutes, marks, turns)
     trainer.resume_or_load(resume=True)

@@ -23,7 +23,8 @@ def count_errors(ground_truth: COCO, predictions: COCO, min_score: float) -> dic
         found: a prediction of its class has IoU >= 0.5 with it (best score first, each used once);
         wrong class: only one of another class has;
         merged: a prediction covers at least half of it and half of another object;
-        split: two or more predictions lie at least half inside it and cover at least half of it together;
+        split: two or more predictions lie at least half inside it and cover at least half of it
+            together;
         poor mask: a prediction has IoU >= 0.1 with it;
         missed: none has.
     Every prediction that found nothing, of any class, is one of
@@ -63,7 +64,9 @@ def _overlaps(ground_truth: COCO, predictions: COCO) -> list[_Overlaps]:
         found = sorted(predictions.imgToAnns[image_id], key=lambda p: -p["score"])
         object_masks = [ground_truth.annToRLE(a) for a in objects]
         masks = [p["segmentation"] for p in found]
-        iou = np.reshape(coco_mask.iou(masks, object_masks, [0] * len(objects)), (len(found), len(objects)))
+        iou = np.reshape(
+            coco_mask.iou(masks, object_masks, [0] * len(objects)), (len(found), len(objects))
+        )
         object_areas = np.array([coco_mask.area(m) for m in object_masks], dtype=np.float64)[None]
         areas = np.array([coco_mask.area(m) for m in masks], dtype=np.float64)[:, None]
         intersection = iou * (object_areas + areas) / (1 + iou)
@@ -74,7 +77,8 @@ def _overlaps(ground_truth: COCO, predictions: COCO) -> list[_Overlaps]:
                 share_of_object=intersection / np.maximum(object_areas, 1),
                 share_of_prediction=intersection / np.maximum(areas, 1),
                 same_class=np.array(
-                    [[p["category_id"] == a["category_id"] for a in objects] for p in found], dtype=bool
+                    [[p["category_id"] == a["category_id"] for a in objects] for p in found],
+                    dtype=bool,
                 ).reshape(iou.shape),
             )
         )
@@ -97,7 +101,10 @@ def _errors_of_image(image: _Overlaps, count: int) -> Counter:
     if not count:
         return Counter({"missed": objects})
     iou, same_class = image.iou[:count], image.same_class[:count]
-    share_of_object, share_of_prediction = image.share_of_object[:count], image.share_of_prediction[:count]
+    share_of_object, share_of_prediction = (
+        image.share_of_object[:count],
+        image.share_of_prediction[:count],
+    )
 
     fate: dict[int, str] = {}
     used: set[int] = set()
@@ -105,7 +112,11 @@ def _errors_of_image(image: _Overlaps, count: int) -> Counter:
         for index in range(count):
             if index in used:
                 continue
-            free = [j for j in range(objects) if j not in fate and allowed[index, j] and iou[index, j] >= HALF]
+            free = [
+                j
+                for j in range(objects)
+                if j not in fate and allowed[index, j] and iou[index, j] >= HALF
+            ]
             if free:
                 fate[max(free, key=lambda j: iou[index, j])] = kind
                 used.add(index)
@@ -139,7 +150,8 @@ def _errors_of_image(image: _Overlaps, count: int) -> Counter:
 
 
 def best_min_score(ground_truth: COCO, predictions: COCO) -> float:
-    """The least score at which F1 of masks at IoU 0.5 is highest: where a model is best used, whatever its scores mean.
+    """The least score at which F1 of masks at IoU 0.5 is highest: where a model is best used,
+    whatever its scores mean.
 
     Args:
         ground_truth, predictions: of one data set.

@@ -23,7 +23,8 @@ def most_telling_images(
     """Image ids by the difference of two runs' AP on that image alone.
 
     Returns:
-        {"best": ..., "median": ..., "worst": ...} of the first run against the second, ``count`` each at most.
+        {"best": ..., "median": ..., "worst": ...} of the first run against the second, ``count``
+        each at most.
     """
     difference = {}
     for image_id in ground_truth.getImgIds():
@@ -41,7 +42,11 @@ def most_telling_images(
 
 
 def draw_side_by_side(
-    ground_truth: COCO, dataset: str, runs: dict[str, tuple[COCO, float]], images: dict[str, list[int]], folder: str
+    ground_truth: COCO,
+    dataset: str,
+    runs: dict[str, tuple[COCO, float]],
+    images: dict[str, list[int]],
+    folder: str,
 ) -> None:
     """Write one panel an image, ``KIND_IMAGE.png``: input, ground truth, each run.
 

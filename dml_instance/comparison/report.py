@@ -31,7 +31,11 @@ def predictions_file(folder: str, dataset: str) -> str:
 
 
 def summarize(
-    ground_truth: COCO, dataset: str, folders: dict[str, str], predictions: dict[str, COCO], max_detections: int
+    ground_truth: COCO,
+    dataset: str,
+    folders: dict[str, str],
+    predictions: dict[str, COCO],
+    max_detections: int,
 ) -> dict:
     """Everything that is known of each run, from its predictions and the files in its folder.
 
@@ -65,19 +69,29 @@ def summarize(
             "min_score": round(min_score, 2),
             "errors": count_errors(ground_truth, found, min_score),
             "groups": {
-                kind: {group: group_ap(ground_truth, found, max_detections, ids) for group, ids in g.items()}
+                kind: {
+                    group: group_ap(ground_truth, found, max_detections, ids)
+                    for group, ids in g.items()
+                }
                 for kind, g in groups.items()
             },
         }
     return {
-        "groups": {kind: {group: len(ids) for group, ids in members.items()} for kind, members in groups.items()},
+        "groups": {
+            kind: {group: len(ids) for group, ids in members.items()}
+            for kind, members in groups.items()
+        },
         "runs": runs,
     }
 
 
 def _curve(folder: str, dataset: str, final: dict) -> list[dict[str, float]]:
     """AP and AP50 at the minutes at which the run was scored, the last one included."""
-    marks = [read_json(os.path.join(entry.path, RESULTS_FILE)) for entry in os.scandir(folder) if entry.is_dir()]
+    marks = [
+        read_json(os.path.join(entry.path, RESULTS_FILE))
+        for entry in os.scandir(folder)
+        if entry.is_dir()
+    ]
     points = []
     for results in (*marks, final):
         metrics = results.get("metrics", {}).get(dataset, {}).get("segm")
@@ -101,7 +115,16 @@ def markdown(summary: dict) -> str:
         "## Result",
         table(
             [[name, *_row(run)] for name, run in runs.items()],
-            ["run", *_METRICS, "minutes", "iterations", "images/s", "ms/image", "peak MiB", "M parameters"],
+            [
+                "run",
+                *_METRICS,
+                "minutes",
+                "iterations",
+                "images/s",
+                "ms/image",
+                "peak MiB",
+                "M parameters",
+            ],
         ),
         "Peak MiB is the process's, from training to evaluation; ms/image is inference alone, everything included.",
         "## AP over minutes",
@@ -134,7 +157,10 @@ def markdown(summary: dict) -> str:
         "Each run at the least score that makes its F1 at IoU 0.5 highest; what the kinds mean stands in "
         "`dml_instance/comparison/errors.py`.",
         table(
-            [[kind, *(run["errors"][kind] for run in runs.values())] for kind in (*OBJECT_KINDS, *PREDICTION_KINDS)]
+            [
+                [kind, *(run["errors"][kind] for run in runs.values())]
+                for kind in (*OBJECT_KINDS, *PREDICTION_KINDS)
+            ]
             + [["least score", *(run["min_score"] for run in runs.values())]],
             ["objects and predictions", *runs],
         ),
@@ -157,7 +183,8 @@ def _row(run: dict) -> list[float | None]:
 def plot(summary: dict, path: str) -> None:
     """AP over minutes, and AP by overlap of boxes where it was measured, as one PNG.
 
-    Where every run was scored at its end alone there is no curve; AP, AP50 and AP75 are drawn as bars instead.
+    Where every run was scored at its end alone there is no curve; AP, AP50 and AP75 are drawn as
+    bars instead.
     """
     groups = "overlap of boxes" if "overlap of boxes" in summary["groups"] else None
     figure = Figure(figsize=(10 if groups else 5, 4.0), layout="constrained")
@@ -185,7 +212,12 @@ def plot(summary: dict, path: str) -> None:
 
 def _plot_curves(summary: dict, axis: Axes) -> None:
     for name, run in summary["runs"].items():
-        axis.plot([p["minutes"] for p in run["curve"]], [p["AP"] for p in run["curve"]], marker="o", label=name)
+        axis.plot(
+            [p["minutes"] for p in run["curve"]],
+            [p["AP"] for p in run["curve"]],
+            marker="o",
+            label=name,
+        )
     axis.set(xlabel="minutes of training", ylabel="mask AP", xlim=(0, None))
 
 
@@ -194,7 +226,9 @@ def _plot_bars(summary: dict, axis: Axes) -> None:
     width = 0.8 / len(summary["runs"])
     for index, (name, run) in enumerate(summary["runs"].items()):
         left = [place - 0.4 + index * width for place in range(len(metrics))]
-        axis.bar(left, [run["metrics"][metric] for metric in metrics], width, align="edge", label=name)
+        axis.bar(
+            left, [run["metrics"][metric] for metric in metrics], width, align="edge", label=name
+        )
     axis.set_xticks(range(len(metrics)), metrics)
     axis.set(xlabel=f"after {summary['minutes']:g} minutes of training", ylabel="mask metric")
 
@@ -202,7 +236,9 @@ def _plot_bars(summary: dict, axis: Axes) -> None:
 def write_report(summary: dict, stem: str) -> list[str]:
     """Write ``stem.json``, ``stem.md`` and ``stem.png``; returns the paths."""
     os.makedirs(os.path.dirname(os.path.abspath(stem)), exist_ok=True)
-    write_text(f"{stem}.md", markdown(summary) + f"\n![AP over minutes]({os.path.basename(stem)}.png)\n")
+    write_text(
+        f"{stem}.md", markdown(summary) + f"\n![AP over minutes]({os.path.basename(stem)}.png)\n"
+    )
     write_json(f"{stem}.json", summary)
     plot(summary, f"{stem}.png")
     return [f"{stem}.{ending}" for ending in ("md", "json", "png")]

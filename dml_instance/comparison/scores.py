@@ -25,7 +25,9 @@ def load_predictions(ground_truth: COCO, predictions: str | list[dict]) -> COCO:
             predictions = json.load(file)
     with contextlib.redirect_stdout(io.StringIO()):
         # loadRes looks at the first prediction to learn their kind.
-        loaded = ground_truth.loadRes(predictions) if predictions else _without_annotations(ground_truth)
+        loaded = (
+            ground_truth.loadRes(predictions) if predictions else _without_annotations(ground_truth)
+        )
     for annotation in loaded.anns.values():
         annotation["area"] = float(coco_mask.area(annotation["segmentation"]))
     return loaded
@@ -39,7 +41,10 @@ def _without_annotations(ground_truth: COCO) -> COCO:
 
 
 def mask_scores(
-    ground_truth: COCO, predictions: COCO, max_detections: int, image_ids: Sequence[int] | None = None
+    ground_truth: COCO,
+    predictions: COCO,
+    max_detections: int,
+    image_ids: Sequence[int] | None = None,
 ) -> dict[str, float]:
     """COCO's mask metrics, in percent.
 
@@ -49,20 +54,26 @@ def mask_scores(
         image_ids: only these; None: all.
 
     Returns:
-        AP, AP50, AP75, APs, APm, APl and AR (average recall over IoU 0.5 to 0.95); NaN where there is no object.
+        AP, AP50, AP75, APs, APm, APl and AR (average recall over IoU 0.5 to 0.95); NaN where there
+        is no object.
     """
     precision, recall = _accumulated(ground_truth, predictions, max_detections, image_ids)
     scores = {"AP": precision[..., 0], "AP50": precision[0, ..., 0], "AP75": precision[5, ..., 0]}
-    scores |= {name: precision[..., index] for index, name in enumerate(("APs", "APm", "APl"), start=1)}
+    scores |= {
+        name: precision[..., index] for index, name in enumerate(("APs", "APm", "APl"), start=1)
+    }
     scores["AR"] = recall[..., 0]
     return {name: _mean_percent(values) for name, values in scores.items()}
 
 
-def group_ap(ground_truth: COCO, predictions: COCO, max_detections: int, image_ids: Sequence[int]) -> float:
-    """Mask AP of some images of a data set, in percent, in which a class counts by its objects in them.
+def group_ap(
+    ground_truth: COCO, predictions: COCO, max_detections: int, image_ids: Sequence[int]
+) -> float:
+    """Mask AP of some images of a data set, in percent, in which a class counts by its objects in
+    them.
 
-    In a group of images that was not made by class a class may have a single object, and would count in COCO's mean as
-    much as one that has hundreds. With one class it is COCO's AP.
+    In a group of images that was not made by class a class may have a single object, and would
+    count in COCO's mean as much as one that has hundreds. With one class it is COCO's AP.
 
     Args:
         ground_truth, predictions, max_detections, image_ids: as in ``mask_scores``.
@@ -71,7 +82,9 @@ def group_ap(ground_truth: COCO, predictions: COCO, max_detections: int, image_i
         NaN where there is no object.
     """
     precision, _ = _accumulated(ground_truth, predictions, max_detections, image_ids)
-    annotations = ground_truth.loadAnns(ground_truth.getAnnIds(imgIds=list(image_ids), iscrowd=False))
+    annotations = ground_truth.loadAnns(
+        ground_truth.getAnnIds(imgIds=list(image_ids), iscrowd=False)
+    )
     classes = [annotation["category_id"] for annotation in annotations]
     if not classes:
         return float("nan")
@@ -102,11 +115,14 @@ def _mean_percent(values: np.ndarray) -> float:
 
 def object_counts(ground_truth: COCO) -> dict[int, int]:
     """Number of objects of every image."""
-    return {image_id: len(ground_truth.imgToAnns[image_id]) for image_id in ground_truth.getImgIds()}
+    return {
+        image_id: len(ground_truth.imgToAnns[image_id]) for image_id in ground_truth.getImgIds()
+    }
 
 
 def box_overlaps(ground_truth: COCO) -> dict[int, float]:
-    """How much the boxes of an image's objects overlap: the mean, over objects, of the largest IoU with another box.
+    """How much the boxes of an image's objects overlap: the mean, over objects, of the largest IoU
+    with another box.
 
     Returns:
         A number in [0, 1] for every image with at least two objects.
@@ -122,7 +138,8 @@ def box_overlaps(ground_truth: COCO) -> dict[int, float]:
 
 
 def quantile_groups(values: dict[int, float], count: int, form: str) -> dict[str, list[int]]:
-    """Images in groups of about equal number, by a property: name of the group, such as "0.10 to 0.20", to image ids.
+    """Images in groups of about equal number, by a property: name of the group, such as "0.10 to
+    0.20", to image ids.
 
     Args:
         values: property of each image.
@@ -137,7 +154,9 @@ def quantile_groups(values: dict[int, float], count: int, form: str) -> dict[str
         return {form.format(edges[0]): ids}
     place = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
     return {
-        f"{form.format(low)} to {form.format(high)}": [i for i, p in zip(ids, place, strict=True) if p == index]
+        f"{form.format(low)} to {form.format(high)}": [
+            i for i, p in zip(ids, place, strict=True) if p == index
+        ]
         for index, (low, high) in enumerate(pairwise(edges))
     }
 

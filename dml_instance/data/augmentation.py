@@ -1,4 +1,4 @@
-"""Augmentation for training, out of Detectron2's transforms, by ``MODEL.DML.AUGMENTATION`` and the stock INPUT keys."""
+"""Augmentation for training, out of Detectron2's transforms, by ``INPUT.AUG`` and the stock INPUT keys."""
 
 import math
 
@@ -8,8 +8,8 @@ from detectron2.data.detection_utils import build_augmentation
 
 
 class RandomScale(T.Augmentation):
-    """Resize by a random factor of the image's own size; Detectron2's resizers aim at a size, which would bring
-    a small and a large image of the same magnification to different ones."""
+    """Resize by a random factor of the image's own size; Detectron2's resizers aim at a size, which
+    would bring a small and a large image of the same magnification to different ones."""
 
     def __init__(self, smallest: float, largest: float):
         """
@@ -18,13 +18,17 @@ class RandomScale(T.Augmentation):
         """
         super().__init__()
         if not 0 < smallest <= largest:
-            raise ValueError(f"MODEL.DML.AUGMENTATION.SCALE_RANGE needs 0 < low <= high, got [{smallest}, {largest}]")
+            raise ValueError(
+                f"INPUT.AUG.SCALE_RANGE needs 0 < low <= high, got [{smallest}, {largest}]"
+            )
         self._init(locals())
 
     def get_transform(self, image: np.ndarray) -> T.Transform:
         height, width = image.shape[:2]
         factor = math.exp(self._rand_range(math.log(self.smallest), math.log(self.largest)))
-        return T.ResizeTransform(height, width, max(round(height * factor), 1), max(round(width * factor), 1))
+        return T.ResizeTransform(
+            height, width, max(round(height * factor), 1), max(round(width * factor), 1)
+        )
 
 
 def _inverted(image: np.ndarray) -> np.ndarray:
@@ -34,18 +38,26 @@ def _inverted(image: np.ndarray) -> np.ndarray:
 def build_train_augmentation(cfg) -> list[T.Augmentation | T.Transform]:
     """What the stock ``DatasetMapper`` applies in training, in order.
 
-    Resizing and flipping are Detectron2's own, from INPUT.*; the rest stands in ``MODEL.DML.AUGMENTATION``. With
-    nothing set there this is exactly what Detectron2 does by itself.
+    Resizing and flipping are Detectron2's own, from INPUT.*; the rest stands in
+    ``INPUT.AUG``. With nothing set there this is exactly what Detectron2 does by
+    itself.
     """
-    options = cfg.MODEL.DML.AUGMENTATION
+    options = cfg.INPUT.AUG
     smallest, largest = options.SCALE_RANGE
     resize, *flips = build_augmentation(cfg, is_train=True)
     geometric = [resize]
     is_scaled = (smallest, largest) != (1, 1)
-    if cfg.INPUT.CROP.ENABLED and cfg.INPUT.CROP.TYPE == "absolute" and is_scaled and not options.ROTATION:
-        # Cutting away what no later crop can reach is several times cheaper on large images. A rotation would leave
-        # black corners in what is cut out.
-        geometric.append(T.RandomCrop("absolute", [math.ceil(s / smallest) for s in cfg.INPUT.CROP.SIZE]))
+    if (
+        cfg.INPUT.CROP.ENABLED
+        and cfg.INPUT.CROP.TYPE == "absolute"
+        and is_scaled
+        and not options.ROTATION
+    ):
+        # Cutting away what no later crop can reach is several times cheaper on large images. A
+        # rotation would leave black corners in what is cut out.
+        geometric.append(
+            T.RandomCrop("absolute", [math.ceil(s / smallest) for s in cfg.INPUT.CROP.SIZE])
+        )
     if is_scaled:
         geometric.append(RandomScale(smallest, largest))
     if options.ROTATION:
@@ -57,24 +69,17 @@ def build_train_augmentation(cfg) -> list[T.Augmentation | T.Transform]:
     photometric = []
     if options.COLOR_JITTER:
         span = (1 - options.COLOR_JITTER, 1 + options.COLOR_JITTER)
-        photometric = [T.RandomBrightness(*span), T.RandomContrast(*span), T.RandomSaturation(*span)]
+        photometric = [
+            T.RandomBrightness(*span),
+            T.RandomContrast(*span),
+            T.RandomSaturation(*span),
+        ]
     if options.INVERT_PROBABILITY:
         photometric.append(T.RandomApply(T.ColorTransform(_inverted), options.INVERT_PROBABILITY))
     return [*geometric, *flips, *photometric]
 
 
 def build_test_augmentation(cfg) -> list[T.Augmentation]:
-    """Detectron2's resizing for inference; for models that know no ``MODEL.DML.TEST_SCALES`` also by that scale.
-
-    Raises:
-        ValueError: for several scales of such a model.
-    """
-    resize, scales = build_augmentation(cfg, is_train=False), cfg.MODEL.DML.TEST_SCALES
-    if cfg.MODEL.META_ARCHITECTURE == "DMLInstance" or not scales:
-        return resize
-    if len(scales) > 1:
-        raise ValueError(
-            f"MODEL.DML.TEST_SCALES is {list(scales)}, but {cfg.MODEL.META_ARCHITECTURE} sees an image once: give one "
-            "scale"
-        )
-    return [*resize, RandomScale(scales[0], scales[0])]
+    """Detectron2's resizing for inference, and then by ``INPUT.SCALE_TEST``."""
+    resize, scale = build_augmentation(cfg, is_train=False), cfg.INPUT.SCALE_TEST
+    return resize if scale == 1 else [*resize, RandomScale(scale, scale)]

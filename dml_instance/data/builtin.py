@@ -3,10 +3,11 @@
 shapes_train, shapes_val, shapes_test      shapes/          drawn by tools/prepare_shapes.py
 shapes_hard_train, ... _val, ... _test     shapes_hard/     drawn at --difficulty 0.6
 dsb2018_nuclei_train, dsb2018_nuclei_val   dsb2018/         converted by tools/prepare_nuclei.py
-dsb2018_nuclei_fit, dsb2018_nuclei_dev     dsb2018/         four fifths and one fifth of train, for choosing settings
-voc_2012_instance_train, ... _val, ... _trainval    VOCdevkit/VOC2012/             as its archive unpacks
-sbd_instance_train, sbd_instance_val                benchmark_RELEASE/dataset/     as its archive unpacks
-voc_2012_instance_train_aug                         both: VOC train and SBD without VOC val, 10,582 images
+dsb2018_nuclei_fit, dsb2018_nuclei_dev     dsb2018/         four fifths and one fifth of train, for
+choosing settings voc_2012_instance_train, ... _val, ... _trainval    VOCdevkit/VOC2012/
+as its archive unpacks sbd_instance_train, sbd_instance_val
+benchmark_RELEASE/dataset/     as its archive unpacks voc_2012_instance_train_aug
+both: VOC train and SBD without VOC val, 10,582 images
 """
 
 import os
@@ -18,7 +19,8 @@ from .coco import register_checked
 from .shapes import CLASS_NAMES
 from .voc import VOC_CLASSES, load_sbd, load_train_aug, load_voc, voc_place
 
-# Every fifth image of train, by file name, is held out for choosing settings, so that val is left for reporting.
+# Every fifth image of train, by file name, is held out for choosing settings, so that val is left
+# for reporting.
 _DEV_EVERY = 5
 
 
@@ -35,7 +37,10 @@ def register_all() -> None:
     """Register every built-in data set; files are looked at when a set is first used."""
     root = os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
     _register_voc(root)
-    for name, options in (("shapes", ""), ("shapes_hard", f" --difficulty 0.6 --output {root}/shapes_hard")):
+    for name, options in (
+        ("shapes", ""),
+        ("shapes_hard", f" --difficulty 0.6 --output {root}/shapes_hard"),
+    ):
         for split in ("train", "val", "test"):
             register_checked(
                 f"{name}_{split}",
@@ -64,11 +69,16 @@ def _register_voc(root: str) -> None:
     for split in ("train", "val", "trainval"):
         name = f"voc_2012_instance_{split}"
         DatasetCatalog.register(name, partial(load_voc, root, split))
-        # Detectron2's evaluator of VOC's boxes looks for its split's list in ImageSets/Main, where it is a longer one.
-        MetadataCatalog.get(name).set(dirname=voc_place(root), split=f"../Segmentation/{split}", year=2012)
+        # Detectron2's evaluator of VOC's boxes looks for its split's list in ImageSets/Main, where
+        # it is a longer one.
+        MetadataCatalog.get(name).set(
+            dirname=voc_place(root), split=f"../Segmentation/{split}", year=2012
+        )
     for split in ("train", "val"):
         DatasetCatalog.register(f"sbd_instance_{split}", partial(load_sbd, root, split))
     DatasetCatalog.register("voc_2012_instance_train_aug", partial(load_train_aug, root))
     for name in DatasetCatalog.list():
         if name.startswith(("voc_2012_instance_", "sbd_instance_")):
-            MetadataCatalog.get(name).set(thing_classes=list(VOC_CLASSES), evaluator_type="voc_instance")
+            MetadataCatalog.get(name).set(
+                thing_classes=list(VOC_CLASSES), evaluator_type="voc_instance"
+            )

@@ -8,11 +8,13 @@ _ROI_HEADS_DEFAULT = 80
 
 
 def set_num_classes(cfg: CfgNode) -> None:
-    """Set ``MODEL.DML.NUM_CLASSES`` and ``MODEL.ROI_HEADS.NUM_CLASSES`` from the data sets' class names, in place.
+    """Set ``MODEL.DML.NUM_CLASSES`` and ``MODEL.ROI_HEADS.NUM_CLASSES`` from the data sets' class
+    names, in place.
 
     Raises:
-        ValueError: where the data sets of DATASETS.TRAIN and DATASETS.TEST disagree about the classes, or the
-            number in the config contradicts them. The message names the key and the sets.
+        ValueError: where the data sets of DATASETS.TRAIN and DATASETS.TEST disagree about the
+            classes, or the number in the config contradicts them. The message names the key and the
+            sets.
         KeyError: for a data set that is not registered, naming the known ones.
     """
     classes = {name: _class_names(name) for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)}

@@ -24,7 +24,8 @@ _MEANING = {"area": "the pixels of its mask", "iscrowd": "0 for a single object"
 def check_coco_file(json_file: str, image_root: str) -> dict:
     """Read a COCO annotation file and check what training and evaluation rely on.
 
-    Checked: it is JSON with images, annotations and categories; every image file exists; every annotation names a
+    Checked: it is JSON with images, annotations and categories; every image file exists; every
+        annotation names a
     listed image and category and has a mask; RLE masks have the size of their image.
 
     Args:
@@ -44,21 +45,35 @@ def check_coco_file(json_file: str, image_root: str) -> dict:
         with open(json_file, encoding="utf-8") as file:
             coco = json.load(file)
     except ValueError as error:
-        raise ValueError(f"{json_file} is not a COCO annotation file: it is not JSON ({error})") from error
-    missing = [key for key in _REQUIRED_FIELDS if not isinstance(coco, dict) or not isinstance(coco.get(key), list)]
+        raise ValueError(
+            f"{json_file} is not a COCO annotation file: it is not JSON ({error})"
+        ) from error
+    missing = [
+        key
+        for key in _REQUIRED_FIELDS
+        if not isinstance(coco, dict) or not isinstance(coco.get(key), list)
+    ]
     if missing:
-        raise ValueError(f"{json_file} is not a COCO annotation file: it has no list under {', '.join(missing)}")
+        raise ValueError(
+            f"{json_file} is not a COCO annotation file: it has no list under {', '.join(missing)}"
+        )
 
     for key, fields in _REQUIRED_FIELDS.items():
         for entry in coco[key]:
             lacking = [field for field in fields if field not in entry]
             if lacking:
-                cures = "".join(f" ({field} is {_MEANING[field]})" for field in lacking if field in _MEANING)
+                cures = "".join(
+                    f" ({field} is {_MEANING[field]})" for field in lacking if field in _MEANING
+                )
                 raise ValueError(
                     f"{json_file}: {key} has an entry without {', '.join(lacking)}{cures}: {str(entry)[:200]}"
                 )
     images = {image["id"]: image for image in coco["images"]}
-    absent = [image["file_name"] for image in coco["images"] if not _exists(image_root, image["file_name"])]
+    absent = [
+        image["file_name"]
+        for image in coco["images"]
+        if not _exists(image_root, image["file_name"])
+    ]
     if absent:
         raise FileNotFoundError(
             f"{json_file} lists {len(absent)} images that are not under {image_root}, the first is {absent[0]}; "
@@ -79,7 +94,9 @@ def _check_annotation(annotation: dict, images: dict, categories: set, json_file
     name = f"{json_file}: annotation {annotation.get('id')}"
     image = images.get(annotation.get("image_id"))
     if image is None:
-        raise ValueError(f"{name} has image_id {annotation.get('image_id')}, which no entry of images has; remove it")
+        raise ValueError(
+            f"{name} has image_id {annotation.get('image_id')}, which no entry of images has; remove it"
+        )
     if annotation.get("category_id") not in categories:
         raise ValueError(
             f"{name} has category_id {annotation.get('category_id')}, but categories lists only "
@@ -166,14 +183,20 @@ def register_checked(
         image_root=image_root,
         evaluator_type="coco",
         thing_classes=list(category_ids.values()),
-        thing_dataset_id_to_contiguous_id={category: index for index, category in enumerate(category_ids)},
+        thing_dataset_id_to_contiguous_id={
+            category: index for index, category in enumerate(category_ids)
+        },
     )
     if subset is None:
         metadata.json_file = json_file
 
 
 def _load(
-    name: str, json_file: str, image_root: str, hint: str, subset: Callable[[list[dict]], list[dict]] | None
+    name: str,
+    json_file: str,
+    image_root: str,
+    hint: str,
+    subset: Callable[[list[dict]], list[dict]] | None,
 ) -> list[dict]:
     """Detectron2's records of a registered data set."""
     try:

@@ -29,7 +29,9 @@ def counts_line(counts: dict[str, int], root: str) -> str:
     return f"{', '.join(f'{count} {split}' for split, count in counts.items())} images in {root}"
 
 
-def instance_annotations(masks: Iterable[np.ndarray], size: tuple[int, int], name: str) -> list[dict]:
+def instance_annotations(
+    masks: Iterable[np.ndarray], size: tuple[int, int], name: str
+) -> list[dict]:
     """COCO annotations of one image, without ids, all of category 1.
 
     A pixel in two masks stays with the first: objects of one plane do not overlap.
@@ -46,7 +48,9 @@ def instance_annotations(masks: Iterable[np.ndarray], size: tuple[int, int], nam
     taken = np.zeros(size, dtype=bool)
     for mask in masks:
         if mask.shape != size:
-            raise ValueError(f"image {name} is {size}, but one of its masks is {mask.shape} (height, width)")
+            raise ValueError(
+                f"image {name} is {size}, but one of its masks is {mask.shape} (height, width)"
+            )
         mask = (mask > 0) & ~taken
         if not mask.any():
             continue
@@ -56,9 +60,11 @@ def instance_annotations(masks: Iterable[np.ndarray], size: tuple[int, int], nam
 
 
 class CocoWriter:
-    """Writes ``root/images/NAME.png`` and ``root/annotations/instances_SPLIT.json``, objects of one class.
+    """Writes ``root/images/NAME.png`` and ``root/annotations/instances_SPLIT.json``, objects of one
+    class.
 
-    Used in a ``with`` block: everything is written into a folder beside ``root`` and moved there at the end, if no
+    Used in a ``with`` block: everything is written into a folder beside ``root`` and moved there at
+        the end, if no
     error occurred.
     """
 
@@ -102,9 +108,13 @@ class CocoWriter:
             raise OSError(f"cannot write {os.path.join(self._part, 'images', file_name)}")
         image_id = sum(self.counts().values()) + 1
         target = self._splits[split]
-        target["images"].append({"id": image_id, "file_name": file_name, "height": size[0], "width": size[1]})
+        target["images"].append(
+            {"id": image_id, "file_name": file_name, "height": size[0], "width": size[1]}
+        )
         for annotation in annotations:
-            target["annotations"].append({"id": len(target["annotations"]) + 1, "image_id": image_id, **annotation})
+            target["annotations"].append(
+                {"id": len(target["annotations"]) + 1, "image_id": image_id, **annotation}
+            )
 
     def counts(self) -> dict[str, int]:
         """Number of images of each split so far."""

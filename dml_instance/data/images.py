@@ -10,7 +10,8 @@ from PIL import Image
 
 IMAGE_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp")
 
-# Intensities of an image that is not 8-bit are stretched between these percentiles, as microscopists do.
+# Intensities of an image that is not 8-bit are stretched between these percentiles, as
+# microscopists do.
 _PERCENTILES = (0.1, 99.9)
 
 
@@ -18,12 +19,15 @@ def image_files(paths: Sequence[str]) -> list[str]:
     """Files as they are, and the images directly inside folders, by name.
 
     Raises:
-        ValueError: for two of one name, whatever their folders and endings: one's results would replace the other's.
+        ValueError: for two of one name, whatever their folders and endings: one's results would
+            replace the other's.
     """
     files = []
     for path in paths:
         if os.path.isdir(path):
-            files += [os.path.join(path, name) for name in sorted(os.listdir(path)) if is_image_name(name)]
+            files += [
+                os.path.join(path, name) for name in sorted(os.listdir(path)) if is_image_name(name)
+            ]
         else:
             files.append(path)
     by_stem: dict[str, str] = {}
@@ -63,8 +67,8 @@ def read_unchanged(file: str) -> np.ndarray:
 def to_eight_bit(image: np.ndarray) -> np.ndarray:
     """(H, W) or (H, W, C) of any number type to (H, W, 3) uint8; 8-bit images keep their values.
 
-    Others are stretched so that their 0.1st percentile becomes 0 and the 99.9th 255. Of more than three channels
-    the first three are kept.
+    Others are stretched so that their 0.1st percentile becomes 0 and the 99.9th 255. Of more than
+    three channels the first three are kept.
     """
     if image.dtype != np.uint8:
         low, high = np.percentile(image, _PERCENTILES)
@@ -75,7 +79,8 @@ def to_eight_bit(image: np.ndarray) -> np.ndarray:
 
 
 def is_deep(file: str) -> bool:
-    """Whether a file has more than 8 bits a pixel in a form of which Detectron2's reader would cut off all above 255.
+    """Whether a file has more than 8 bits a pixel in a form of which Detectron2's reader would cut
+    off all above 255.
 
     Raises:
         OSError: for a file that is no image, or not there.

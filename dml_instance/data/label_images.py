@@ -1,4 +1,5 @@
-"""Images with label images beside them (0 is background, every object has a number), to COCO format.
+"""Images with label images beside them (0 is background, every object has a number), to COCO
+format.
 
 That is how Fiji, CellProfiler, ilastik, napari, Cellpose and StarDist keep annotated objects.
 """
@@ -15,10 +16,12 @@ from .images import image_files, read_unchanged, stem_of, to_eight_bit
 
 
 def matched_files(images: str, labels: str) -> list[tuple[str, str]]:
-    """(image, label image) of the same name, whatever their endings, in two folders; or of two single files.
+    """(image, label image) of the same name, whatever their endings, in two folders; or of two
+    single files.
 
     Raises:
-        FileNotFoundError: for a path that does not exist, or a file without its counterpart, naming it.
+        FileNotFoundError: for a path that does not exist, or a file without its counterpart, naming
+            it.
         ValueError: for two files of one name, with other endings, in one folder.
     """
     for path in (images, labels):
@@ -26,12 +29,18 @@ def matched_files(images: str, labels: str) -> list[tuple[str, str]]:
             raise FileNotFoundError(f"{path} does not exist")
     if os.path.isfile(images) and os.path.isfile(labels):
         return [(images, labels)]
-    by_stem = [{stem_of(file): file for file in image_files([folder])} for folder in (images, labels)]
+    by_stem = [
+        {stem_of(file): file for file in image_files([folder])} for folder in (images, labels)
+    ]
     lone = set(by_stem[0]) ^ set(by_stem[1])
     if lone or not by_stem[0]:
         raise FileNotFoundError(
             f"every image of {images} needs a label image of the same name in {labels}; "
-            + (f"{sorted(lone)[0]} (and {len(lone) - 1} more) has none" if lone else "there are no images")
+            + (
+                f"{sorted(lone)[0]} (and {len(lone) - 1} more) has none"
+                if lone
+                else "there are no images"
+            )
         )
     return [(by_stem[0][stem], by_stem[1][stem]) for stem in sorted(by_stem[0])]
 
@@ -40,7 +49,8 @@ def read_pair(image_file: str, label_file: str) -> tuple[np.ndarray, np.ndarray]
     """Image (H, W, 3) uint8, BGR, and labels (H, W) of a whole-number type.
 
     Raises:
-        ValueError: for a file that is no readable image, labels in colour, or two sizes, naming the files.
+        ValueError: for a file that is no readable image, labels in colour, or two sizes, naming the
+            files.
     """
     image, labels = read_unchanged(image_file), read_unchanged(label_file)
     if labels.ndim != 2:
@@ -48,7 +58,9 @@ def read_pair(image_file: str, label_file: str) -> tuple[np.ndarray, np.ndarray]
             f"{label_file} has {labels.shape[2]} channels; a label image has one, a number for each object"
         )
     if image.shape[:2] != labels.shape:
-        raise ValueError(f"{image_file} is {image.shape[:2]}, but {label_file} is {labels.shape} (height, width)")
+        raise ValueError(
+            f"{image_file} is {image.shape[:2]}, but {label_file} is {labels.shape} (height, width)"
+        )
     return to_eight_bit(image), labels.astype(np.int64)
 
 
@@ -56,13 +68,22 @@ def tiles(size: tuple[int, int], side: int) -> list[tuple[slice, slice]]:
     """Windows (rows, columns) that cut (H, W) into nearly equal parts of at most about ``side``; 0: one window."""
     if side <= 0:
         return [(slice(0, size[0]), slice(0, size[1]))]
-    cuts = [np.linspace(0, length, max(round(length / side), 1) + 1).round().astype(int) for length in size]
+    cuts = [
+        np.linspace(0, length, max(round(length / side), 1) + 1).round().astype(int)
+        for length in size
+    ]
     rows, columns = ([slice(a, b) for a, b in pairwise(cut)] for cut in cuts)
     return [(row, column) for row in rows for column in columns]
 
 
 def convert_label_images(
-    pairs: list[tuple[str, str]], root: str, *, class_name: str, val_fraction: float, tile: int, seed: int
+    pairs: list[tuple[str, str]],
+    root: str,
+    *,
+    class_name: str,
+    val_fraction: float,
+    tile: int,
+    seed: int,
 ) -> dict[str, int]:
     """Write a COCO data set with the splits train and val.
 
@@ -70,34 +91,45 @@ def convert_label_images(
         pairs: (image file, label file).
         root: folder to write; must not exist.
         class_name: of all objects.
-        val_fraction: share of the images that goes to val, in [0, 1), drawn at random; at least one if above 0. Of a
-            single image it is the share of its tiles.
-        tile: side in pixels into which images are cut, so that one large image can give both splits. 0: not cut.
+        val_fraction: share of the images that goes to val, in [0, 1), drawn at random; at least one
+            if above 0. Of a single image it is the share of its tiles.
+        tile: side in pixels into which images are cut, so that one large image can give both
+            splits. 0: not cut.
         seed: of that draw.
 
     Returns:
         Number of images of each split.
 
     Raises:
-        ValueError: for a fraction out of range, and see ``read_pair``; FileExistsError: if ``root`` exists.
+        ValueError: for a fraction out of range, and see ``read_pair``; FileExistsError: if ``root``
+            exists.
     """
     if not 0 <= val_fraction < 1:
         raise ValueError(f"the share of val lies in [0, 1), got {val_fraction}")
     windows = [
-        tiles(read_unchanged(label_file).shape[:2], tile) for _, label_file in tqdm(pairs, desc="reading", unit="image")
+        tiles(read_unchanged(label_file).shape[:2], tile)
+        for _, label_file in tqdm(pairs, desc="reading", unit="image")
     ]
     total = sum(map(len, windows))
-    # Tiles of one image are alike: those of a val image must not be trained on beside it, if there are others.
+    # Tiles of one image are alike: those of a val image must not be trained on beside it, if there
+    # are others.
     of_images = len(pairs) > 1
     count = len(pairs) if of_images else total
     held_out = round(val_fraction * count) or int(val_fraction > 0)
     if held_out >= count:
-        raise ValueError(f"{count} image leaves none to train on beside val; cut it into tiles, or use val 0")
+        raise ValueError(
+            f"{count} image leaves none to train on beside val; cut it into tiles, or use val 0"
+        )
     in_val = set(random.Random(seed).sample(range(count), held_out))
-    with CocoWriter(root, class_name) as writer, tqdm(total=total, desc="converting", unit="tile") as progress:
+    with (
+        CocoWriter(root, class_name) as writer,
+        tqdm(total=total, desc="converting", unit="tile") as progress,
+    ):
         for split in ("train", "val"):
             writer.start_split(split, f"{class_name}, {split}, from label images")
-        for image_number, ((image_file, label_file), cuts) in enumerate(zip(pairs, windows, strict=True)):
+        for image_number, ((image_file, label_file), cuts) in enumerate(
+            zip(pairs, windows, strict=True)
+        ):
             image, labels = read_pair(image_file, label_file)
             stem = stem_of(image_file)
             for tile_number, window in enumerate(cuts):

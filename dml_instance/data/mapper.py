@@ -18,28 +18,40 @@ _OBJECTS_A_LAYER = 255
 
 
 class LabelMapMapper(DatasetMapper):
-    """The stock mapper, except that RLE masks are transformed together, and that pixels can be left out.
+    """The stock mapper, except that RLE masks are transformed together, and that pixels can be left
+    out.
 
-    Detectron2 decodes and transforms the mask of every object by itself, at the size of the image: hundreds of
-    passes over an image of nuclei. Here objects that the crop leaves out are dropped by their boxes, and the others
-    are painted into as few label maps as keep them apart, which are transformed instead. The result is the same.
-    Polygons and keypoints go the stock way.
+    Detectron2 decodes and transforms the mask of every object by itself, at the size of the image:
+    hundreds of passes over an image of nuclei. Here objects that the crop leaves out are dropped by
+    their boxes, and the others are painted into as few label maps as keep them apart, which are
+    transformed instead. The result is the same. Polygons and keypoints go the stock way.
 
-    Where a record has crowds (annotations with ``iscrowd``) or a ``void`` RLE, pixels that are neither object nor
-    background, they are transformed with the image and handed on as ``ignored``, (H, W) bool. Detectron2 drops them.
+    Where a record has crowds (annotations with ``iscrowd``) or a ``void`` RLE, pixels that are
+    neither object nor background, they are transformed with the image and handed on as ``ignored``,
+    (H, W) bool. Detectron2 drops them.
     """
 
-    def _transform_annotations(self, dataset_dict: dict, transforms: TransformList, image_shape: tuple[int, int]):
+    def _transform_annotations(
+        self, dataset_dict: dict, transforms: TransformList, image_shape: tuple[int, int]
+    ):
         """Replace ``annotations`` of the record by ``instances``, ``void`` and crowds by ``ignored``."""
         annotations = dataset_dict["annotations"]
         left_out = [dataset_dict.pop("void")] if "void" in dataset_dict else []
-        left_out += [a["segmentation"] for a in annotations if a.get("iscrowd", 0) and a.get("segmentation")]
+        left_out += [
+            a["segmentation"] for a in annotations if a.get("iscrowd", 0) and a.get("segmentation")
+        ]
         if left_out:
             size = (dataset_dict["height"], dataset_dict["width"])
-            union = coco_mask.decode(coco_mask.merge([as_rle(segmentation, *size) for segmentation in left_out]))
-            dataset_dict["ignored"] = torch.from_numpy(transforms.apply_segmentation(union).copy()).bool()
+            union = coco_mask.decode(
+                coco_mask.merge([as_rle(segmentation, *size) for segmentation in left_out])
+            )
+            dataset_dict["ignored"] = torch.from_numpy(
+                transforms.apply_segmentation(union).copy()
+            ).bool()
         annotations = [annotation for annotation in annotations if not annotation.get("iscrowd", 0)]
-        are_rle = all(isinstance(annotation.get("segmentation"), dict) for annotation in annotations)
+        are_rle = all(
+            isinstance(annotation.get("segmentation"), dict) for annotation in annotations
+        )
         # Without objects the stock way stumbles over the boxes that it wants to compute from masks.
         if annotations and (not are_rle or self.use_keypoint or not self.use_instance_mask):
             super()._transform_annotations(dataset_dict, transforms, image_shape)
@@ -55,8 +67,17 @@ class LabelMapMapper(DatasetMapper):
         for annotation, box, (mask, tight) in zip(seen, boxes, masks, strict=True):
             if tight is not None:
                 bbox = tight if self.recompute_boxes else box
-                left.append({**annotation, "bbox": bbox, "bbox_mode": BoxMode.XYXY_ABS, "segmentation": mask})
-        instances = utils.annotations_to_instances(left, image_shape, mask_format=self.instance_mask_format)
+                left.append(
+                    {
+                        **annotation,
+                        "bbox": bbox,
+                        "bbox_mode": BoxMode.XYXY_ABS,
+                        "segmentation": mask,
+                    }
+                )
+        instances = utils.annotations_to_instances(
+            left, image_shape, mask_format=self.instance_mask_format
+        )
         dataset_dict["instances"] = utils.filter_empty_instances(instances, by_mask=False)
 
 
@@ -65,7 +86,9 @@ def _absolute_boxes(annotations: list[dict]) -> np.ndarray:
     boxes = np.array([annotation["bbox"] for annotation in annotations], dtype=float).reshape(-1, 4)
     modes = np.array([annotation["bbox_mode"] for annotation in annotations])
     for mode in np.unique(modes):
-        boxes[modes == mode] = BoxMode.convert(boxes[modes == mode], BoxMode(mode), BoxMode.XYXY_ABS)
+        boxes[modes == mode] = BoxMode.convert(
+            boxes[modes == mode], BoxMode(mode), BoxMode.XYXY_ABS
+        )
     return boxes
 
 
@@ -75,7 +98,8 @@ def _transformed(
     """COCO RLEs under transforms that take each output pixel from one input pixel.
 
     Returns:
-        For each an (H, W) uint8 mask and its box (left, top, right, bottom), half open; None where nothing is left.
+        For each an (H, W) uint8 mask and its box (left, top, right, bottom), half open; None where
+        nothing is left.
     """
     layers: list[np.ndarray] = []
     counts: list[int] = []
@@ -95,7 +119,10 @@ def _transformed(
         layers[index][window][mask] = counts[index]
         place.append((index, counts[index]))
     moved = [transforms.apply_segmentation(layer) for layer in layers]
-    windows = [ndimage.find_objects(layer, max_label=count) for layer, count in zip(moved, counts, strict=True)]
+    windows = [
+        ndimage.find_objects(layer, max_label=count)
+        for layer, count in zip(moved, counts, strict=True)
+    ]
     masks = []
     for index, number in place:
         mask, window = np.zeros_like(moved[index]), windows[index][number - 1]
@@ -111,7 +138,8 @@ def _transformed(
 class FileNamingMapper:
     """Calls a mapper; whatever goes wrong in it is raised again with the name of the image file.
 
-    A truncated image otherwise ends a training with a message that does not say which of thousands it was.
+    A truncated image otherwise ends a training with a message that does not say which of thousands
+    it was.
     """
 
     def __init__(self, mapper: DatasetMapper):
@@ -147,4 +175,6 @@ def build_train_mapper(cfg) -> FileNamingMapper:
 
 def build_test_mapper(cfg) -> FileNamingMapper:
     """The stock mapper for inference with the resizing of ``build_test_augmentation``."""
-    return FileNamingMapper(DatasetMapper(cfg, is_train=False, augmentations=build_test_augmentation(cfg)))
+    return FileNamingMapper(
+        DatasetMapper(cfg, is_train=False, augmentations=build_test_augmentation(cfg))
+    )

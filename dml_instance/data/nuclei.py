@@ -28,7 +28,9 @@ def read_split() -> dict[str, str]:
 def _decoded(archive: zipfile.ZipFile, entry: str, flag: int) -> np.ndarray:
     image = cv2.imdecode(np.frombuffer(archive.read(entry), np.uint8), flag)
     if image is None:
-        raise ValueError(f"{archive.filename}: {entry} is no readable image; download the file again")
+        raise ValueError(
+            f"{archive.filename}: {entry} is no readable image; download the file again"
+        )
     return image
 
 
@@ -64,7 +66,9 @@ def _convert(archive: zipfile.ZipFile, writer: CocoWriter, split: dict[str, str]
     images: dict[str, str] = {}
     masks: dict[str, list[str]] = defaultdict(list)
     for entry in sorted(archive.namelist()):
-        identifier, *kind, file_name = entry.split("/")[-3:] if entry.count("/") >= 2 else ("", "", "")
+        identifier, *kind, file_name = (
+            entry.split("/")[-3:] if entry.count("/") >= 2 else ("", "", "")
+        )
         if file_name.endswith(".png") and kind == ["images"]:
             images[identifier] = entry
         elif file_name.endswith(".png") and kind == ["masks"]:

@@ -16,7 +16,8 @@ _FORMAT = 1
 def cached(title: str, parse: Callable[[], list], folder: str, files: Sequence[str]) -> list:
     """What ``parse`` returns, from the cache where nothing changed.
 
-    The cache is in iopath's folder, which FVCORE_CACHE moves, one file for a title and a folder. It holds a digest of
+    The cache is in iopath's folder, which FVCORE_CACHE moves, one file for a title and a folder. It
+    holds a digest of
     the names, sizes and times of all files: where one changed, came or went, it is written anew.
 
     Args:

@@ -7,7 +7,7 @@ from detectron2.data.samplers import RepeatFactorTrainingSampler
 
 
 def build_train_sampler(cfg, dataset: list[dict]) -> RepeatFactorTrainingSampler | None:
-    """The sampler that ``MODEL.DML.AUGMENTATION.REPEAT_BY_AREA`` asks for.
+    """The sampler that ``DATALOADER.REPEAT_BY_AREA`` asks for.
 
     Args:
         dataset: Detectron2's records, with height and width.
@@ -18,12 +18,12 @@ def build_train_sampler(cfg, dataset: list[dict]) -> RepeatFactorTrainingSampler
     Raises:
         ValueError: for a negative value, or where images are not cropped to a size.
     """
-    power = cfg.MODEL.DML.AUGMENTATION.REPEAT_BY_AREA
+    power = cfg.DATALOADER.REPEAT_BY_AREA
     if power == 0:
         return None
     if power < 0 or not cfg.INPUT.CROP.ENABLED or cfg.INPUT.CROP.TYPE != "absolute":
         raise ValueError(
-            f"MODEL.DML.AUGMENTATION.REPEAT_BY_AREA {power} counts crops: it is at least 0, and needs "
+            f"DATALOADER.REPEAT_BY_AREA {power} counts crops: it is at least 0, and needs "
             "INPUT.CROP.ENABLED True and INPUT.CROP.TYPE absolute"
         )
     crop = math.prod(cfg.INPUT.CROP.SIZE)

@@ -10,7 +10,14 @@ import numpy as np
 from tqdm import tqdm
 
 from .coco_writer import annotation_of
-from .shapes_drawing import CLASS_NAMES, DEFAULT_DIFFICULTY, SCENE_KINDS, Difficulty, Scene, draw_scene
+from .shapes_drawing import (
+    CLASS_NAMES,
+    DEFAULT_DIFFICULTY,
+    SCENE_KINDS,
+    Difficulty,
+    Scene,
+    draw_scene,
+)
 
 __all__ = ["CLASS_NAMES", "DEFAULT_DIFFICULTY", "SCENE_KINDS", "draw_split", "write_shapes"]
 
@@ -33,7 +40,12 @@ def draw_split(split: str, count: int, *, seed: int, size: int, difficulty: floa
     """
     for index in range(count):
         kind = SCENE_KINDS[index % len(SCENE_KINDS)]
-        yield kind, draw_scene(np.random.default_rng([seed, _SPLIT_CODES[split], index]), kind, size, difficulty)
+        yield (
+            kind,
+            draw_scene(
+                np.random.default_rng([seed, _SPLIT_CODES[split], index]), kind, size, difficulty
+            ),
+        )
 
 
 def write_shapes(
@@ -47,7 +59,8 @@ def write_shapes(
 ) -> bool:
     """Write ``root/images/SPLIT/000001.png ...`` and ``root/annotations/instances_SPLIT.json``.
 
-    Everything is drawn into a folder beside ``root`` and moved there at the end: what lies at ``root`` is complete.
+    Everything is drawn into a folder beside ``root`` and moved there at the end: what lies at
+    ``root`` is complete.
 
     Args:
         root: folder of the data set.
@@ -55,15 +68,16 @@ def write_shapes(
         seed: of all randomness, >= 0.
         size: pixels a side, >= 64.
         difficulty: in [0, 1], see ``Difficulty``.
-        overwrite: replace a Shapes data set with other parameters; a folder that holds anything else is never removed.
+        overwrite: replace a Shapes data set with other parameters; a folder that holds anything
+            else is never removed.
 
     Returns:
         True if it was drawn, False if it lay there already with the same parameters.
 
     Raises:
         ValueError: for a parameter out of range.
-        FileExistsError: if ``root`` holds a set with other parameters and ``overwrite`` is not set, or holds
-            something else.
+        FileExistsError: if ``root`` holds a set with other parameters and ``overwrite`` is not set,
+            or holds something else.
     """
     root = os.path.abspath(root)
     Difficulty.of(difficulty)
@@ -73,12 +87,20 @@ def write_shapes(
     negative = {split: count for split, count in splits.items() if count < 0}
     if negative:
         raise ValueError(f"a split has at least 0 images, got {negative}")
-    parameters = {"splits": splits, "seed": seed, "size": size, "difficulty": difficulty, "version": 2}
+    parameters = {
+        "splits": splits,
+        "seed": seed,
+        "size": size,
+        "difficulty": difficulty,
+        "version": 2,
+    }
     if os.path.lexists(root) and not _is_empty_folder(root):
         found = _parameters_of(root)
         # --overwrite with a mistyped --output must not cost anyone their files.
         if found is None:
-            raise FileExistsError(f"{root} is no Shapes data set and is left alone; choose another folder")
+            raise FileExistsError(
+                f"{root} is no Shapes data set and is left alone; choose another folder"
+            )
         if not overwrite:
             if found == parameters:
                 return False
@@ -115,7 +137,9 @@ def _parameters_of(root: str) -> dict | None:
     """The parameters that a data set on disk was drawn with; None where there is none."""
     for split in _SPLIT_CODES:
         try:
-            with open(os.path.join(root, "annotations", f"instances_{split}.json"), encoding="utf-8") as file:
+            with open(
+                os.path.join(root, "annotations", f"instances_{split}.json"), encoding="utf-8"
+            ) as file:
                 return json.load(file)["info"]["parameters"]
         except (OSError, ValueError, KeyError, TypeError):
             continue
@@ -128,21 +152,38 @@ def _write_split(root: str, split: str, count: int, parameters: dict) -> None:
     os.makedirs(folder)
     images, annotations = [], []
     drawing = {key: parameters[key] for key in ("seed", "size", "difficulty")}
-    scenes = tqdm(draw_split(split, count, **drawing), total=count, desc=f"drawing shapes {split}", unit="image")
+    scenes = tqdm(
+        draw_split(split, count, **drawing),
+        total=count,
+        desc=f"drawing shapes {split}",
+        unit="image",
+    )
     for image_id, (kind, scene) in enumerate(scenes, start=1):
         file_name = f"{image_id:06d}.png"
         if not cv2.imwrite(os.path.join(folder, file_name), scene.image[:, :, ::-1]):
             raise OSError(f"cannot write {os.path.join(folder, file_name)}")
         height, width = scene.image.shape[:2]
-        images.append({"id": image_id, "file_name": file_name, "height": height, "width": width, "scene": kind})
+        images.append(
+            {
+                "id": image_id,
+                "file_name": file_name,
+                "height": height,
+                "width": width,
+                "scene": kind,
+            }
+        )
         annotations += _annotations(scene, image_id, first_id=len(annotations) + 1)
     coco = {
         "info": {"description": f"Shapes, {split}", "parameters": parameters},
         "images": images,
         "annotations": annotations,
-        "categories": [{"id": index, "name": name} for index, name in enumerate(CLASS_NAMES, start=1)],
+        "categories": [
+            {"id": index, "name": name} for index, name in enumerate(CLASS_NAMES, start=1)
+        ],
     }
-    with open(os.path.join(root, "annotations", f"instances_{split}.json"), "w", encoding="utf-8") as file:
+    with open(
+        os.path.join(root, "annotations", f"instances_{split}.json"), "w", encoding="utf-8"
+    ) as file:
         json.dump(coco, file)
 
 

@@ -1,6 +1,8 @@
-"""Drawing Shapes: outlines of single objects, their textures, and scenes in which boxes say little about objects.
+"""Drawing Shapes: outlines of single objects, their textures, and scenes in which boxes say little
+about objects.
 
-Lengths are fractions of the image side unless a name says pixels; images are square, ``size`` pixels a side.
+Lengths are fractions of the image side unless a name says pixels; images are square, ``size``
+pixels a side.
 """
 
 import math
@@ -13,13 +15,15 @@ import numpy as np
 CLASS_NAMES = ("ring", "bar", "wire", "comb", "chair", "blob")
 SCENE_KINDS = ("rings", "bars", "wires", "combs", "crowds")
 
-# Hard enough that colour alone tells neither class nor instance, easy enough to be learnt in minutes on a CPU.
+# Hard enough that colour alone tells neither class nor instance, easy enough to be learnt in
+# minutes on a CPU.
 DEFAULT_DIFFICULTY = 0.3
 
 # Strokes and noise are given for this size and scale with the image.
 _REFERENCE_SIZE = 160
 
-# What stays visible of an object must be worth an annotation; otherwise it is taken out of the drawing too.
+# What stays visible of an object must be worth an annotation; otherwise it is taken out of the
+# drawing too.
 _MIN_VISIBLE_PIXELS = 30
 _MIN_VISIBLE_SHARE = 0.15
 
@@ -31,10 +35,10 @@ class Difficulty:
     Attributes:
         count: factor on the number of objects, 0.7 to 1.3.
         stroke: width of strokes in pixels of a 160-pixel image, 7 to 3.
-        color_spread: standard deviation of colours around the image's own mean colour, 60 to 15 grey levels; the
-            same for objects of every class and for the background.
-        texture: contrast of the stripes, speckles and gradients of one surface, as a share of the difference of two
-            such colours, 0.2 to 0.8.
+        color_spread: standard deviation of colours around the image's own mean colour, 60 to 15
+            grey levels; the same for objects of every class and for the background.
+        texture: contrast of the stripes, speckles and gradients of one surface, as a share of the
+            difference of two such colours, 0.2 to 0.8.
         rim: grey levels by which an object's rim is darker or brighter than its inside, 70 to 20.
         noise: standard deviation of the pixel noise, 4 to 24 grey levels.
     """
@@ -56,7 +60,12 @@ class Difficulty:
             return easy + level * (hard - easy)
 
         return cls(
-            between(0.7, 1.3), between(7, 3), between(60, 15), between(0.2, 0.8), between(70, 20), between(4, 24)
+            between(0.7, 1.3),
+            between(7, 3),
+            between(60, 15),
+            between(0.2, 0.8),
+            between(70, 20),
+            between(4, 24),
         )
 
 
@@ -103,7 +112,9 @@ class _Pen:
     def angle(self) -> float:
         return self.rng.uniform(0, 2 * math.pi)
 
-    def _placed(self, lines: list, center: np.ndarray, scale: float, angle: float | None = None) -> list[np.ndarray]:
+    def _placed(
+        self, lines: list, center: np.ndarray, scale: float, angle: float | None = None
+    ) -> list[np.ndarray]:
         """Lines in a unit square round the origin, turned (at random without an angle), scaled and moved."""
         angle = self.angle() if angle is None else angle
         turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
@@ -111,9 +122,20 @@ class _Pen:
 
     def ring(self, center: np.ndarray, radius: float) -> np.ndarray:
         canvas = np.zeros((self.size, self.size), np.uint8)
-        axes = np.round(np.array([radius, radius * self.rng.uniform(0.75, 1.0)]) * self.size).astype(int)
+        axes = np.round(
+            np.array([radius, radius * self.rng.uniform(0.75, 1.0)]) * self.size
+        ).astype(int)
         place = np.round(center * self.size).astype(int)
-        cv2.ellipse(canvas, place.tolist(), axes.tolist(), self.rng.uniform(0, 180), 0, 360, 1, self.stroke() + 1)
+        cv2.ellipse(
+            canvas,
+            place.tolist(),
+            axes.tolist(),
+            self.rng.uniform(0, 180),
+            0,
+            360,
+            1,
+            self.stroke() + 1,
+        )
         return canvas.astype(bool)
 
     def bar(self, center: np.ndarray, length: float, angle: float | None = None) -> np.ndarray:
@@ -139,7 +161,11 @@ class _Pen:
 
     def chair(self, center: np.ndarray, length: float) -> np.ndarray:
         seat = self.rng.uniform(-0.05, 0.1)
-        lines = [[(-0.3, -0.5), (-0.3, 0.5)], [(-0.3, seat), (0.3, seat)], [(0.3, seat), (0.3, 0.5)]]
+        lines = [
+            [(-0.3, -0.5), (-0.3, 0.5)],
+            [(-0.3, seat), (0.3, seat)],
+            [(0.3, seat), (0.3, 0.5)],
+        ]
         if self.rng.random() < 0.5:
             lines.append([(-0.3, 0.3), (0.3, 0.3)])
         return self._stroked(self._placed(lines, center, length))
@@ -147,7 +173,8 @@ class _Pen:
     def blob(self, center: np.ndarray, radius: float) -> np.ndarray:
         angle = np.linspace(0, 2 * math.pi, 48, endpoint=False)
         wobble = sum(
-            self.rng.uniform(0, 0.16) * np.cos(k * angle + self.rng.uniform(0, 2 * math.pi)) for k in (2, 3, 4)
+            self.rng.uniform(0, 0.16) * np.cos(k * angle + self.rng.uniform(0, 2 * math.pi))
+            for k in (2, 3, 4)
         )
         reach = 1 + wobble * (self.rng.random() < 0.7)
         outline = reach[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
@@ -198,7 +225,11 @@ def _bars_scene(pen: _Pen) -> Drawn:
         if number % 2 == 0:
             place, length, angle = center, pen.rng.uniform(0.5, 0.95), pen.angle()
         else:
-            place, length, angle = place + pen.rng.uniform(-0.06, 0.06, 2), length * pen.rng.uniform(0.8, 1.1), -angle
+            place, length, angle = (
+                place + pen.rng.uniform(-0.06, 0.06, 2),
+                length * pen.rng.uniform(0.8, 1.1),
+                -angle,
+            )
         drawn.append(("bar", pen.bar(place, length, angle)))
     return drawn
 
@@ -240,7 +271,9 @@ _DRAW_SCENE: dict[str, Callable[[_Pen], Drawn]] = {
 def _distractor(pen: _Pen) -> tuple[str, np.ndarray]:
     """A smaller object of any class, so that the scene does not tell the class."""
     name = str(pen.rng.choice(CLASS_NAMES))
-    extent = {"ring": 0.07, "blob": 0.06, "bar": 0.3, "wire": 0.35, "comb": 0.25, "chair": 0.25}[name]
+    extent = {"ring": 0.07, "blob": 0.06, "bar": 0.3, "wire": 0.35, "comb": 0.25, "chair": 0.25}[
+        name
+    ]
     return name, getattr(pen, name)(pen.rng.uniform(0.12, 0.88, 2), extent)
 
 
@@ -265,7 +298,9 @@ def _visible(drawn: Drawn) -> tuple[Drawn, list[np.ndarray]]:
         drawn = drawn[:worst] + drawn[worst + 1 :]
 
 
-def _texture(rng: np.random.Generator, size: int, mean: np.ndarray, levels: Difficulty) -> np.ndarray:
+def _texture(
+    rng: np.random.Generator, size: int, mean: np.ndarray, levels: Difficulty
+) -> np.ndarray:
     """(size, size, 3) float: flat, striped, shaded or speckled, in two colours round the image's mean colour."""
     colors = mean + rng.normal(0, levels.color_spread, (2, 3))
     kind = rng.choice(["flat", "stripes", "gradient", "speckle"])
@@ -284,7 +319,10 @@ def _texture(rng: np.random.Generator, size: int, mean: np.ndarray, levels: Diff
 
 
 def draw_scene(
-    rng: np.random.Generator, kind: str, size: int = _REFERENCE_SIZE, difficulty: float = DEFAULT_DIFFICULTY
+    rng: np.random.Generator,
+    kind: str,
+    size: int = _REFERENCE_SIZE,
+    difficulty: float = DEFAULT_DIFFICULTY,
 ) -> Scene:
     """Draw one scene; the same generator state gives the same scene.
 
@@ -312,7 +350,9 @@ def draw_scene(
     rim_shade = levels.rim * (1 if rng.random() < 0.5 else -1)
     image = _texture(rng, size, mean, levels)
     for (_, mask), part in zip(drawn, parts, strict=True):
-        inside = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1).astype(bool)
+        inside = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1).astype(
+            bool
+        )
         texture = _texture(rng, size, mean, levels)
         texture[~inside] += rim_shade
         image[part] = texture[part]

@@ -1,8 +1,10 @@
 """Instance masks of Pascal VOC and SBD, read from the folders that their archives unpack to.
 
-VOC 2012 (Everingham et al.): ``SegmentationObject`` numbers the objects of an image in a palette PNG,
-``SegmentationClass`` says what they are; 255 is a border that belongs to nothing. SBD (Hariharan et al., Semantic
-Contours from Inverse Detectors, ICCV 2011) has the same for many more images, in MATLAB files and without a border.
+VOC 2012 (Everingham et al.): ``SegmentationObject`` numbers the objects of an image in a palette
+    PNG,
+``SegmentationClass`` says what they are; 255 is a border that belongs to nothing. SBD (Hariharan et
+al., Semantic Contours from Inverse Detectors, ICCV 2011) has the same for many more images, in
+MATLAB files and without a border.
 """
 
 import logging
@@ -41,12 +43,14 @@ def load_voc(root: str, split: str) -> list[dict]:
         split: "train", "val" or "trainval".
 
     Returns:
-        One record an image: ``file_name``, ``image_id`` (its name), ``height``, ``width``, ``annotations`` with RLE
-        masks, boxes, and ``category_id`` counting VOC_CLASSES; and ``void``, the RLE of the pixels that are neither
-        object nor background, where there are any. Some 1 KB an object.
+        One record an image: ``file_name``, ``image_id`` (its name), ``height``, ``width``,
+            ``annotations`` with RLE
+        masks, boxes, and ``category_id`` counting VOC_CLASSES; and ``void``, the RLE of the pixels
+        that are neither object nor background, where there are any. Some 1 KB an object.
 
     Raises:
-        FileNotFoundError: for a missing folder, list, image or mask, with what is missing and where to get it.
+        FileNotFoundError: for a missing folder, list, image or mask, with what is missing and where
+            to get it.
         ValueError: for a file that does not hold what it should, named.
     """
     folder = _voc_folder(root)
@@ -70,17 +74,30 @@ def load_sbd(root: str, split: str) -> list[dict]:
     """
     folder = _folder(root, _SBD_FOLDERS, ("img", "inst", "cls"), _SBD_SOURCE)
     names = _names(os.path.join(folder, f"{split}.txt"), _SBD_SOURCE)
-    return _load(f"SBD {split}", _sbd_record, names, folder, {"img": "jpg", "inst": "mat", "cls": "mat"}, _SBD_SOURCE)
+    return _load(
+        f"SBD {split}",
+        _sbd_record,
+        names,
+        folder,
+        {"img": "jpg", "inst": "mat", "cls": "mat"},
+        _SBD_SOURCE,
+    )
 
 
 def load_train_aug(root: str) -> list[dict]:
-    """VOC 2012 train and SBD, without any image of VOC 2012 val: the paper's 10,582 training images.
+    """VOC 2012 train and SBD, without any image of VOC 2012 val: the paper's 10,582 training
+    images.
 
-    An image that both have is VOC's, whose masks have a border. Another number of images is explained in the log.
+    An image that both have is VOC's, whose masks have a border. Another number of images is
+    explained in the log.
     """
     voc = {record["image_id"]: record for record in load_voc(root, "train")}
-    sbd = {record["image_id"]: record for split in ("train", "val") for record in load_sbd(root, split)}
-    val = set(_names(os.path.join(_voc_folder(root), "ImageSets", "Segmentation", "val.txt"), _VOC_SOURCE))
+    sbd = {
+        record["image_id"]: record for split in ("train", "val") for record in load_sbd(root, split)
+    }
+    val = set(
+        _names(os.path.join(_voc_folder(root), "ImageSets", "Segmentation", "val.txt"), _VOC_SOURCE)
+    )
     records = {**{name: record for name, record in sbd.items() if name not in val}, **voc}
     if len(records) != _TRAIN_AUG_IMAGES:
         _logger.warning(
@@ -107,7 +124,9 @@ def _place(root: str, places: tuple[str, ...]) -> str:
 
 
 def _voc_folder(root: str) -> str:
-    return _folder(root, _VOC_FOLDERS, ("JPEGImages", "SegmentationObject", "SegmentationClass"), _VOC_SOURCE)
+    return _folder(
+        root, _VOC_FOLDERS, ("JPEGImages", "SegmentationObject", "SegmentationClass"), _VOC_SOURCE
+    )
 
 
 def _folder(root: str, places: tuple[str, ...], parts: tuple[str, ...], source: str) -> str:
@@ -120,14 +139,18 @@ def _folder(root: str, places: tuple[str, ...], parts: tuple[str, ...], source: 
         )
     missing = [part for part in parts if not os.path.isdir(os.path.join(folder, part))]
     if missing:
-        raise FileNotFoundError(f"{folder} lacks the folders {', '.join(missing)}: unpack {source} again")
+        raise FileNotFoundError(
+            f"{folder} lacks the folders {', '.join(missing)}: unpack {source} again"
+        )
     return folder
 
 
 def _names(list_file: str, source: str) -> list[str]:
     """Image names of a split, in order."""
     if not os.path.isfile(list_file):
-        raise FileNotFoundError(f"{list_file}, the list of the images of this split, is missing: unpack {source} again")
+        raise FileNotFoundError(
+            f"{list_file}, the list of the images of this split, is missing: unpack {source} again"
+        )
     with open(list_file, encoding="utf-8") as file:
         return [line.split()[0] for line in file if line.strip()]
 
@@ -146,7 +169,9 @@ def _load(
         parse: (folder, image name) to a record, without its file name.
         endings: sub-folder to the ending of its files; images are in the first.
     """
-    files = [os.path.join(part, f"{name}.{ending}") for part, ending in endings.items() for name in names]
+    files = [
+        os.path.join(part, f"{name}.{ending}") for part, ending in endings.items() for name in names
+    ]
     absent = [file for file in files if not os.path.isfile(os.path.join(folder, file))]
     if absent:
         raise FileNotFoundError(
@@ -156,7 +181,9 @@ def _load(
     images, ending = next(iter(endings.items()))
     parsed = cached(
         title,
-        lambda: [parse(folder, name) for name in tqdm(names, desc=f"reading {title}", unit="image")],
+        lambda: [
+            parse(folder, name) for name in tqdm(names, desc=f"reading {title}", unit="image")
+        ],
         folder,
         files[len(names) :],
     )
@@ -194,7 +221,9 @@ def _sbd_record(folder: str, name: str) -> dict:
         content = loadmat(path)["GTinst"][0, 0]
         objects, classes = content["Segmentation"], content["Categories"].ravel()
     except Exception as error:
-        raise ValueError(f"{path} is no instance file of SBD ({type(error).__name__}: {error})") from error
+        raise ValueError(
+            f"{path} is no instance file of SBD ({type(error).__name__}: {error})"
+        ) from error
     annotations = []
     for number in np.setdiff1d(objects, (0, _VOID)):
         if number > len(classes) or not 1 <= classes[number - 1] <= len(VOC_CLASSES):

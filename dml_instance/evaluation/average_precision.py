@@ -1,11 +1,13 @@
-"""mAP^r: average precision on masks, as the literature on Pascal VOC reports it, as pure functions of run-length masks.
+"""mAP^r: average precision on masks, as the literature on Pascal VOC reports it, as pure functions
+of run-length masks.
 
-Hariharan et al., Simultaneous Detection and Segmentation, ECCV 2014. Unlike COCO's, a detection belongs to the object
-that it overlaps most, and a second detection of an object is false even where it would fit another one; the area is
-that under the monotone precision-recall curve, at every recall.
+Hariharan et al., Simultaneous Detection and Segmentation, ECCV 2014. Unlike COCO's, a detection
+belongs to the object that it overlaps most, and a second detection of an object is false even where
+it would fit another one; the area is that under the monotone precision-recall curve, at every
+recall.
 
-Masks are COCO's compressed RLEs throughout, so memory does not grow with their area. Shapes: N detections and G objects
-of one class in one image, T thresholds.
+Masks are COCO's compressed RLEs throughout, so memory does not grow with their area. Shapes: N
+detections and G objects of one class in one image, T thresholds.
 """
 
 from collections.abc import Sequence
@@ -22,8 +24,8 @@ class ImageMasks:
     Attributes:
         truth: the objects' RLEs, and truth_classes: their classes.
         predictions: RLEs of detections, and prediction_classes and scores.
-        void: RLE of the pixels that are neither object nor background; None: there are none. A pixel that an object
-            has as well, as under COCO's crowds, is the object's.
+        void: RLE of the pixels that are neither object nor background; None: there are none. A
+            pixel that an object has as well, as under COCO's crowds, is the object's.
     """
 
     truth: Sequence[dict] = ()
@@ -35,7 +37,10 @@ class ImageMasks:
 
 
 def mask_iou(
-    predictions: Sequence[dict], truth: Sequence[dict], void: dict | None = None, objects: Sequence[dict] = ()
+    predictions: Sequence[dict],
+    truth: Sequence[dict],
+    void: dict | None = None,
+    objects: Sequence[dict] = (),
 ) -> np.ndarray:
     """IoU of detections and objects, the pixels of ``void`` taken away from the detections.
 
@@ -43,7 +48,8 @@ def mask_iou(
         predictions: N of them.
         truth: G of them.
         void: None: there is none.
-        objects: of the whole image; their pixels are not void. May be left out where the void has none of ``truth``.
+        objects: of the whole image; their pixels are not void. May be left out where the void has
+            none of ``truth``.
 
     Returns:
         (N, G) float64 in [0, 1]; 0 for two empty masks.
@@ -56,7 +62,9 @@ def mask_iou(
     if void is not None:
         area = area - _intersection(predictions, [void])
         if len(objects):
-            void_of_objects = coco_mask.merge([void, coco_mask.merge(list(objects))], intersect=True)
+            void_of_objects = coco_mask.merge(
+                [void, coco_mask.merge(list(objects))], intersect=True
+            )
             area = area + _intersection(predictions, [void_of_objects])
     union = area + coco_mask.area(truth).astype(np.float64)[None] - intersection
     return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
@@ -64,8 +72,9 @@ def mask_iou(
 
 def _intersection(predictions: list[dict], masks: list[dict]) -> np.ndarray:
     """(N, G) float64 numbers of pixels, whole."""
-    # Against a "crowd" COCO's IoU is the share of the detection that it covers: intersections without decoding. That
-    # share times the area is a whole number but for its last bit, which decides where an IoU is just the threshold.
+    # Against a "crowd" COCO's IoU is the share of the detection that it covers: intersections
+    # without decoding. That share times the area is a whole number but for its last bit, which
+    # decides where an IoU is just the threshold.
     share = coco_mask.iou(predictions, masks, [1] * len(masks))
     return np.rint(share * coco_mask.area(predictions).astype(np.float64)[:, None])
 
@@ -78,7 +87,8 @@ def true_detections(iou: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
         thresholds: (T,), IoU from which a detection can be true, > 0.
 
     Returns:
-        (T, N) bool: True where the detection overlaps the object that it overlaps most (the first of equals) by at
+        (T, N) bool: True where the detection overlaps the object that it overlaps most (the first
+            of equals) by at
         least the threshold, and no earlier one did.
     """
     if iou.shape[1] == 0:
@@ -107,7 +117,8 @@ def average_precision(is_true: np.ndarray, objects: int) -> float:
         return float("nan")
     found = is_true.cumsum()
     precision = found / np.arange(1, len(is_true) + 1)
-    # The best precision at this recall or a higher one; recall rises by one object at each true detection.
+    # The best precision at this recall or a higher one; recall rises by one object at each true
+    # detection.
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float(envelope[is_true].sum() / objects)
 
@@ -125,7 +136,8 @@ def mean_average_precision_masks(
         thresholds: T of them.
 
     Returns:
-        (T, K) in [0, 1]; NaN for a class without objects, 0 for one with objects and without detections.
+        (T, K) in [0, 1]; NaN for a class without objects, 0 for one with objects and without
+        detections.
     """
     thresholds = np.asarray(thresholds, dtype=np.float64)
     objects = np.zeros(num_classes, dtype=np.int64)
@@ -153,6 +165,8 @@ def mean_average_precision_masks(
             result[:, index] = 0
             continue
         order = np.argsort(-np.concatenate(scores[index]), kind="stable")
-        for row, ranked in zip(result, np.concatenate(is_true[index], axis=1)[:, order], strict=True):
+        for row, ranked in zip(
+            result, np.concatenate(is_true[index], axis=1)[:, order], strict=True
+        ):
             row[index] = average_precision(ranked, int(objects[index]))
     return result

@@ -1,4 +1,4 @@
-"""``MODEL.DML.TEST_VIEWS`` for models that are not this project's: Detectron2's own test-time mirror image."""
+"""``MODEL.DML.TEST_AUGMENTATIONS`` for models that are not this project's: Detectron2's own test-time mirror image."""
 
 from detectron2.modeling import GeneralizedRCNN, GeneralizedRCNNWithTTA
 from torch import nn
@@ -16,20 +16,21 @@ class _MirrorAveraged(nn.Module):
 
 
 def with_test_views(cfg, model: nn.Module) -> nn.Module:
-    """The model that is evaluated: one that sees each image and its mirror image if ``MODEL.DML.TEST_VIEWS`` is 2.
+    """The model that is evaluated: one that sees each image and its mirror image if
+    ``MODEL.DML.TEST_AUGMENTATIONS`` is 2.
 
-    ``DMLInstance`` does so by itself. Of a ``GeneralizedRCNN`` Detectron2 puts the boxes of both together, and averages
-    their masks.
+    ``DMLInstance`` does so by itself. Of a ``GeneralizedRCNN`` Detectron2 puts the boxes of both
+    together, and averages their masks.
 
     Raises:
         ValueError: for more views of such a model, or for more than one of any other.
     """
-    views, architecture = cfg.MODEL.DML.TEST_VIEWS, cfg.MODEL.META_ARCHITECTURE
+    views, architecture = cfg.MODEL.DML.TEST_AUGMENTATIONS, cfg.MODEL.META_ARCHITECTURE
     if views == 1 or architecture == "DMLInstance":
         return model
     if views != 2 or not isinstance(getattr(model, "module", model), GeneralizedRCNN):
         raise ValueError(
-            f"MODEL.DML.TEST_VIEWS is {views}, but {architecture} sees an image once, or, if it is GeneralizedRCNN, "
+            f"MODEL.DML.TEST_AUGMENTATIONS is {views}, but {architecture} sees an image once, or, if it is GeneralizedRCNN, "
             "twice: 1, or 2"
         )
     cfg = cfg.clone()

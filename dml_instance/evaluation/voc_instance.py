@@ -27,47 +27,69 @@ THRESHOLDS = np.arange(1, 10) / 10
 _REPORTED = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
-def score_predictions(records: Sequence[dict], predictions: Sequence[dict], class_names: Sequence[str]) -> dict:
+def score_predictions(
+    records: Sequence[dict], predictions: Sequence[dict], class_names: Sequence[str]
+) -> dict:
     """mAP^r of predictions on a data set.
 
     Args:
-        records: Detectron2's, of the whole data set: ``image_id``, ``height``, ``width``, ``annotations`` with
-            ``segmentation`` and ``category_id``. Pixels of a ``void`` RLE, and of annotations with ``iscrowd``, are
-            taken away from predictions; such annotations are no objects.
-        predictions: in COCO's results form, with class indices as ``category_id``; masks in any of COCO's forms.
+        records: Detectron2's, of the whole data set: ``image_id``, ``height``, ``width``,
+            ``annotations`` with ``segmentation`` and ``category_id``. Pixels of a ``void`` RLE, and
+            of annotations with ``iscrowd``, are taken away from predictions; such annotations are
+            no objects.
+        predictions: in COCO's results form, with class indices as ``category_id``; masks in any of
+            COCO's forms.
         class_names: K.
 
     Returns:
-        In percent: AP50 to AP90, the means over classes at IoU 0.5, 0.6 ... 0.9; APvol, the mean over thresholds 0.1,
-        0.2 ... 0.9 (mAP^r_vol); and the same of each class, as ``AP50-NAME``. NaN where there is no object.
+        In percent: AP50 to AP90, the means over classes at IoU 0.5, 0.6 ... 0.9; APvol, the mean
+            over thresholds 0.1,
+        0.2 ... 0.9 (mAP^r_vol); and the same of each class, as ``AP50-NAME``. NaN where there is no
+        object.
 
     Raises:
-        ValueError: for an object or prediction without a mask, or with one of another size than its image; for a
-            prediction of an unknown image or class, or of a score that is not finite.
+        ValueError: for an object or prediction without a mask, or with one of another size than its
+            image; for a prediction of an unknown image or class, or of a score that is not finite.
     """
     images = {record["image_id"]: _truth(record) for record in records}
     sizes = {record["image_id"]: (record["height"], record["width"]) for record in records}
     for prediction in predictions:
-        identity, index, score = prediction["image_id"], prediction["category_id"], prediction["score"]
+        identity, index, score = (
+            prediction["image_id"],
+            prediction["category_id"],
+            prediction["score"],
+        )
         if identity not in images:
-            raise ValueError(f"a prediction is of image {identity!r}, which the data set does not have")
+            raise ValueError(
+                f"a prediction is of image {identity!r}, which the data set does not have"
+            )
         if not 0 <= index < len(class_names):
             raise ValueError(
                 f"image {identity!r} has a prediction of class {index}, but classes are 0 to {len(class_names) - 1}: "
                 "category_id is the index of the class, not COCO's number"
             )
         if not math.isfinite(score):
-            raise ValueError(f"image {identity!r} has a prediction of score {score}, which cannot be ranked")
+            raise ValueError(
+                f"image {identity!r} has a prediction of score {score}, which cannot be ranked"
+            )
         if not prediction.get("segmentation"):
-            raise ValueError(f"image {identity!r} has a prediction without a mask, which mAP^r cannot score")
+            raise ValueError(
+                f"image {identity!r} has a prediction without a mask, which mAP^r cannot score"
+            )
         mask = _rle(prediction["segmentation"], identity, sizes[identity], "predicted for it")
         image = images[identity]
         image.predictions.append(mask)
         image.prediction_classes.append(prediction["category_id"])
         image.scores.append(prediction["score"])
-    precision = 100 * mean_average_precision_masks(list(images.values()), len(class_names), THRESHOLDS)
+    precision = 100 * mean_average_precision_masks(
+        list(images.values()), len(class_names), THRESHOLDS
+    )
     with_objects = ~np.isnan(precision[0])
-    mean = precision[:, with_objects].mean(axis=1) if with_objects.any() else np.full(len(THRESHOLDS), np.nan)
+    mean = (
+        precision[:, with_objects].mean(axis=1)
+        if with_objects.any()
+        else np.full(len(THRESHOLDS), np.nan)
+    )
     result = _named(mean)
     for name, of_class in zip(class_names, precision.T, strict=True):
         result |= {f"{metric}-{name}": value for metric, value in _named(of_class).items()}
@@ -86,7 +108,9 @@ def _truth(record: dict) -> ImageMasks:
     objects, classes, void = [], [], []
     for annotation in record["annotations"]:
         if not annotation.get("segmentation"):
-            raise ValueError(f"image {identity!r} has an object without a mask, which mAP^r cannot score")
+            raise ValueError(
+                f"image {identity!r} has an object without a mask, which mAP^r cannot score"
+            )
         mask = _rle(annotation["segmentation"], identity, size, "of an object in it")
         if annotation.get("iscrowd", 0):
             void.append(mask)
@@ -105,7 +129,9 @@ def _rle(segmentation: dict | list, identity: int | str, size: tuple[int, int], 
     """
     mask = as_rle(segmentation, *size)
     if tuple(mask["size"]) != size:
-        raise ValueError(f"image {identity!r} is {list(size)}, but a mask {what} {list(mask['size'])} (height, width)")
+        raise ValueError(
+            f"image {identity!r} is {list(size)}, but a mask {what} {list(mask['size'])} (height, width)"
+        )
     return mask
 
 
@@ -116,7 +142,9 @@ def class_table(result: dict[str, float]) -> str:
     classes = dict.fromkeys(name.split("-", 1)[1] for name in result if "-" in name)
     rows = [[name, *(result[f"{metric}-{name}"] for metric in metrics)] for name in classes]
     rows.append(["mean", *(result[metric] for metric in metrics)])
-    return table([[None if value != value else value for value in row] for row in rows], ["class", *metrics])
+    return table(
+        [[None if value != value else value for value in row] for row in rows], ["class", *metrics]
+    )
 
 
 class VOCInstanceEvaluator(DatasetEvaluator):
@@ -126,7 +154,8 @@ class VOCInstanceEvaluator(DatasetEvaluator):
         """
         Args:
             dataset_name: as registered.
-            output_dir: for RESULTS_FILE and PREDICTIONS_FILE, which ``tools/score_voc.py`` scores again; None: neither.
+            output_dir: for RESULTS_FILE and PREDICTIONS_FILE, which ``tools/score_voc.py`` scores
+                again; None: neither.
             distributed: gather the predictions of all processes.
         """
         self._dataset_name = dataset_name
@@ -139,7 +168,8 @@ class VOCInstanceEvaluator(DatasetEvaluator):
         self._predictions = []
 
     def process(self, inputs, outputs):
-        """Detectron2's inputs with ``image_id``, and outputs with ``instances``, (N, H, W) bool ``pred_masks`` in them.
+        """Detectron2's inputs with ``image_id``, and outputs with ``instances``, (N, H, W) bool
+        ``pred_masks`` in them.
 
         Raises:
             ValueError: for instances without masks.
@@ -147,10 +177,16 @@ class VOCInstanceEvaluator(DatasetEvaluator):
         for x, output in zip(inputs, outputs, strict=True):
             instances = output["instances"].to(torch.device("cpu"))
             if not instances.has("pred_masks"):
-                raise ValueError(f"the model gives no masks for image {x['image_id']!r}, but mAP^r scores masks")
-            # Detectron2's own conversion, that of COCOEvaluator, wants boxes as well, which not every model has.
+                raise ValueError(
+                    f"the model gives no masks for image {x['image_id']!r}, but mAP^r scores masks"
+                )
+            # Detectron2's own conversion, that of COCOEvaluator, wants boxes as well, which not
+            # every model has.
             for pixels, index, score in zip(
-                instances.pred_masks, instances.pred_classes.tolist(), instances.scores.tolist(), strict=True
+                instances.pred_masks,
+                instances.pred_classes.tolist(),
+                instances.scores.tolist(),
+                strict=True,
             ):
                 self._predictions.append(
                     {

@@ -1,6 +1,8 @@
-"""Trained models that come with the package, by name: ``MODEL.WEIGHTS dml://NAME`` wherever Detectron2 loads weights.
+"""Trained models that come with the package, by name: ``MODEL.WEIGHTS dml://NAME`` wherever
+Detectron2 loads weights.
 
-``models.json`` beside the checkpoints says of each what made it (config, command, seed, minutes) and what it reaches.
+``models.json`` beside the checkpoints says of each what made it (config, command, seed, minutes)
+and what it reaches.
 """
 
 import hashlib
@@ -37,12 +39,15 @@ def checkpoint_path(name: str, folder: Path = FOLDER) -> str:
         raise FileNotFoundError(f"no shipped model {name!r}; there are {sorted(models)}")
     path = folder / models[name]["file"]
     if not path.is_file() or _sha256(path) != models[name]["sha256"]:
-        raise ValueError(f"{path} is missing or not the file that was shipped; get it again: git checkout -- {path}")
+        raise ValueError(
+            f"{path} is missing or not the file that was shipped; get it again: git checkout -- {path}"
+        )
     return str(path)
 
 
 def ship(weights: str, name: str, facts: dict, folder: Path = FOLDER) -> dict:
-    """Add the weights of a training checkpoint to the shipped models, in float16 and without optimiser state.
+    """Add the weights of a training checkpoint to the shipped models, in float16 and without
+    optimiser state.
 
     Args:
         weights: checkpoint of Detectron2 with a "model".
@@ -53,10 +58,13 @@ def ship(weights: str, name: str, facts: dict, folder: Path = FOLDER) -> dict:
         The new entry of ``models.json``.
 
     Raises:
-        ValueError: if a weight does not fit into float16, or the file would be larger than LARGEST_MEGABYTES.
+        ValueError: if a weight does not fit into float16, or the file would be larger than
+            LARGEST_MEGABYTES.
     """
     state = torch.load(weights, map_location="cpu", weights_only=False)["model"]
-    half = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    half = {
+        key: value.half() if value.is_floating_point() else value for key, value in state.items()
+    }
     too_large = [key for key, value in half.items() if not value.isfinite().all()]
     if too_large:
         raise ValueError(f"{weights}: {too_large} do not fit into float16")
@@ -66,7 +74,9 @@ def ship(weights: str, name: str, facts: dict, folder: Path = FOLDER) -> dict:
     size = part.stat().st_size
     if size > LARGEST_MEGABYTES * 1e6:
         part.unlink()
-        raise ValueError(f"{weights} takes {size / 1e6:.1f} MB in float16; at most {LARGEST_MEGABYTES} MB are shipped")
+        raise ValueError(
+            f"{weights} takes {size / 1e6:.1f} MB in float16; at most {LARGEST_MEGABYTES} MB are shipped"
+        )
     os.replace(part, path)
     entry = {"file": path.name, "sha256": _sha256(path), "bytes": size, **facts}
     models = {**shipped_models(folder), name: entry}

@@ -16,7 +16,13 @@ class StrideTwoStem(CNNBlockBase):
     def __init__(self, in_channels: int, out_channels: int, norm: str):
         super().__init__(in_channels, out_channels, stride=2)
         self.conv = Conv2d(
-            in_channels, out_channels, 3, stride=2, padding=1, bias=False, norm=get_norm(norm, out_channels)
+            in_channels,
+            out_channels,
+            3,
+            stride=2,
+            padding=1,
+            bias=False,
+            norm=get_norm(norm, out_channels),
         )
         weight_init.c2_msra_fill(self.conv)
 
@@ -29,12 +35,14 @@ class StrideTwoStem(CNNBlockBase):
 def build_slim_resnet_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
     """Detectron2's ResNet of basic blocks, as wide and deep as ``MODEL.DML.BACKBONE`` says.
 
-    Features: "stem" at stride 2 and "res2" to "res5" at strides 4 to 32, those of ``MODEL.RESNETS.OUT_FEATURES``.
+    Features: "stem" at stride 2 and "res2" to "res5" at strides 4 to 32, those of
+        ``MODEL.RESNETS.OUT_FEATURES``.
     The norm is ``MODEL.RESNETS.NORM``, the number of frozen stages ``MODEL.BACKBONE.FREEZE_AT``.
 
     Raises:
-        ValueError: if CHANNELS does not have one entry more than BLOCKS, or repeats one (Detectron2's basic block
-            halves the size of its input only where it changes the channels).
+        ValueError: if CHANNELS does not have one entry more than BLOCKS, or repeats one
+            (Detectron2's basic block halves the size of its input only where it changes the
+            channels).
     """
     channels, blocks = cfg.MODEL.DML.BACKBONE.CHANNELS, cfg.MODEL.DML.BACKBONE.BLOCKS
     if len(channels) != len(blocks) + 1:
@@ -43,7 +51,9 @@ def build_slim_resnet_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
             f"got {list(channels)} for {list(blocks)}"
         )
     if any(before == after for before, after in pairwise(channels)):
-        raise ValueError(f"MODEL.DML.BACKBONE.CHANNELS must differ from one stage to the next, got {list(channels)}")
+        raise ValueError(
+            f"MODEL.DML.BACKBONE.CHANNELS must differ from one stage to the next, got {list(channels)}"
+        )
     norm = cfg.MODEL.RESNETS.NORM
     stages = [
         ResNet.make_stage(

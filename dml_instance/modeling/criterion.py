@@ -1,4 +1,5 @@
-"""Predictions and ground truth to losses: what is sampled, in which region it is judged, and how it is weighed.
+"""Predictions and ground truth to losses: what is sampled, in which region it is judged, and how it
+is weighed.
 
 Shapes: D embedding channels, G instances of an image, V seed pixels, h x w grid cells.
 """
@@ -56,11 +57,13 @@ class DMLCriterion:
             ValueError: for a choice that does not exist, naming its key.
         """
         if pair_weights not in ("area", "count"):
-            raise ValueError(f'MODEL.DML.PAIRS.WEIGHTS is "area" or "count", got {pair_weights!r}')
+            raise ValueError(f'MODEL.DML.PAIR_LOSS.GROUP_SIZE is "area" or "count", got {pair_weights!r}')
         if pair_normalization not in ("joint", "apart"):
-            raise ValueError(f'MODEL.DML.PAIRS.NORMALIZATION is "joint" or "apart", got {pair_normalization!r}')
+            raise ValueError(
+                f'MODEL.DML.PAIR_LOSS.NORMALIZATION is "joint" or "apart", got {pair_normalization!r}'
+            )
         if seed_target not in ("class", "iou"):
-            raise ValueError(f'MODEL.DML.SEED.TARGET is "class" or "iou", got {seed_target!r}')
+            raise ValueError(f'MODEL.DML.SEED_LOSS.TARGET is "class" or "iou", got {seed_target!r}')
         self.taus = tuple(taus)
         self.context = context
         self.pixels_per_instance = pixels_per_instance
@@ -83,19 +86,22 @@ class DMLCriterion:
         return {
             "taus": dml.TAUS,
             "context": dml.CONTEXT,
-            "pixels_per_instance": dml.PAIRS.PIXELS_PER_INSTANCE,
-            "background_pixels": dml.PAIRS.BACKGROUND_PIXELS,
-            "max_instances": dml.PAIRS.MAX_INSTANCES,
-            "pair_loss_weight": dml.PAIRS.LOSS_WEIGHT,
-            "pair_weights": dml.PAIRS.WEIGHTS,
-            "pair_normalization": dml.PAIRS.NORMALIZATION,
+            "pixels_per_instance": dml.PAIR_LOSS.PIXELS_PER_INSTANCE,
+            "background_pixels": dml.PAIR_LOSS.BACKGROUND_PIXELS,
+            "max_instances": dml.PAIR_LOSS.MAX_INSTANCES,
+            "pair_loss_weight": dml.PAIR_LOSS.WEIGHT,
+            "pair_weights": dml.PAIR_LOSS.GROUP_SIZE,
+            "pair_normalization": dml.PAIR_LOSS.NORMALIZATION,
             "mask_loss_weight": dml.MASK_LOSS.WEIGHT,
-            "seed_pixels": dml.SEED.PIXELS,
-            "foreground_fraction": dml.SEED.FOREGROUND_FRACTION,
-            "seed_target": dml.SEED.TARGET,
-            "target_iou": dml.SEED.TARGET_IOU,
-            "seed_lambda": dml.SEED.LAMBDA,
-            "ramp": tuple(int(fraction * cfg.SOLVER.MAX_ITER) for fraction in (dml.SEED.RAMP_START, dml.SEED.RAMP_END)),
+            "seed_pixels": dml.SEED_LOSS.PIXELS,
+            "foreground_fraction": dml.SEED_LOSS.FOREGROUND_FRACTION,
+            "seed_target": dml.SEED_LOSS.TARGET,
+            "target_iou": dml.SEED_LOSS.TARGET_IOU,
+            "seed_lambda": dml.SEED_LOSS.WEIGHT,
+            "ramp": tuple(
+                int(fraction * cfg.SOLVER.MAX_ITER)
+                for fraction in (dml.SEED_LOSS.RAMP_START, dml.SEED_LOSS.RAMP_END)
+            ),
         }
 
     def __call__(
@@ -117,8 +123,10 @@ class DMLCriterion:
             iteration: of the schedule, for lambda.
 
         Returns:
-            losses: ``loss_pair``, ``loss_seed`` and, unless its weight is 0, ``loss_mask``: float32 scalars.
-            statistics: ``seed_lambda``, and the mean ``target_iou`` of masks grown from object pixels.
+            losses: ``loss_pair``, ``loss_seed`` and, unless its weight is 0, ``loss_mask``: float32
+                scalars.
+            statistics: ``seed_lambda``, and the mean ``target_iou`` of masks grown from object
+                pixels.
         """
         terms = []
         for prediction, sizes in zip(predictions, image_sizes, strict=True):
@@ -135,8 +143,13 @@ class DMLCriterion:
                     )
                 )
         mean = {name: torch.stack([term[name] for term in terms]).mean() for name in terms[0]}
-        weight = seed_loss_weight(iteration, final=self.seed_lambda, start=self.ramp[0], end=self.ramp[1])
-        losses = {"loss_pair": self.pair_loss_weight * mean["pair"], "loss_seed": weight * mean["seed"]}
+        weight = seed_loss_weight(
+            iteration, final=self.seed_lambda, start=self.ramp[0], end=self.ramp[1]
+        )
+        losses = {
+            "loss_pair": self.pair_loss_weight * mean["pair"],
+            "loss_seed": weight * mean["seed"],
+        }
         if self.mask_loss_weight > 0:
             losses["loss_mask"] = self.mask_loss_weight * mean["mask"]
         return losses, {"seed_lambda": weight, "target_iou": mean["target_iou"]}
@@ -168,7 +181,9 @@ class DMLCriterion:
             max_instances=self.max_instances,
             background=self.background_pixels,
         )
-        size = torch.bincount(group if self.pair_weights == "count" else flat, minlength=len(masks) + 1)
+        size = torch.bincount(
+            group if self.pair_weights == "count" else flat, minlength=len(masks) + 1
+        )
         pair = pair_loss(
             pixels[cell],
             group,
@@ -179,9 +194,12 @@ class DMLCriterion:
         )
 
         objects = round(self.seed_pixels * self.foreground_fraction)
-        on_objects, elsewhere = sample_seed_cells(ids, objects=objects, background=self.seed_pixels - objects)
+        on_objects, elsewhere = sample_seed_cells(
+            ids, objects=objects, background=self.seed_pixels - objects
+        )
         seed = torch.cat([on_objects, elsewhere])
-        # What grows from background is worth 0 unless any instance counts: no mask needs to be grown there.
+        # What grows from background is worth 0 unless any instance counts: no mask needs to be
+        # grown there.
         grown = on_objects if is_local else seed
         group = flat[grown]
         is_object = group > 0
@@ -201,7 +219,9 @@ class DMLCriterion:
         logits = class_logits.flatten(2)
         terms = {
             "pair": pair,
-            "seed": self._seed_loss(logits, seed, flat, F.pad(iou, rest), F.pad(instance, rest), classes),
+            "seed": self._seed_loss(
+                logits, seed, flat, F.pad(iou, rest), F.pad(instance, rest), classes
+            ),
             "target_iou": (iou.amax(dim=1) * is_object).sum() / is_object.sum().clamp(min=1),
         }
         if self.mask_loss_weight > 0:
@@ -210,7 +230,13 @@ class DMLCriterion:
         return terms
 
     def _seed_loss(
-        self, logits: Tensor, seed: Tensor, ids: Tensor, iou: Tensor, instance: Tensor, classes: Tensor
+        self,
+        logits: Tensor,
+        seed: Tensor,
+        ids: Tensor,
+        iou: Tensor,
+        instance: Tensor,
+        classes: Tensor,
     ) -> Tensor:
         """L_cls in the form that SEED.TARGET asks for.
 

@@ -13,14 +13,21 @@ from .layers import conv_norm_relu
 
 
 class TopDownDecoder(nn.Module):
-    """From the coarsest feature upwards: double the size, add the next feature, convolve; a U-Net's second half.
+    """From the coarsest feature upwards: double the size, add the next feature, convolve; a U-Net's
+    second half.
 
-    Detectron2's FPN merges without a convolution between two levels, which leaves the blocks of the coarse levels in
-    the fine one; an embedding that is cut at a threshold shows them.
+    Detectron2's FPN merges without a convolution between two levels, which leaves the blocks of the
+    coarse levels in the fine one; an embedding that is cut at a threshold shows them.
     """
 
     def __init__(
-        self, input_shape: dict[str, ShapeSpec], *, in_features: Sequence[str], channels: int, stride: int, norm: str
+        self,
+        input_shape: dict[str, ShapeSpec],
+        *,
+        in_features: Sequence[str],
+        channels: int,
+        stride: int,
+        norm: str,
     ):
         """
         Args:
@@ -31,7 +38,8 @@ class TopDownDecoder(nn.Module):
             norm: Detectron2's name of a norm.
 
         Raises:
-            ValueError: for a feature that the backbone does not have, or strides that no doubling joins.
+            ValueError: for a feature that the backbone does not have, or strides that no doubling
+                joins.
         """
         super().__init__()
         missing = [name for name in in_features if name not in input_shape]
@@ -42,27 +50,47 @@ class TopDownDecoder(nn.Module):
             )
         by_stride = {input_shape[name].stride: name for name in in_features}
         coarsest = max(by_stride)
-        if stride < 1 or stride > coarsest or coarsest % stride or (coarsest // stride) & (coarsest // stride - 1):
-            raise ValueError(f"MODEL.DML.DECODER.STRIDE {stride} cannot be reached by doubling from stride {coarsest}")
+        if (
+            stride < 1
+            or stride > coarsest
+            or coarsest % stride
+            or (coarsest // stride) & (coarsest // stride - 1)
+        ):
+            raise ValueError(
+                f"MODEL.DML.DECODER.STRIDE {stride} cannot be reached by doubling from stride {coarsest}"
+            )
         self.stride = stride
-        # Levels from coarse to fine; one without a feature of its own is only upsampled and convolved.
+        # Levels from coarse to fine; one without a feature of its own is only upsampled and
+        # convolved.
         self._levels = [(coarsest, by_stride[coarsest])]
         while self._levels[-1][0] > stride:
             finer = self._levels[-1][0] // 2
             self._levels.append((finer, by_stride.get(finer)))
-        unused = {name for s, name in by_stride.items() if s >= stride} - {name for _, name in self._levels}
+        unused = {name for s, name in by_stride.items() if s >= stride} - {
+            name for _, name in self._levels
+        }
         if unused:
-            raise ValueError(f"MODEL.DML.IN_FEATURES {sorted(unused)} lie at no stride between {coarsest} and {stride}")
+            raise ValueError(
+                f"MODEL.DML.IN_FEATURES {sorted(unused)} lie at no stride between {coarsest} and {stride}"
+            )
         self.lateral = nn.ModuleDict(
-            {name: conv_norm_relu(input_shape[name].channels, channels, 1, norm) for _, name in self._levels if name}
+            {
+                name: conv_norm_relu(input_shape[name].channels, channels, 1, norm)
+                for _, name in self._levels
+                if name
+            }
         )
-        self.merge = nn.ModuleList(conv_norm_relu(channels, channels, 3, norm) for _ in self._levels[1:])
+        self.merge = nn.ModuleList(
+            conv_norm_relu(channels, channels, 3, norm) for _ in self._levels[1:]
+        )
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """Backbone features, each (B, C_i, H / s_i, W / s_i), to (B, C, H / stride, W / stride)."""
         top_down = self.lateral[self._levels[0][1]](features[self._levels[0][1]])
         for (_, name), merge in zip(self._levels[1:], self.merge, strict=True):
-            top_down = F.interpolate(top_down, scale_factor=2.0, mode="bilinear", align_corners=False)
+            top_down = F.interpolate(
+                top_down, scale_factor=2.0, mode="bilinear", align_corners=False
+            )
             if name is not None:
                 top_down = top_down + self.lateral[name](features[name])
             top_down = merge(top_down)

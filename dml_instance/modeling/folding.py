@@ -15,13 +15,22 @@ def fold_norms(module: nn.Module) -> None:
         if isinstance(conv, Conv2d) and isinstance(conv.norm, nn.BatchNorm2d | FrozenBatchNorm2d):
             norm = conv.norm
             conv.weight, conv.bias = fuse_conv_bn_weights(
-                *(conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
+                *(
+                    conv.weight,
+                    conv.bias,
+                    norm.running_mean,
+                    norm.running_var,
+                    norm.eps,
+                    norm.weight,
+                    norm.bias,
+                )
             )
             conv.norm = None
 
 
 class FoldedCopy:
-    """Copies of modules for inference with their norms folded, made anew whenever a weight has changed.
+    """Copies of modules for inference with their norms folded, made anew whenever a weight has
+    changed.
 
     Memory: that of the modules' weights once more, from the first use on.
     """
@@ -43,4 +52,6 @@ class FoldedCopy:
 
     def _tensors(self) -> chain[Tensor]:
         modules = [module for module in self._modules.values() if module is not None]
-        return chain.from_iterable(chain(module.parameters(), module.buffers()) for module in modules)
+        return chain.from_iterable(
+            chain(module.parameters(), module.buffers()) for module in modules
+        )

@@ -1,4 +1,5 @@
-"""From pixel predictions to seeds: seediness, candidates, and the greedy choice between score and diversity.
+"""From pixel predictions to seeds: seediness, candidates, and the greedy choice between score and
+diversity.
 
 Shapes: D embedding channels, T thresholds, K classes, h x w grid cells, P candidates, N seeds.
 """
@@ -47,11 +48,14 @@ class Candidates:
     @classmethod
     def cat(cls, parts: list["Candidates"]) -> "Candidates":
         """The candidates of several scales as one."""
-        return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])})
+        return cls(
+            **{name: torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])}
+        )
 
 
 def class_probability(class_logits: Tensor) -> Tensor:
-    """C_pc^tau (paper, section 3.2): the probability of every class for the mask that would be grown from each cell.
+    """C_pc^tau (paper, section 3.2): the probability of every class for the mask that would be
+    grown from each cell.
 
     Args:
         class_logits: (T, K + 1, h, w).
@@ -97,7 +101,8 @@ def find_candidates(
         probability: (T, K, h, w) from ``class_probability``.
         level: index of the scale.
         cell_size: pixels of the network's input at scale 1 that a cell spans.
-        peaks_only: keep only local maxima of the seediness smoothed over 3 x 3 cells, which steadies them.
+        peaks_only: keep only local maxima of the seediness smoothed over 3 x 3 cells, which
+            steadies them.
         peak_size: side in cells, odd, of the square in which a peak is the maximum.
         min_seediness: cells under it are dropped.
 
@@ -108,12 +113,13 @@ def find_candidates(
     usable = score >= min_seediness
     if peaks_only:
         rows, columns = (
-            _in_square(score.new_ones(shape), 3, torch.add, 0.0) for shape in ((len(score), 1), score[:1].shape)
+            _in_square(score.new_ones(shape), 3, torch.add, 0.0)
+            for shape in ((len(score), 1), score[:1].shape)
         )
         score = _in_square(score, 3, torch.add, 0.0) / (rows * columns)
         usable &= score == _in_square(score, peak_size, torch.maximum, -math.inf)
-    # What is asked of the candidates alone, as it would take longer than all the rest if asked of every cell: which are
-    # finite, and for which threshold and class S is the maximum.
+    # What is asked of the candidates alone, as it would take longer than all the rest if asked of
+    # every cell: which are finite, and for which threshold and class S is the maximum.
     position = usable.nonzero()
     rows, columns = position.unbind(1)
     embeddings, factors = embedding[:, rows, columns].T.float(), distance_scale[rows, columns]
@@ -133,10 +139,14 @@ def find_candidates(
     return Candidates(**{name: column[is_finite] for name, column in vars(candidates).items()})
 
 
-def _in_square(values: Tensor, size: int, combine: Callable[[Tensor, Tensor], Tensor], outside: float) -> Tensor:
-    """What an associative function makes of the values in a square of ``size`` (odd) cells round each cell of (h, w).
+def _in_square(
+    values: Tensor, size: int, combine: Callable[[Tensor, Tensor], Tensor], outside: float
+) -> Tensor:
+    """What an associative function makes of the values in a square of ``size`` (odd) cells round
+    each cell of (h, w).
 
-    Rows and columns one after the other, by shifted copies: on a CPU ten times as fast as PyTorch's pooling.
+    Rows and columns one after the other, by shifted copies: on a CPU ten times as fast as PyTorch's
+    pooling.
     """
     reach = size // 2
     for axis in (0, 1):
@@ -146,23 +156,25 @@ def _in_square(values: Tensor, size: int, combine: Callable[[Tensor, Tensor], Te
     return values
 
 
-def select_seeds(candidates: Candidates, *, max_seeds: int, alpha: float, dissimilarity: bool, context: float) -> Seeds:
+def select_seeds(
+    candidates: Candidates, *, max_seeds: int, alpha: float, dissimilarity: bool, context: float
+) -> Seeds:
     """Greedy seeds that balance score and diversity (paper, section 3.3).
 
     The first seed is the candidate with the highest S. Then
 
         p_t = argmax_p [ log S_p + alpha log D(p, {p_1 .. p_{t-1}}) ]
 
-    with D the smallest distance to a chosen seed of the same scale (embeddings of two scales do not compare).
-    A candidate that has no chosen seed to be compared with counts as far from all.
+    with D the smallest distance to a chosen seed of the same scale (embeddings of two scales do not
+    compare). A candidate that has no chosen seed to be compared with counts as far from all.
 
     Args:
         candidates: P of them.
         max_seeds: N at most.
         alpha: >= 0; 0 orders the candidates by S alone.
         dissimilarity: D is 1 - sigma in [0, 1]; otherwise the distance ||e_p - e_q||.
-        context: seeds further than this many pixels away in the image (in rows or in columns) are not compared;
-            negative: all are.
+        context: seeds further than this many pixels away in the image (in rows or in columns) are
+            not compared; negative: all are.
 
     Returns:
         Seeds in the order of choice. Time N x P x D, memory P x D.

@@ -31,7 +31,10 @@ class Grids(NamedTuple):
 
     @classmethod
     def of(
-        cls, embeddings: Sequence[Tensor], distance_scales: Sequence[Tensor], is_bridge: Sequence[Tensor]
+        cls,
+        embeddings: Sequence[Tensor],
+        distance_scales: Sequence[Tensor],
+        is_bridge: Sequence[Tensor],
     ) -> "Grids":
         """From (D, h, w), (h, w) and (h, w) bool, of any device and floating dtype."""
         return cls(
@@ -80,32 +83,38 @@ class ClaimedMasks(NamedTuple):
         return np.add.reduceat(values, self.start[:-1], axis=0, dtype=np.float64)
 
 
-def claim_masks(grids: Grids, seeds: Seeds, taus: Sequence[float], gaps: Tensor, max_overlap: float) -> ClaimedMasks:
-    """m(p, tau) = { q : sigma(p, q) >= tau } of each seed, by descending score, without duplicates of better ones.
+def claim_masks(
+    grids: Grids, seeds: Seeds, taus: Sequence[float], gaps: Tensor, max_overlap: float
+) -> ClaimedMasks:
+    """m(p, tau) = { q : sigma(p, q) >= tau } of each seed, by descending score, without duplicates
+    of better ones.
 
-    Cells of a mask belong together where no more than ``gap`` others lie between them, all of them cells that may be
-    bridged, so that a bar crossed by another one stays one object, while a look-alike further off, or with background
-    in between, does not join it.
+    Cells of a mask belong together where no more than ``gap`` others lie between them, all of them
+    cells that may be bridged, so that a bar crossed by another one stays one object, while a
+    look-alike further off, or with background in between, does not join it.
 
     Args:
         grids: to grow in.
         seeds: N of them.
         taus: the thresholds that ``seeds.tau_index`` counts.
-        gaps: (N,) int64, for every seed the cells bridged within its mask; 0: cells touch, at corners too; negative:
-            the mask is taken whole, wherever its cells lie.
-        max_overlap: a mask with a larger share owned by better ones is dropped; under 1, so is a mask whose very
-            seed is owned. A mask owns its cells on the grids of all scales.
+        gaps: (N,) int64, for every seed the cells bridged within its mask; 0: cells touch, at
+            corners too; negative: the mask is taken whole, wherever its cells lie.
+        max_overlap: a mask with a larger share owned by better ones is dropped; under 1, so is a
+            mask whose very seed is owned. A mask owns its cells on the grids of all scales.
 
     Returns:
-        The masks that stay; none of a seed that is not finite. Memory: 12 bytes a cell of them, at most twice that
-        while they are grown, and 5 bytes a cell of the grids.
+        The masks that stay; none of a seed that is not finite. Memory: 12 bytes a cell of them, at
+        most twice that while they are grown, and 5 bytes a cell of the grids.
     """
     order = seeds.score.argsort(descending=True, stable=True).cpu().numpy()
     of_seeds = (seeds.position, seeds.level, seeds.tau_index, gaps)
     positions, levels, tau_index, gaps = (values.cpu().numpy()[order] for values in of_seeds)
     thresholds = np.array([distance_threshold(tau) for tau in taus])[tau_index]
     owned, stamps = (
-        tuple(np.zeros(scale.shape, dtype=dtype) for scale in grids.distance_scales) for dtype in (bool, np.int32)
+        tuple(np.zeros(scale.shape, dtype=dtype) for scale in grids.distance_scales)
+        for dtype in (bool, np.int32)
     )
-    kept, *masks = kernels.claim(grids, owned, stamps, positions, levels, thresholds, gaps, float(max_overlap))
+    kept, *masks = kernels.claim(
+        grids, owned, stamps, positions, levels, thresholds, gaps, float(max_overlap)
+    )
     return ClaimedMasks(order[kept], positions[kept], levels[kept], thresholds[kept], *masks)

@@ -1,6 +1,8 @@
-"""The two heads: feature maps to embeddings, and to the class of the mask that would grow from each cell.
+"""The two heads: feature maps to embeddings, and to the class of the mask that would grow from each
+cell.
 
-Shapes: B images, C feature channels, D embedding channels, T thresholds, K classes, h x w grid cells.
+Shapes: B images, C feature channels, D embedding channels, T thresholds, K classes, h x w grid
+    cells.
 """
 
 import math
@@ -13,7 +15,8 @@ from torch import Tensor, nn
 from ..similarity import self_similarity
 from .layers import conv_norm_relu
 
-# Cells of coordinates enter the embedding head in these units, in pixels: a few units across an image.
+# Cells of coordinates enter the embedding head in these units, in pixels: a few units across an
+# image.
 COORDINATE_UNIT = 64.0
 
 # Bound of the logarithm of the distance_scale: keeps it finite whatever the network says.
@@ -25,7 +28,10 @@ def _predictor(
 ) -> nn.Sequential:
     """A 3x3 convolution for each of ``dilations`` and a 1x1 predictor, which starts near zero."""
     widths = [in_channels] + [channels] * len(dilations)
-    layers = [conv_norm_relu(a, b, 3, norm, d) for (a, b), d in zip(pairwise(widths), dilations, strict=True)]
+    layers = [
+        conv_norm_relu(a, b, 3, norm, d)
+        for (a, b), d in zip(pairwise(widths), dilations, strict=True)
+    ]
     predictor = nn.Conv2d(widths[-1], out_channels, 1)
     nn.init.normal_(predictor.weight, std=0.05 if dilations else 0.01)
     nn.init.zeros_(predictor.bias)
@@ -54,8 +60,10 @@ class EmbeddingHead(nn.Module):
             dim: D.
             stride: of the feature map in pixels, for the coordinates.
             coordinates: whether the head also sees the row and the column of each cell.
-            place_unit: add the row and column of each cell, in so many pixels, to the first two channels; 0: do not.
-            distance_scale: whether the head predicts how much distances from each cell count; otherwise 1.
+            place_unit: add the row and column of each cell, in so many pixels, to the first two
+                channels; 0: do not.
+            distance_scale: whether the head predicts how much distances from each cell count;
+                otherwise 1.
             num_convs, channels, norm: the convolutions before the predictor.
         """
         super().__init__()
@@ -64,7 +72,11 @@ class EmbeddingHead(nn.Module):
         self.place_unit = place_unit
         self.distance_scale = distance_scale
         self.layers = _predictor(
-            in_channels + 2 * coordinates, dim + distance_scale, dilations=[1] * num_convs, channels=channels, norm=norm
+            in_channels + 2 * coordinates,
+            dim + distance_scale,
+            dilations=[1] * num_convs,
+            channels=channels,
+            norm=norm,
         )
 
     def forward(self, features: Tensor, origin: tuple[int, int] = (0, 0)) -> tuple[Tensor, Tensor]:
@@ -82,11 +94,15 @@ class EmbeddingHead(nn.Module):
         embedding = self.layers(features)
         distance_scale = torch.ones_like(embedding[:, 0], dtype=torch.float32)
         if self.distance_scale:
-            distance_scale = embedding[:, -1].float().clamp(-LOG_DISTANCE_SCALE, LOG_DISTANCE_SCALE).exp()
+            distance_scale = (
+                embedding[:, -1].float().clamp(-LOG_DISTANCE_SCALE, LOG_DISTANCE_SCALE).exp()
+            )
             embedding = embedding[:, :-1]
         if self.place_unit > 0:
             place = self._place(features, self.place_unit, origin).expand(len(features), -1, -1, -1)
-            embedding = torch.cat([embedding[:, :2].float() + place, embedding[:, 2:].float()], dim=1)
+            embedding = torch.cat(
+                [embedding[:, :2].float() + place, embedding[:, 2:].float()], dim=1
+            )
         return embedding, distance_scale
 
     def _place(self, features: Tensor, unit: float, origin: tuple[int, int]) -> Tensor:
@@ -98,7 +114,9 @@ class EmbeddingHead(nn.Module):
         return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
 
 
-def offsets_on_circles(radii: Sequence[float], directions: int, stride: int) -> list[tuple[int, int]]:
+def offsets_on_circles(
+    radii: Sequence[float], directions: int, stride: int
+) -> list[tuple[int, int]]:
     """Steps (rows, columns) in cells of ``stride`` pixels to points on circles of ``radii`` pixels.
 
     Points that fall on the same cell, or on the centre, count once, or not at all.
@@ -106,7 +124,10 @@ def offsets_on_circles(radii: Sequence[float], directions: int, stride: int) -> 
     offsets = {}
     for radius in radii:
         for angle in (2 * math.pi * k / directions for k in range(directions)):
-            offset = (round(radius * math.sin(angle) / stride), round(radius * math.cos(angle) / stride))
+            offset = (
+                round(radius * math.sin(angle) / stride),
+                round(radius * math.cos(angle) / stride),
+            )
             if offset != (0, 0):
                 offsets[offset] = None
     return list(offsets)
@@ -115,9 +136,10 @@ def offsets_on_circles(radii: Sequence[float], directions: int, stride: int) -> 
 class SeedHead(nn.Module):
     """Features to, for every threshold, the class of the mask that would be grown from each cell.
 
-    What the mask looks like is in the embedding, but not in any one cell of it: the head is also given how similar
-    each cell is to those round it, in a star of directions and distances, so that it sees the mask that it has to
-    judge. No gradient flows back through the similarities: they are what is judged.
+    What the mask looks like is in the embedding, but not in any one cell of it: the head is also
+    given how similar each cell is to those round it, in a star of directions and distances, so that
+    it sees the mask that it has to judge. No gradient flows back through the similarities: they are
+    what is judged.
     """
 
     def __init__(
@@ -135,7 +157,8 @@ class SeedHead(nn.Module):
         Args:
             in_channels: C.
             num_classes: K; num_taus: T.
-            offsets: (rows, columns) in cells of the embedding, from ``offsets_on_circles``; empty: features alone.
+            offsets: (rows, columns) in cells of the embedding, from ``offsets_on_circles``; empty:
+                features alone.
             dilations, channels, norm: the convolutions before the predictor.
         """
         super().__init__()

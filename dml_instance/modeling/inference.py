@@ -53,9 +53,13 @@ class InstanceGrouping:
             if value not in choices:
                 raise ValueError(f"MODEL.DML.GROUPING.{key} is one of {choices}, got {value!r}")
         if peak_size < 1 or peak_size % 2 == 0:
-            raise ValueError(f"MODEL.DML.GROUPING.PEAK_SIZE is a positive odd number, got {peak_size}")
+            raise ValueError(
+                f"MODEL.DML.GROUPING.PEAK_SIZE is a positive odd number, got {peak_size}"
+            )
         if small_mask_cells < 0:
-            raise ValueError(f"MODEL.DML.GROUPING.SMALL_MASK_CELLS is at least 0, got {small_mask_cells}")
+            raise ValueError(
+                f"MODEL.DML.GROUPING.SMALL_MASK_CELLS is at least 0, got {small_mask_cells}"
+            )
         self.taus = tuple(taus)
         self.peaks_only = candidates == "peaks"
         self.peak_size = peak_size
@@ -96,7 +100,10 @@ class InstanceGrouping:
         }
 
     def seeds(
-        self, predictions: Sequence[PixelPredictions], image_sizes: Sequence[tuple[int, int]], index: int
+        self,
+        predictions: Sequence[PixelPredictions],
+        image_sizes: Sequence[tuple[int, int]],
+        index: int,
     ) -> Seeds:
         """The seeds of image ``index`` of the batch, in the order of choice; see ``select_seeds``.
 
@@ -126,13 +133,18 @@ class InstanceGrouping:
         return assemble_instances(
             *zip(*of_image, strict=True),
             [
-                tuple(p.stride * wanted / side for wanted, side in zip(output_size, size, strict=True))
+                tuple(
+                    p.stride * wanted / side for wanted, side in zip(output_size, size, strict=True)
+                )
                 for p, size in zip(predictions, image_sizes, strict=True)
             ],
             self._seeds(predictions, of_image),
             taus=self.taus,
             output_size=output_size,
-            gaps=[-1 if self.connect_gap < 0 else round(self.connect_gap * p.scale / p.stride) for p in predictions],
+            gaps=[
+                -1 if self.connect_gap < 0 else round(self.connect_gap * p.scale / p.stride)
+                for p in predictions
+            ],
             in_pieces=in_pieces,
             bridge_probability=self.bridge_probability,
             max_overlap=self.max_overlap,
@@ -151,7 +163,9 @@ class InstanceGrouping:
         parts = [p.of_image(index, size) for p, size in zip(predictions, image_sizes, strict=True)]
         return [(embedding, scale, class_probability(logits)) for embedding, scale, logits in parts]
 
-    def _seeds(self, predictions: Sequence[PixelPredictions], of_image: list[tuple[Tensor, Tensor, Tensor]]) -> Seeds:
+    def _seeds(
+        self, predictions: Sequence[PixelPredictions], of_image: list[tuple[Tensor, Tensor, Tensor]]
+    ) -> Seeds:
         candidates = Candidates.cat(
             [
                 find_candidates(

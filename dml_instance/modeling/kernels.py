@@ -1,8 +1,8 @@
 """The loops over cells and pixels of the grouping, compiled by numba.
 
-All compiled functions are in this one file: numba keeps machine code on disk, and notices when the file of a function
-changes, but not when that of another one that it calls does. ``growing.py`` and ``rendering.py`` say what the functions
-are for, and are what other code calls.
+All compiled functions are in this one file: numba keeps machine code on disk, and notices when the
+file of a function changes, but not when that of another one that it calls does. ``growing.py`` and
+``rendering.py`` say what the functions are for, and are what other code calls.
 
 Shapes: D embedding channels, h x w grid cells, n seeds or masks, H x W output pixels.
 """
@@ -13,11 +13,13 @@ from functools import partial
 import numpy as np
 from numba import njit
 
-# Before interpolation distances are clipped at so many thresholds. Another object can be any distance away; unclipped,
-# the cut between two cells would move the nearer to this one the more distinct the other is, and masks would shrink.
+# Before interpolation distances are clipped at so many thresholds. Another object can be any
+# distance away; unclipped, the cut between two cells would move the nearer to this one the more
+# distinct the other is, and masks would shrink.
 _CLIP = 3.0
 
-# The distance of a candidate that there is no seed to compare with, and the least one of which the logarithm is taken.
+# The distance of a candidate that there is no seed to compare with, and the least one of which the
+# logarithm is taken.
 _FAR = 1e4
 _TINY = float(np.finfo(np.float32).tiny)
 
@@ -26,7 +28,9 @@ def _compiled(function: Callable, **options) -> Callable:
     """Machine code on the first call, kept for the next process wherever a folder for it can be written."""
     try:
         return njit(cache=True, **options)(function)
-    except RuntimeError:  # numba's, where neither the package's folder nor the user's cache can be written
+    except (
+        RuntimeError
+    ):  # numba's, where neither the package's folder nor the user's cache can be written
         return njit(**options)(function)
 
 
@@ -42,7 +46,9 @@ def _squared_distance(embedding, distance_scale, seed, row, column):
 
 
 @_compiled
-def choose(embedding, distance_scale, log_score, level, place, count, alpha, by_dissimilarity, context):
+def choose(
+    embedding, distance_scale, log_score, level, place, count, alpha, by_dissimilarity, context
+):
     """See ``grouping.select_seeds``. The candidates are a grid (P, 1).
 
     Returns:
@@ -50,7 +56,8 @@ def choose(embedding, distance_scale, log_score, level, place, count, alpha, by_
     """
     chosen = np.empty(count, np.int64)
     is_left = np.ones(len(log_score), np.bool_)
-    # "Far from all" has to be a number: with an infinite one every such candidate would tie, whatever its score.
+    # "Far from all" has to be a number: with an infinite one every such candidate would tie,
+    # whatever its score.
     log_diversity = np.full(len(log_score), 0.0 if by_dissimilarity else np.log(_FAR))
     for step in range(count):
         best, value = -1, -np.inf
@@ -60,7 +67,9 @@ def choose(embedding, distance_scale, log_score, level, place, count, alpha, by_
                 best, value = index, balanced
         chosen[step], is_left[best] = best, False
         for index in range(len(log_score)):
-            apart = max(abs(place[index, 0] - place[best, 0]), abs(place[index, 1] - place[best, 1]))
+            apart = max(
+                abs(place[index, 0] - place[best, 0]), abs(place[index, 1] - place[best, 1])
+            )
             if is_left[index] and level[index] == level[best] and (context < 0 or apart <= context):
                 squared = _squared_distance(embedding, distance_scale, (best, 0), index, 0)
                 diversity = np.tanh(squared / 2) if by_dissimilarity else np.sqrt(squared)
@@ -81,20 +90,25 @@ def _is_bridged(is_bridge, row, column, other_row, other_column):
 
 
 @_compiled
-def _grow(embedding, distance_scale, is_bridge, seed, threshold, gap, stamp, mark, cells, distances, start):
+def _grow(
+    embedding, distance_scale, is_bridge, seed, threshold, gap, stamp, mark, cells, distances, start
+):
     """Write a mask's cells and their distances from ``start`` on.
 
-    ``stamp`` (h, w) becomes -mark in the cells of the mask and mark in those that were found too far from the seed.
+    ``stamp`` (h, w) becomes -mark in the cells of the mask and mark in those that were found too
+    far from the seed.
 
     Returns:
         The end of the cells.
     """
     height, width = stamp.shape
     reach = gap + 1 if gap >= 0 else max(height, width)
-    # The mask is its own queue: what lies near enough to its first cells is appended behind its last. A seed that is
-    # not finite is not similar to itself.
+    # The mask is its own queue: what lies near enough to its first cells is appended behind its
+    # last. A seed that is not finite is not similar to itself.
     cells[start], distances[start], stamp[seed] = seed, 0, -mark
-    end = start + int(_squared_distance(embedding, distance_scale, seed, seed[0], seed[1]) <= threshold)
+    end = start + int(
+        _squared_distance(embedding, distance_scale, seed, seed[0], seed[1]) <= threshold
+    )
     head = start
     while head < end:
         at_row, at_column = np.int64(cells[head, 0]), np.int64(cells[head, 1])
@@ -120,7 +134,12 @@ def _grow(embedding, distance_scale, is_bridge, seed, threshold, gap, stamp, mar
 @_compiled
 def _bounds(cells):
     """First row and column of cells (c, 2), and the first beyond the last."""
-    top, left, bottom, right = np.int64(cells[0, 0]), np.int64(cells[0, 1]), np.int64(0), np.int64(0)
+    top, left, bottom, right = (
+        np.int64(cells[0, 0]),
+        np.int64(cells[0, 1]),
+        np.int64(0),
+        np.int64(0),
+    )
     for row, column in cells:
         top, left = min(top, row), min(left, column)
         bottom, right = max(bottom, row + 1), max(right, column + 1)
@@ -140,12 +159,14 @@ def _claim_elsewhere(owned, stamp, mark, bounds):
 
 @_compiled
 def claim(grids, owned, stamps, positions, levels, thresholds, gaps, max_overlap):
-    """See ``growing.claim_masks``; ``owned`` bool and ``stamps`` int32 are zeros of the shapes of the grids.
+    """See ``growing.claim_masks``; ``owned`` bool and ``stamps`` int32 are zeros of the shapes of
+    the grids.
 
     ``gaps`` is that of each seed.
 
     Returns:
-        The seeds that stay (n,), their bounds (n, 4), where their cells start (n + 1,), the cells, their distances.
+        The seeds that stay (n,), their bounds (n, 4), where their cells start (n + 1,), the cells,
+        their distances.
     """
     kept, bounds = np.empty(len(positions), np.int64), np.empty((len(positions), 4), np.int64)
     starts = np.zeros(len(positions) + 1, np.int64)
@@ -159,7 +180,10 @@ def claim(grids, owned, stamps, positions, levels, thresholds, gaps, max_overlap
         start = starts[count]
         if start + stamp.size > len(cells):
             size = max(start + stamp.size, 2 * len(cells))
-            longer_cells, longer_distances = np.empty((size, 2), np.int32), np.empty(size, np.float32)
+            longer_cells, longer_distances = (
+                np.empty((size, 2), np.int32),
+                np.empty(size, np.float32),
+            )
             longer_cells[:start], longer_distances[:start] = cells[:start], distances[:start]
             cells, distances = longer_cells, longer_distances
         mark = index + 1
@@ -183,7 +207,13 @@ def claim(grids, owned, stamps, positions, levels, thresholds, gaps, max_overlap
         bounds[count] = of_mask
         count += 1
     end = starts[count]
-    return kept[:count], bounds[:count], starts[: count + 1], cells[:end].copy(), distances[:end].copy()
+    return (
+        kept[:count],
+        bounds[:count],
+        starts[: count + 1],
+        cells[:end].copy(),
+        distances[:end].copy(),
+    )
 
 
 @_compiled
@@ -194,13 +224,18 @@ def _pixels_of(cells, size, limit, interpolate):
         cells: (first, last) of a window, half open; size: pixels a cell; limit: of the image.
 
     Returns:
-        The first pixel whose centre lies in the cells, and for it and each that follows: the lower of two cells of the
-        window, and the weight of the next one in the linear interpolation between their centres.
+        The first pixel whose centre lies in the cells, and for it and each that follows: the lower
+        of two cells of the window, and the weight of the next one in the linear interpolation
+        between their centres.
     """
-    first, last = min(int(np.rint(cells[0] * size)), limit), min(int(np.rint(cells[1] * size)), limit)
+    first, last = (
+        min(int(np.rint(cells[0] * size)), limit),
+        min(int(np.rint(cells[1] * size)), limit),
+    )
     lower, weight = np.empty(last - first, np.int64), np.zeros(last - first, np.float32)
     for index in range(last - first):
-        # In cells from the window's edge; cell i spans [i, i + 1), and beyond the outermost centres nothing changes.
+        # In cells from the window's edge; cell i spans [i, i + 1), and beyond the outermost centres
+        # nothing changes.
         place = (first + index + 0.5) / size - cells[0]
         if interpolate:
             place -= 0.5
@@ -228,10 +263,12 @@ def _clipped_distances(embedding, distance_scale, seed, threshold, window, cells
 
 @_compiled
 def _draw_one(canvas, near, threshold, rows, columns):
-    """Set the pixels of (H, W) ``canvas`` at which the interpolated distance is at most the threshold.
+    """Set the pixels of (H, W) ``canvas`` at which the interpolated distance is at most the
+    threshold.
 
     Returns:
-        First row and column that are set, and the first beyond the last; not beyond the first where none is.
+        First row and column that are set, and the first beyond the last; not beyond the first where
+        none is.
     """
     (first_row, lower_row, row_weight), (first_column, lower_column, column_weight) = rows, columns
     height, width = near.shape
@@ -256,7 +293,8 @@ def draw(canvases, order, grids, masks, cell_sizes, interpolate):
     """See ``rendering.draw_masks``; ``canvases`` (N, H, W) are zeros, ``cell_sizes`` (levels, 2).
 
     Returns:
-        The masks that were drawn (m,), of ``order``, and their boxes (m, 4): left, top, right, bottom, half open.
+        The masks that were drawn (m,), of ``order``, and their boxes (m, 4): left, top, right,
+        bottom, half open.
     """
     drawn, boxes = np.empty(len(canvases), np.int64), np.empty((len(canvases), 4), np.int64)
     count = 0
@@ -269,10 +307,15 @@ def draw(canvases, order, grids, masks, cell_sizes, interpolate):
         height, width = distance_scale.shape
         top, left, bottom, right = masks.bounds[index]
         # One cell more on each side, for the cut between two cells.
-        window = (max(top - 1, 0), min(bottom + 1, height)), (max(left - 1, 0), min(right + 1, width))
+        window = (
+            (max(top - 1, 0), min(bottom + 1, height)),
+            (max(left - 1, 0), min(right + 1, width)),
+        )
         mine = slice(masks.start[index], masks.start[index + 1])
         cells, distances = masks.cells[mine], masks.squared_distance[mine]
-        near = _clipped_distances(embedding, distance_scale, seed, threshold, window, cells, distances)
+        near = _clipped_distances(
+            embedding, distance_scale, seed, threshold, window, cells, distances
+        )
         rows = _pixels_of(window[0], cell_sizes[level, 0], canvases.shape[1], interpolate)
         columns = _pixels_of(window[1], cell_sizes[level, 1], canvases.shape[2], interpolate)
         top, left, bottom, right = _draw_one(canvases[count], near, threshold, rows, columns)

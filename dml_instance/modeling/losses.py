@@ -19,9 +19,11 @@ def pair_loss(
     is_compared: Tensor | None = None,
     normalization: str = "joint",
 ) -> Tensor:
-    """The embedding loss L_e: equal groups pull together, different groups push apart (paper, section 3.1).
+    """The embedding loss L_e: equal groups pull together, different groups push apart (paper,
+    section 3.1).
 
-        L_e = - 1/|S| sum_{p,q} w_pq [ 1(y_p = y_q) log sigma(p,q) + 1(y_p != y_q) log(1 - sigma(p,q)) ]
+        L_e = - 1/|S| sum_{p,q} w_pq [ 1(y_p = y_q) log sigma(p,q) + 1(y_p != y_q) log(1 -
+        sigma(p,q)) ]
 
     with w_pq proportional to 1 / (size_p * size_q).
 
@@ -31,9 +33,10 @@ def pair_loss(
         size: (S,) > 0, the size of each pixel's group.
         distance_scale: (S,) > 0, factors of the distances from each pixel; 1 if None.
         is_compared: (S, S) bool, pairs that take part; all of them if None.
-        normalization: "joint": the weights sum to 1 over all pairs, then 1/|S| as in the formula. "apart": over
-            pairs p != q of one group and over pairs of two groups the weights sum to 1 each, without 1/|S|; the
-            loss is half the sum of both. With "joint", the many pairs of two groups outweigh the others.
+        normalization: "joint": the weights sum to 1 over all pairs, then 1/|S| as in the formula.
+            "apart": over pairs p != q of one group and over pairs of two groups the weights sum to
+            1 each, without 1/|S|; the loss is half the sum of both. With "joint", the many pairs of
+            two groups outweigh the others.
 
     Returns:
         float32 scalar >= 0; 0, still attached to the graph, where no pair is left.
@@ -52,7 +55,9 @@ def pair_loss(
     if normalization == "joint":
         return _weighted_mean(torch.cat(costs), torch.cat(weights)) / max(len(embedding), 1)
     is_other = ~torch.eye(len(group), dtype=torch.bool, device=group.device)[alike]
-    return (_weighted_mean(costs[0], weights[0] * is_other) + _weighted_mean(costs[1], weights[1])) / 2
+    return (
+        _weighted_mean(costs[0], weights[0] * is_other) + _weighted_mean(costs[1], weights[1])
+    ) / 2
 
 
 def _weighted_mean(value: Tensor, weight: Tensor) -> Tensor:
@@ -63,17 +68,21 @@ def _weighted_mean(value: Tensor, weight: Tensor) -> Tensor:
 def mask_loss(squared_distance: Tensor, coverage: Tensor, region: Tensor) -> Tensor:
     """Soft Dice loss between the similarity to each seed pixel and the mask of its object.
 
-    Both are fractions: what two fuzzy sets share of a cell is the smaller one, so that the loss is least where the
-    similarity to the seed *is* the part of the cell that the object covers. Cut at one half between the cells, that
-    gives back a border finer than the grid. For a target of zeros and ones it is the usual soft Dice loss.
+    Both are fractions: what two fuzzy sets share of a cell is the smaller one, so that the loss is
+        least where the
+    similarity to the seed *is* the part of the cell that the object covers. Cut at one half between
+    the cells, that gives back a border finer than the grid. For a target of zeros and ones it is
+    the usual soft Dice loss.
 
     Args:
         squared_distance: (V, h * w), of every cell to each seed pixel.
         coverage: (V, h * w) float32 in [0, 1], how much of each cell the seed's object covers.
-        region: (V, h * w) bool, True where the loss looks. A pixel with an empty region takes no part.
+        region: (V, h * w) bool, True where the loss looks. A pixel with an empty region takes no
+            part.
 
     Returns:
-        float32 scalar in [0, 1], the mean over the pixels that take part; 0, attached to the graph, without any.
+        float32 scalar in [0, 1], the mean over the pixels that take part; 0, attached to the graph,
+        without any.
     """
     sigma = similarity(squared_distance) * region
     target = coverage * region
@@ -83,12 +92,15 @@ def mask_loss(squared_distance: Tensor, coverage: Tensor, region: Tensor) -> Ten
 
 
 def seed_loss(class_logits: Tensor, target_class: Tensor, target_probability: Tensor) -> Tensor:
-    """The mask-classification loss L_cls: cross-entropy summed over thresholds, mean over pixels (paper, section 3.2).
+    """The mask-classification loss L_cls: cross-entropy summed over thresholds, mean over pixels
+    (paper, section 3.2).
 
     Args:
         class_logits: (V, T, K + 1), index 0 is background.
-        target_class: (V, T) int64 in [0, K), the class of the instance that the grown mask meets best.
-        target_probability: (V, T) in [0, 1], the probability of that class; the rest is background's.
+        target_class: (V, T) int64 in [0, K), the class of the instance that the grown mask meets
+            best.
+        target_probability: (V, T) in [0, 1], the probability of that class; the rest is
+            background's.
 
     Returns:
         float32 scalar >= 0; 0, attached to the graph, for V = 0.
@@ -102,15 +114,17 @@ def seed_loss(class_logits: Tensor, target_class: Tensor, target_probability: Te
 def quality_loss(class_logits: Tensor, target_probability: Tensor) -> Tensor:
     """The part of ``seed_loss`` that asks whether a grown mask is an object, whatever its class.
 
-    The cross-entropy of K + 1 classes is that of object against background plus that of the class given an object.
-    Apart, each can be had from the pixels that know its answer: this one needs a grown mask, ``class_loss`` does not.
+    The cross-entropy of K + 1 classes is that of object against background plus that of the class
+    given an object. Apart, each can be had from the pixels that know its answer: this one needs a
+    grown mask, ``class_loss`` does not.
 
     Args:
         class_logits: (V, T, K + 1), index 0 is background.
         target_probability: (V, T) in [0, 1], how good the grown mask is.
 
     Returns:
-        float32 scalar >= 0, summed over thresholds, mean over pixels; 0, attached to the graph, for V = 0.
+        float32 scalar >= 0, summed over thresholds, mean over pixels; 0, attached to the graph, for
+        V = 0.
     """
     log_probability = F.log_softmax(class_logits.float(), dim=-1)
     is_object = torch.logsumexp(log_probability[..., 1:], dim=-1)
@@ -127,7 +141,8 @@ def class_loss(class_logits: Tensor, target_class: Tensor, weight: Tensor) -> Te
         weight: (P,) >= 0.
 
     Returns:
-        float32 scalar >= 0, summed over thresholds, weighted mean over pixels; 0, attached, for weights of 0.
+        float32 scalar >= 0, summed over thresholds, weighted mean over pixels; 0, attached, for
+        weights of 0.
     """
     log_class = F.log_softmax(class_logits[:, 1:].float(), dim=1)
     index = target_class.expand(len(class_logits), 1, -1)
@@ -136,7 +151,8 @@ def class_loss(class_logits: Tensor, target_class: Tensor, weight: Tensor) -> Te
 
 
 def seed_loss_weight(iteration: int, *, final: float, start: int, end: int) -> float:
-    """lambda at an iteration: 0 up to ``start``, linear to ``final`` at ``end``, then constant (paper, section 3.2).
+    """lambda at an iteration: 0 up to ``start``, linear to ``final`` at ``end``, then constant
+    (paper, section 3.2).
 
     A function of the iteration alone, so that a resumed run goes on exactly.
     """

@@ -1,6 +1,7 @@
 """The registered meta-architecture.
 
-    batched_inputs -> images -> backbone -> decoder -> heads -> PixelPredictions -> losses | Instances
+    batched_inputs -> images -> backbone -> decoder -> heads -> PixelPredictions -> losses |
+    Instances
 
 Shapes: B images, D embedding channels, H x W image pixels, h x w grid cells.
 """
@@ -68,13 +69,16 @@ class DMLInstance(nn.Module):
             embedding_head, seed_head: the two heads.
             criterion: predictions and ground truth to losses.
             grouping: predictions to instances.
-            pieces: counts the objects in pieces by their class; None: gaps are bridged in all classes, or in none.
+            pieces: counts the objects in pieces by their class; None: gaps are bridged in all
+                classes, or in none.
             pyramid_scales: relative sizes at which the network sees the image in training.
             test_scales: the same at inference.
-            test_views: 1, 2, 4 or 8: whether it sees mirror images and transposed ones too at inference.
-            tile_size, tile_overlap: in pixels, of the tiles in which larger images are seen at inference; size 0: all
-                images are seen at once.
-            normalize_each_image: by its own mean and deviation instead of ``pixel_mean`` and ``pixel_std``.
+            test_views: 1, 2, 4 or 8: whether it sees mirror images and transposed ones too at
+                inference.
+            tile_size, tile_overlap: in pixels, of the tiles in which larger images are seen at
+                inference; size 0: all images are seen at once.
+            normalize_each_image: by its own mean and deviation instead of ``pixel_mean`` and
+                ``pixel_std``.
             pixel_mean, pixel_std: one number a channel, in the channel order of the input.
         """
         super().__init__()
@@ -82,7 +86,7 @@ class DMLInstance(nn.Module):
             if not scales or min(scales) <= 0:
                 raise ValueError(f"MODEL.DML.{key} needs positive numbers, got {list(scales)}")
         if test_views not in VIEWS:
-            raise ValueError(f"MODEL.DML.TEST_VIEWS is one of {list(VIEWS)}, got {test_views}")
+            raise ValueError(f"MODEL.DML.TEST_AUGMENTATIONS is one of {list(VIEWS)}, got {test_views}")
         if tile_size < 0 or not 0 <= tile_overlap < max(tile_size, 1):
             raise ValueError(
                 "MODEL.DML.TILES.SIZE is 0 (off) or positive, and OVERLAP less than it, "
@@ -112,11 +116,16 @@ class DMLInstance(nn.Module):
             embedding_head=embedding_head,
             seed_head=seed_head,
         )
-        # A plain ResNet says 0: every feature's stride has to divide the image, or sizes disagree in the decoder.
+        # A plain ResNet says 0: every feature's stride has to divide the image, or sizes disagree
+        # in the decoder.
         self.size_divisibility = math.lcm(
-            max(backbone.size_divisibility, 1), stride, *(shape.stride for shape in backbone.output_shape().values())
+            max(backbone.size_divisibility, 1),
+            stride,
+            *(shape.stride for shape in backbone.output_shape().values()),
         )
-        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer(
+            "pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False
+        )
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
 
     @classmethod
@@ -128,7 +137,9 @@ class DMLInstance(nn.Module):
                 "set and let tools/train_net.py take the number from it"
             )
         if dml.INPUT_NORMALIZATION not in ("dataset", "image"):
-            raise ValueError(f'MODEL.DML.INPUT_NORMALIZATION is "dataset" or "image", got {dml.INPUT_NORMALIZATION!r}')
+            raise ValueError(
+                f'MODEL.DML.INPUT_NORMALIZATION is "dataset" or "image", got {dml.INPUT_NORMALIZATION!r}'
+            )
         backbone = build_backbone(cfg)
         features = backbone.output_shape()
         decoder = seed_decoder = None
@@ -149,7 +160,10 @@ class DMLInstance(nn.Module):
                     "without a decoder (MODEL.DML.DECODER.CHANNELS 0) MODEL.DML.IN_FEATURES names one feature of "
                     f"{sorted(features)}, got {list(dml.IN_FEATURES)}"
                 )
-            channels, stride = features[dml.IN_FEATURES[0]].channels, features[dml.IN_FEATURES[0]].stride
+            channels, stride = (
+                features[dml.IN_FEATURES[0]].channels,
+                features[dml.IN_FEATURES[0]].stride,
+            )
             _freeze_unread_outputs(backbone, dml.IN_FEATURES[0])
         pieces = None
         if dml.GROUPING.CONNECT_GAP > 0 and dml.GROUPING.MIN_SHARE_APART != 0:
@@ -165,8 +179,8 @@ class DMLInstance(nn.Module):
                 channels,
                 dim=embedding_head.DIM,
                 stride=stride,
-                coordinates=embedding_head.COORDINATES,
-                place_unit=embedding_head.PLACE_UNIT,
+                coordinates=embedding_head.INPUT_COORDINATES,
+                place_unit=embedding_head.COORDINATE_UNIT,
                 distance_scale=embedding_head.DISTANCE_SCALE,
                 num_convs=embedding_head.NUM_CONVS,
                 channels=embedding_head.CHANNELS,
@@ -188,7 +202,7 @@ class DMLInstance(nn.Module):
             "tile_size": dml.TILES.SIZE,
             "tile_overlap": dml.TILES.OVERLAP,
             "test_scales": dml.TEST_SCALES or dml.PYRAMID_SCALES,
-            "test_views": dml.TEST_VIEWS,
+            "test_views": dml.TEST_AUGMENTATIONS,
             "normalize_each_image": dml.INPUT_NORMALIZATION == "image",
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
@@ -201,19 +215,24 @@ class DMLInstance(nn.Module):
     def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Instances]]:
         """
         Args:
-            batched_inputs: Detectron2's standard input. One dict an image: ``image`` (C, H, W); in training
-                ``instances`` with ``gt_classes`` and ``gt_masks`` (bit masks or polygons; both may be missing where
-                there is no object), and ``ignored`` (H, W) bool where pixels are neither object nor background; at
-                inference optionally ``height`` and ``width`` of the result.
+            batched_inputs: Detectron2's standard input. One dict an image: ``image`` (C, H, W); in
+                training ``instances`` with ``gt_classes`` and ``gt_masks`` (bit masks or polygons;
+                both may be missing where there is no object), and ``ignored`` (H, W) bool where
+                pixels are neither object nor background; at inference optionally ``height`` and
+                ``width`` of the result.
 
         Returns:
-            In training the dict of losses. At inference one dict an image, whose ``instances`` has ``pred_masks``
-            (N, height, width) bool, ``scores``, ``pred_classes`` and ``pred_boxes``.
+            In training the dict of losses. At inference one dict an image, whose ``instances`` has
+            ``pred_masks`` (N, height, width) bool, ``scores``, ``pred_classes`` and ``pred_boxes``.
         """
         if self.training:
             return self.losses(*self.predict_scales(batched_inputs), batched_inputs)
         batches = self.inference_batches(batched_inputs)
-        return [result for batch in batches for result in self.inference(*self.predict_scales(batch), batch)]
+        return [
+            result
+            for batch in batches
+            for result in self.inference(*self.predict_scales(batch), batch)
+        ]
 
     def inference_batches(self, batched_inputs: list[dict]) -> list[list[dict]]:
         """What the network sees at once at inference.
@@ -222,11 +241,15 @@ class DMLInstance(nn.Module):
         """
         return [[x] for x in batched_inputs] if self.device.type == "cpu" else [batched_inputs]
 
-    def predict_scales(self, batched_inputs: list[dict]) -> tuple[list[PixelPredictions], list[list[tuple[int, int]]]]:
+    def predict_scales(
+        self, batched_inputs: list[dict]
+    ) -> tuple[list[PixelPredictions], list[list[tuple[int, int]]]]:
         """Predictions, and (height, width) of every image before padding, for each scale of the pyramid."""
         scales = self.pyramid_scales if self.training else self.test_scales
         images = [self.preprocess_image(batched_inputs, scale) for scale in scales]
-        predictions = [self.predict_pixels(image, scale) for image, scale in zip(images, scales, strict=True)]
+        predictions = [
+            self.predict_pixels(image, scale) for image, scale in zip(images, scales, strict=True)
+        ]
         return predictions, [image.image_sizes for image in images]
 
     def preprocess_image(self, batched_inputs: list[dict], scale: float = 1.0) -> ImageList:
@@ -263,26 +286,37 @@ class DMLInstance(nn.Module):
         """Network and heads on one scale of the pyramid; at inference in all views, and large images in tiles."""
         if self.training:
             return self._predict(images.tensor, (0, 0), scale)
-        return predict_views(partial(self._predict_tiles, scale=scale), images.tensor, self.test_views)
+        return predict_views(
+            partial(self._predict_tiles, scale=scale), images.tensor, self.test_views
+        )
 
     def _predict_tiles(self, images: Tensor, scale: float) -> PixelPredictions:
         predict = partial(self._predict, scale=scale)
         if self.tile_size == 0:
             return predict(images, (0, 0))
         unit = self.size_divisibility
-        return predict_tiles(predict, images, size=self.tile_size, overlap=self.tile_overlap, unit=unit)
+        return predict_tiles(
+            predict, images, size=self.tile_size, overlap=self.tile_overlap, unit=unit
+        )
 
     def _predict(self, images: Tensor, origin: tuple[int, int], scale: float) -> PixelPredictions:
         """Network and heads on images, or on tiles whose first pixel lies at ``origin``."""
         network = self if self.training or torch.is_grad_enabled() else self.folded.get()
         features = network.backbone(images)
-        for_embedding = network.decoder(features) if network.decoder is not None else features[self.in_feature]
-        for_seeds = network.seed_decoder(features) if network.seed_decoder is not None else for_embedding
+        for_embedding = (
+            network.decoder(features) if network.decoder is not None else features[self.in_feature]
+        )
+        for_seeds = (
+            network.seed_decoder(features) if network.seed_decoder is not None else for_embedding
+        )
         embedding, distance_scale = network.embedding_head(for_embedding, origin)
         class_logits = network.seed_head(for_seeds, embedding, distance_scale)
         if class_logits.shape[-2:] != embedding.shape[-2:]:
             class_logits = F.interpolate(
-                class_logits.flatten(1, 2), size=embedding.shape[-2:], mode="bilinear", align_corners=False
+                class_logits.flatten(1, 2),
+                size=embedding.shape[-2:],
+                mode="bilinear",
+                align_corners=False,
             ).unflatten(1, class_logits.shape[1:3])
         return PixelPredictions(embedding, distance_scale, class_logits, self.stride, scale)
 
@@ -323,15 +357,18 @@ class DMLInstance(nn.Module):
             height, width = x["image"].shape[-2:]
             output_size = (x.get("height", height), x.get("width", width))
             sizes = [sizes_of_scale[index] for sizes_of_scale in image_sizes]
-            results.append({"instances": self.grouping(predictions, sizes, index, output_size, in_pieces)})
+            results.append(
+                {"instances": self.grouping(predictions, sizes, index, output_size, in_pieces)}
+            )
         return results
 
 
 def _freeze_unread_outputs(backbone: Backbone, in_feature: str) -> None:
-    """No gradient reaches the output convolutions of FPN's other levels, and DistributedDataParallel waits for those
-    of all parameters that ask for one."""
+    """No gradient reaches the output convolutions of FPN's other levels, and
+    DistributedDataParallel waits for those of all parameters that ask for one."""
     if isinstance(backbone, FPN):
-        # Levels go from fine to coarse, with pooled ones behind them; convolutions from coarse to fine.
+        # Levels go from fine to coarse, with pooled ones behind them; convolutions from coarse to
+        # fine.
         levels = list(backbone.output_shape())[: len(backbone.output_convs)]
         for level, convolution in zip(reversed(levels), backbone.output_convs, strict=True):
             convolution.requires_grad_(level == in_feature)
@@ -341,8 +378,8 @@ def ground_truth(instances: Instances, image_size: tuple[int, int]) -> tuple[Ten
     """What the data loader gives, as tensors.
 
     Args:
-        instances: with ``gt_classes`` and ``gt_masks`` (BitMasks or PolygonMasks); Detectron2's mapper leaves
-            ``gt_masks`` out where there is no object.
+        instances: with ``gt_classes`` and ``gt_masks`` (BitMasks or PolygonMasks); Detectron2's
+            mapper leaves ``gt_masks`` out where there is no object.
         image_size: (H, W).
 
     Returns:
@@ -362,7 +399,9 @@ def ground_truth(instances: Instances, image_size: tuple[int, int]) -> tuple[Ten
     if isinstance(masks, PolygonMasks):
         masks = BitMasks.from_polygon_masks(masks, *image_size)
     if masks.tensor.shape[-2:] != tuple(image_size):
-        raise ValueError(f"gt_masks are {tuple(masks.tensor.shape[-2:])}, but the image is {tuple(image_size)}")
+        raise ValueError(
+            f"gt_masks are {tuple(masks.tensor.shape[-2:])}, but the image is {tuple(image_size)}"
+        )
     return masks.tensor.bool(), instances.gt_classes
 
 

@@ -12,11 +12,13 @@ from torch import Tensor, nn
 class PieceCounter(nn.Module):
     """Counts in training how much of the objects of each class lies apart from their largest piece.
 
-    A bar is cut by the bars that cross it, and its pieces have to be found again; a cell in a crowd is not, and what
-    looks like another piece of it is another cell. The counts are part of the checkpoint, as a norm's statistics are.
+    A bar is cut by the bars that cross it, and its pieces have to be found again; a cell in a crowd
+    is not, and what looks like another piece of it is another cell. The counts are part of the
+    checkpoint, as a norm's statistics are.
     """
 
-    # Objects of a class that are looked at: the mean of so many is known to a hundredth, and then it costs nothing.
+    # Objects of a class that are looked at: the mean of so many is known to a hundredth, and then
+    # it costs nothing.
     ENOUGH = 1000
     # A class of which fewer were seen may be anything.
     FEW = 30
@@ -25,14 +27,17 @@ class PieceCounter(nn.Module):
         """
         Args:
             num_classes: K.
-            min_share_apart: mean share of an object, in (0, 1], from which its class counts as one in pieces.
+            min_share_apart: mean share of an object, in (0, 1], from which its class counts as one
+                in pieces.
 
         Raises:
             ValueError: for a share out of range.
         """
         super().__init__()
         if not 0 < min_share_apart <= 1:
-            raise ValueError(f"MODEL.DML.GROUPING.MIN_SHARE_APART is in [0, 1], got {min_share_apart}")
+            raise ValueError(
+                f"MODEL.DML.GROUPING.MIN_SHARE_APART is in [0, 1], got {min_share_apart}"
+            )
         self.min_share_apart = min_share_apart
         self.register_buffer("num_objects", torch.zeros(num_classes, dtype=torch.int64))
         self.register_buffer("sum_apart", torch.zeros(num_classes))

@@ -11,7 +11,8 @@ import numpy as np
 from . import kernels
 from .growing import ClaimedMasks, Grids
 
-# Linux's value where Python (before 3.11) does not name it; mmap is used where MADV_NOHUGEPAGE is, on Linux alone.
+# Linux's value where Python (before 3.11) does not name it; mmap is used where MADV_NOHUGEPAGE is,
+# on Linux alone.
 _MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 
 
@@ -27,8 +28,9 @@ def draw_masks(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The pixels of masks.
 
-    A pixel belongs to a mask where the distances, interpolated bilinearly between the centres of the cells, are at most
-    the threshold; distances are clipped before, and cells that are near but not of the mask count as far.
+    A pixel belongs to a mask where the distances, interpolated bilinearly between the centres of
+    the cells, are at most the threshold; distances are clipped before, and cells that are near but
+    not of the mask count as far.
 
     Args:
         masks: n of them.
@@ -40,19 +42,25 @@ def draw_masks(
         limit: drawn are at most so many.
 
     Returns:
-        Which were drawn (N,) int64: those that have a pixel, in their order; their pixels (N, H, W) bool; and their
+        Which were drawn (N,) int64: those that have a pixel, in their order; their pixels (N, H, W)
+            bool; and their
         boxes (N, 4) int64: left, top, right, bottom, half open.
     """
     canvases = sparse_masks(min(limit, len(order)), *output_size)
-    drawn, boxes = kernels.draw(canvases, order, grids, masks, np.array(cell_sizes, dtype=np.float64), interpolate)
+    drawn, boxes = kernels.draw(
+        canvases, order, grids, masks, np.array(cell_sizes, dtype=np.float64), interpolate
+    )
     return drawn, canvases[: len(drawn)], boxes
 
 
 def sparse_masks(count: int, height: int, width: int) -> np.ndarray:
-    """(count, height, width) bool, all False, of which only the pages that are written to take memory.
+    """(count, height, width) bool, all False, of which only the pages that are written to take
+    memory.
 
-    NumPy asks for huge pages, of which every small mask would touch one: 2 MiB to clear for some hundred pixels. Nor is
-    memory reserved: 2,000 masks of an image of 4,096 x 4,096 pixels would ask for 33 GB, and fill a hundredth of it.
+    NumPy asks for huge pages, of which every small mask would touch one: 2 MiB to clear for some
+    hundred pixels. Nor is
+    memory reserved: 2,000 masks of an image of 4,096 x 4,096 pixels would ask for 33 GB, and fill a
+        hundredth of it.
     """
     size = count * height * width
     if size == 0 or not hasattr(mmap, "MADV_NOHUGEPAGE"):

@@ -1,7 +1,10 @@
-"""At inference the network can see the image, its mirror images and transposed ones, and their answers are one.
+"""At inference the network can see the image, its mirror images and transposed ones, and their
+answers are one.
 
-A convolution knows left from right, so that it errs a little otherwise in each of these views. Embeddings of two views
-do not compare, but distances do: an object is an object in the mirror. So it is the distances between two cells that
+A convolution knows left from right, so that it errs a little otherwise in each of these views.
+Embeddings of two views
+do not compare, but distances do: an object is an object in the mirror. So it is the distances
+    between two cells that
 are averaged, which takes no more than standing the views' embeddings one behind the other.
 
 Shapes: B images, C channels, H x W pixels, D embedding channels, V views, h x w grid cells.
@@ -42,20 +45,28 @@ class View(NamedTuple):
 
 def _in_layout_of(maps: Tensor, others: Tensor) -> Tensor:
     is_channels_last = maps.dim() == 4 and maps.is_contiguous(memory_format=torch.channels_last)
-    return others.contiguous(memory_format=torch.channels_last if is_channels_last else torch.contiguous_format)
+    return others.contiguous(
+        memory_format=torch.channels_last if is_channels_last else torch.contiguous_format
+    )
 
 
-_ALL_VIEWS = [View(mirrored, transposed) for transposed in (False, True) for mirrored in ((), (-1,), (-2,), (-2, -1))]
+_ALL_VIEWS = [
+    View(mirrored, transposed)
+    for transposed in (False, True)
+    for mirrored in ((), (-1,), (-2,), (-2, -1))
+]
 
 # By how many they are: as it is; and its mirror image; and upside down; and all of them transposed.
 VIEWS = {count: _ALL_VIEWS[:count] for count in (1, 2, 4, 8)}
 
 
-def predict_views(predict: Callable[[Tensor], PixelPredictions], images: Tensor, count: int) -> PixelPredictions:
+def predict_views(
+    predict: Callable[[Tensor], PixelPredictions], images: Tensor, count: int
+) -> PixelPredictions:
     """One prediction from those for several views of the same images.
 
-    Between two cells p and q stands the mean over the views of ||e_p - e_q||^2, times the geometric mean of their
-    distance_scale at p; a cell's class is as probable as in the mean of the views.
+    Between two cells p and q stands the mean over the views of ||e_p - e_q||^2, times the geometric
+    mean of their distance_scale at p; a cell's class is as probable as in the mean of the views.
 
     Args:
         predict: (B, C, H', W') to predictions.
@@ -63,14 +74,18 @@ def predict_views(predict: Callable[[Tensor], PixelPredictions], images: Tensor,
         count: V, one of ``VIEWS``.
 
     Returns:
-        Predictions with V x D embedding channels, in float32; those of ``predict`` itself for one view. Memory beside
+        Predictions with V x D embedding channels, in float32; those of ``predict`` itself for one
+        view. Memory beside
         it: the V predictions.
     """
     if count == 1:
         return predict(images)
     predictions = [predict(view.of(images)) for view in VIEWS[count]]
     embeddings, distance_scales, class_logits = (
-        [view.undo(getattr(p, name).float()) for view, p in zip(VIEWS[count], predictions, strict=True)]
+        [
+            view.undo(getattr(p, name).float())
+            for view, p in zip(VIEWS[count], predictions, strict=True)
+        ]
         for name in ("embedding", "distance_scale", "class_logits")
     )
     probability = sum(logits.softmax(dim=2) for logits in class_logits) / count

@@ -1,13 +1,16 @@
 """Build backend that turns a published Detectron2 wheel into one every Python >= 3.10 can install.
 
-Official Detectron2 is not on PyPI and builds only with a compiler and torch already there. ``sal-detectron2`` on PyPI
-repackages upstream main of August 2024, tagged for one Python version because of a single compiled file. The rest
-is pure Python. This backend downloads that wheel by hash, leaves the compiled file and its stray top-level ``tools/``
-out, renames the distribution to ``detectron2``, corrects its dependencies, mends two lines for current setuptools and
-numpy, and hands pip a ``py3-none-any`` wheel.
+Official Detectron2 is not on PyPI and builds only with a compiler and torch already there.
+``sal-detectron2`` on PyPI repackages upstream main of August 2024, tagged for one Python version
+because of a single compiled file. The rest is pure Python. This backend downloads that wheel by
+hash, leaves the compiled file and its stray top-level ``tools/`` out, renames the distribution to
+``detectron2``, corrects its dependencies, mends two lines for current setuptools and numpy, and
+hands pip a ``py3-none-any`` wheel.
 
-What is missing from the result: the compiled operators (deformable convolution, rotated boxes, the fast COCO
-evaluation). Nothing in this repository uses them; whoever needs them installs the official build instead.
+What is missing from the result: the compiled operators (deformable convolution, rotated boxes, the
+    fast COCO
+evaluation). Nothing in this repository uses them; whoever needs them installs the official build
+instead.
 """
 
 import base64
@@ -28,7 +31,11 @@ REQUIRES = ["torch", "torchvision", "numpy", "fvcore>=0.1.5,<0.1.6", "iopath>=0.
 EDITS = [
     (INFO + "METADATA", "Name: sal-detectron2", "Name: detectron2"),
     (INFO + "METADATA", "Version: 0.7.2", f"Version: {VERSION}"),
-    (INFO + "METADATA", "Requires-Dist: numpy<2", "\n".join(f"Requires-Dist: {name}" for name in REQUIRES)),
+    (
+        INFO + "METADATA",
+        "Requires-Dist: numpy<2",
+        "\n".join(f"Requires-Dist: {name}" for name in REQUIRES),
+    ),
     # pkg_resources left setuptools with version 82
     ("detectron2/model_zoo/model_zoo.py", "import pkg_resources\n", ""),
     (
@@ -48,7 +55,16 @@ def _download(folder):
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
     # The wheel is tagged cp310; asking for that tag lets any interpreter fetch it.
     subprocess.check_call(
-        [*pip, "--only-binary=:all:", "--python-version", "3.10", "--dest", str(folder), "-r", str(requirement)]
+        [
+            *pip,
+            "--only-binary=:all:",
+            "--python-version",
+            "3.10",
+            "--dest",
+            str(folder),
+            "-r",
+            str(requirement),
+        ]
     )
     return next(folder.glob("*.whl"))
 
@@ -68,7 +84,9 @@ def _apply_edits(files):
     for name, old, new in EDITS:
         text = files[name].decode()
         if text.count(old) != 1:
-            raise RuntimeError(f"{name}: expected {old!r} exactly once, found it {text.count(old)} times")
+            raise RuntimeError(
+                f"{name}: expected {old!r} exactly once, found it {text.count(old)} times"
+            )
         files[name] = text.replace(old, new).encode()
 
 
@@ -78,7 +96,10 @@ def _record(files):
     def digest(data):
         return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
 
-    return "".join(f"{name},sha256={digest(data)},{len(data)}\n" for name, data in files.items()) + f"{INFO}RECORD,,\n"
+    return (
+        "".join(f"{name},sha256={digest(data)},{len(data)}\n" for name, data in files.items())
+        + f"{INFO}RECORD,,\n"
+    )
 
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
@@ -86,7 +107,9 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     with tempfile.TemporaryDirectory() as folder:
         files = _pure_python_files(_download(pathlib.Path(folder)))
     _apply_edits(files)
-    files[INFO + "WHEEL"] = b"Wheel-Version: 1.0\nGenerator: d2wheel\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    files[INFO + "WHEEL"] = (
+        b"Wheel-Version: 1.0\nGenerator: d2wheel\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    )
     files[INFO + "top_level.txt"] = b"detectron2\n"
     files[INFO + "RECORD"] = _record(files).encode()
     name = f"detectron2-{VERSION}-py3-none-any.whl"

@@ -1,15 +1,18 @@
 #!/usr/bin/env python
-"""Train StarDist, a peer for nuclei, on a COCO data set for some minutes, and score it as tools/compare.py does.
+"""Train StarDist, a peer for nuclei, on a COCO data set for some minutes, and score it as
+tools/compare.py does.
 
 Runs in an environment of its own, which must not hold Detectron2's pins:
 
-    python -m venv .venv-stardist && .venv-stardist/bin/pip install -r tools/peers/requirements-stardist.txt
-    .venv-stardist/bin/python tools/peers/stardist_coco.py --minutes 12 --output output/compare/stardist_12 \\
-        --images datasets/dsb2018/images --train datasets/dsb2018/annotations/instances_train.json \\
-        --val datasets/dsb2018/annotations/instances_val.json
+    python -m venv .venv-stardist && .venv-stardist/bin/pip install -r
+    tools/peers/requirements-stardist.txt .venv-stardist/bin/python tools/peers/stardist_coco.py
+    --minutes 12 --output output/compare/stardist_12 \\
+        --images datasets/dsb2018/images --train datasets/dsb2018/annotations/instances_train.json
+        \\ --val datasets/dsb2018/annotations/instances_val.json
 
-Settings are those of StarDist's own example for these nuclei (32 rays, grid 2 x 2, flips, right angles and intensities
-as augmentation, percentile normalisation), on RGB. Its score threshold is lowered, since AP ranks all detections.
+Settings are those of StarDist's own example for these nuclei (32 rays, grid 2 x 2, flips, right
+angles and intensities as augmentation, percentile normalisation), on RGB. Its score threshold is
+lowered, since AP ranks all detections.
 """
 
 import argparse
@@ -28,7 +31,8 @@ from pycocotools.cocoeval import COCOeval
 from stardist.models import Config2D, StarDist2D
 from tqdm import tqdm
 
-# Every so many images of train are StarDist's validation data, by which it lowers its learning rate.
+# Every so many images of train are StarDist's validation data, by which it lowers its learning
+# rate.
 _HELD_OUT_EVERY = 10
 _MIN_SCORE = 0.05
 _PATCH = 256
@@ -121,7 +125,10 @@ def main(args: argparse.Namespace) -> None:
         padded(load_image(train, image_id, args.images), load_labels(train, image_id))
         for image_id in tqdm(sorted(train.imgs), desc="loading", unit="image")
     ]
-    held_out, fitted = pairs[::_HELD_OUT_EVERY], [p for i, p in enumerate(pairs) if i % _HELD_OUT_EVERY]
+    held_out, fitted = (
+        pairs[::_HELD_OUT_EVERY],
+        [p for i, p in enumerate(pairs) if i % _HELD_OUT_EVERY],
+    )
     config = Config2D(
         n_rays=32,
         grid=(2, 2),
@@ -166,7 +173,9 @@ def main(args: argparse.Namespace) -> None:
         "minutes": clock.used / 60,
         "iterations": clock.steps,
         "parameters": int(model.keras_model.count_params()),
-        "settings": {key: value for key, value in vars(args).items() if isinstance(value, int | float)},
+        "settings": {
+            key: value for key, value in vars(args).items() if isinstance(value, int | float)
+        },
         "tensorflow": tf.__version__,
     }
     part = args.output / "results.json.part"
@@ -176,14 +185,26 @@ def main(args: argparse.Namespace) -> None:
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, required=True, help="of training")
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="image folder of both splits")
-    parser.add_argument("--train", type=Path, required=True, metavar="JSON", help="COCO annotations to train on")
-    parser.add_argument("--val", type=Path, required=True, metavar="JSON", help="COCO annotations to score on")
+    parser.add_argument(
+        "--images", type=Path, required=True, metavar="DIR", help="image folder of both splits"
+    )
+    parser.add_argument(
+        "--train", type=Path, required=True, metavar="JSON", help="COCO annotations to train on"
+    )
+    parser.add_argument(
+        "--val", type=Path, required=True, metavar="JSON", help="COCO annotations to score on"
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--learning-rate", type=float, default=3e-4, help="StarDist's default: %(default)s")
-    parser.add_argument("--detections", type=int, default=400, help="counted an image (default: %(default)s)")
+    parser.add_argument(
+        "--learning-rate", type=float, default=3e-4, help="StarDist's default: %(default)s"
+    )
+    parser.add_argument(
+        "--detections", type=int, default=400, help="counted an image (default: %(default)s)"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, default=1)
     return parser
