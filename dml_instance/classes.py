@@ -46,3 +46,14 @@ def _class_names(dataset: str) -> list[str]:
             "your own with --register-coco NAME=ANNOTATIONS.json:IMAGE_DIR"
         )
     return list(MetadataCatalog.get(dataset).thing_classes)
+
+
+def number_of_classes(cfg: CfgNode) -> int:
+    """K: ``MODEL.DML.NUM_CLASSES``, or that of the data sets where it is 0."""
+    if cfg.MODEL.DML.NUM_CLASSES == 0:
+        cfg = cfg.clone()
+        cfg.defrost()
+        set_num_classes(cfg)
+    if cfg.MODEL.DML.NUM_CLASSES < 1:
+        raise ValueError("MODEL.DML.NUM_CLASSES is not set")
+    return cfg.MODEL.DML.NUM_CLASSES

@@ -1,5 +1,4 @@
-"""From pixel predictions to seeds: seediness, candidates, and the greedy choice between score and
-diversity.
+"""From maps to seeds: seediness, candidates, and the greedy choice between score and diversity.
 
 Shapes: D embedding channels, T thresholds, K classes, h x w grid cells, P candidates, N seeds.
 """
@@ -13,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..structures import Seeds
+from ..structures import ImageMaps, Seeds
 from . import kernels
+from .rules import GroupingRules
 
 # A logit whose sigmoid is 0 in every floating dtype.
 _SURELY_NOT = -1e4
@@ -54,7 +54,7 @@ class Candidates:
 
 
 def class_probability(class_logits: Tensor) -> Tensor:
-    """C_pc^tau (paper, section 3.2): the probability of every class for the mask that would be
+    """C_pc^tau (paper, classification): the probability of every class for the mask that would be
     grown from each cell.
 
     Args:
@@ -71,7 +71,7 @@ def class_probability(class_logits: Tensor) -> Tensor:
 
 
 def seediness(probability: Tensor) -> Tensor:
-    """S_p = max_tau max_{c >= 1} C_pc^tau (paper, section 3.2).
+    """S_p = max_tau max_{c >= 1} C_pc^tau (paper, classification).
 
     Args:
         probability: (T, K, h, w) from ``class_probability``.
@@ -83,53 +83,43 @@ def seediness(probability: Tensor) -> Tensor:
 
 
 def find_candidates(
-    embedding: Tensor,
-    distance_scale: Tensor,
-    probability: Tensor,
-    *,
-    level: int,
-    cell_size: float,
-    peaks_only: bool,
-    peak_size: int,
-    min_seediness: float,
+    maps: ImageMaps, probability: Tensor, level: int, rules: GroupingRules
 ) -> Candidates:
     """The cells of one scale that may become seeds.
 
     Args:
-        embedding: (D, h, w).
-        distance_scale: (h, w).
+        maps: of one image at this scale.
         probability: (T, K, h, w) from ``class_probability``.
         level: index of the scale.
-        cell_size: pixels of the network's input at scale 1 that a cell spans.
-        peaks_only: keep only local maxima of the seediness smoothed over 3 x 3 cells, which
-            steadies them.
-        peak_size: side in cells, odd, of the square in which a peak is the maximum.
-        min_seediness: cells under it are dropped.
+        rules: ``candidates``, ``peak_radius`` and ``min_seediness`` count. Peaks are those of the
+            seediness smoothed over 3 x 3 cells, which steadies them.
 
     Returns:
         Candidates; cells with an embedding that is not finite are never among them.
     """
     score = seediness(probability)
-    usable = score >= min_seediness
-    if peaks_only:
+    usable = score >= rules.min_seediness
+    if rules.candidates == "peaks":
         rows, columns = (
             _in_square(score.new_ones(shape), 3, torch.add, 0.0)
             for shape in ((len(score), 1), score[:1].shape)
         )
         score = _in_square(score, 3, torch.add, 0.0) / (rows * columns)
+        peak_size = 2 * max(round(rules.peak_radius / maps.stride), 1) + 1
         usable &= score == _in_square(score, peak_size, torch.maximum, -math.inf)
     # What is asked of the candidates alone, as it would take longer than all the rest if asked of
     # every cell: which are finite, and for which threshold and class S is the maximum.
     position = usable.nonzero()
     rows, columns = position.unbind(1)
-    embeddings, factors = embedding[:, rows, columns].T.float(), distance_scale[rows, columns]
+    embeddings = maps.embedding[:, rows, columns].T.float()
+    factors = maps.distance_scale[rows, columns]
     best = probability[:, :, rows, columns].flatten(0, 1).argmax(dim=0)
     num_classes = probability.shape[1]
     is_finite = embeddings.isfinite().all(dim=1) & factors.isfinite()
     candidates = Candidates(
         embedding=embeddings,
         distance_scale=factors,
-        place=(position + 0.5) * cell_size,
+        place=(position + 0.5) * (maps.stride / maps.scale),
         position=position,
         seediness=score[rows, columns],
         tau_index=best // num_classes,
@@ -157,37 +147,40 @@ def _in_square(
 
 
 def select_seeds(
-    candidates: Candidates, *, max_seeds: int, alpha: float, dissimilarity: bool, context: float
+    candidates: Candidates, rules: GroupingRules, *, limit: int, context: float
 ) -> Seeds:
-    """Greedy seeds that balance score and diversity (paper, section 3.3).
+    """Greedy seeds that balance score and diversity (paper, seeds).
 
     The first seed is the candidate with the highest S. Then
 
         p_t = argmax_p [ log S_p + alpha log D(p, {p_1 .. p_{t-1}}) ]
 
     with D the smallest distance to a chosen seed of the same scale (embeddings of two scales do not
-    compare). A candidate that has no chosen seed to be compared with counts as far from all.
+    compare): 1 - sigma in [0, 1], or the distance ||e_p - e_q||, as ``rules.diversity`` says. A
+    candidate that has no chosen seed to be compared with counts as far from all. Where all
+    candidates become seeds there is nothing to decide, and they are ordered by S alone.
 
     Args:
         candidates: P of them.
-        max_seeds: N at most.
-        alpha: >= 0; 0 orders the candidates by S alone.
-        dissimilarity: D is 1 - sigma in [0, 1]; otherwise the distance ||e_p - e_q||.
+        rules: ``alpha`` and ``diversity`` count.
+        limit: N at most.
         context: seeds further than this many pixels away in the image (in rows or in columns) are
             not compared; negative: all are.
 
     Returns:
         Seeds in the order of choice. Time N x P x D, memory P x D.
     """
-    count = min(max_seeds, len(candidates))
     log_score = candidates.seediness.clamp(min=torch.finfo(torch.float32).tiny).log()
-    if alpha == 0:
-        chosen = log_score.argsort(descending=True, stable=True)[:count]
+    if rules.alpha == 0 or len(candidates) <= limit:
+        chosen = log_score.argsort(descending=True, stable=True)[:limit]
     else:
         grid = candidates.embedding[:, None], candidates.distance_scale[:, None]
         columns = (*grid, log_score, candidates.level, candidates.place)
-        arrays = (column.cpu().contiguous().numpy() for column in columns)
-        indices = kernels.choose(*arrays, count, float(alpha), dissimilarity, float(context))
+        arrays = (column.detach().cpu().contiguous().numpy() for column in columns)
+        by_dissimilarity = rules.diversity == "dissimilarity"
+        indices = kernels.choose(
+            *arrays, limit, float(rules.alpha), by_dissimilarity, float(context)
+        )
         chosen = torch.from_numpy(indices).to(log_score.device)
     return Seeds(
         position=candidates.position[chosen],

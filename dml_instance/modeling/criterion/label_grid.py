@@ -1,16 +1,54 @@
-"""Instance-id maps at a grid's stride.
+"""The ground truth on the grid of the maps: whose each cell is, and how much of it.
 
 Shapes: G ground-truth instances, H x W image pixels, h x w grid cells (a cell covers stride x
-    stride pixels).
+stride pixels).
 """
+
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..ground_truth import GroundTruth
+
+
+@dataclass(frozen=True)
+class LabelGrid:
+    """Objects on a grid.
+
+    Attributes:
+        coverage: (G, h, w) float32 in [0, 1], how much of each cell an object covers, of what is
+            not ignored.
+        ids: (h, w) int64 from ``instance_id_map``: 0 background, i + 1 object i, -1 ignored.
+    """
+
+    coverage: Tensor
+    ids: Tensor
+
+    @classmethod
+    def of(cls, truth: GroundTruth, image_size: tuple[int, int], stride: int) -> "LabelGrid":
+        """The objects of an image seen at (H', W') pixels, on cells of ``stride`` pixels."""
+        ignored = resized_masks(truth.ignored[None], image_size)
+        ignored = instance_coverage(ignored, stride)[0]
+        masks = instance_coverage(resized_masks(truth.masks, image_size), stride)
+        coverage = without_ignored(masks, ignored)
+        return cls(coverage, instance_id_map(coverage, ignored))
+
+    @property
+    def count(self) -> int:
+        """G."""
+        return len(self.coverage)
+
+    @property
+    def flat_ids(self) -> Tensor:
+        """(h * w,) int64, with background for what is ignored."""
+        return self.ids.flatten().clamp(min=0)
+
 
 def resized_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """(G, H, W) bool masks at another image size (H', W'), by the nearest pixel; unchanged where they have it."""
+    """(G, H, W) bool masks at another image size (H', W'), by the nearest pixel; unchanged where
+    they have it."""
     if masks.shape[-2:] == tuple(size):
         return masks
     if len(masks) == 0:

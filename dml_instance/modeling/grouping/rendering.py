@@ -1,4 +1,4 @@
-"""Masks on a grid to masks of pixels.
+"""Masks on a grid to masks of pixels. NumPy in, NumPy out.
 
 Shapes: n masks on grids, N masks drawn, H x W output pixels.
 """
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from . import kernels
-from .growing import ClaimedMasks, Grids
+from .growing import Grids, GrownMasks
 
 # Linux's value where Python (before 3.11) does not name it; mmap is used where MADV_NOHUGEPAGE is,
 # on Linux alone.
@@ -17,7 +17,7 @@ _MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 
 
 def draw_masks(
-    masks: ClaimedMasks,
+    masks: GrownMasks,
     order: np.ndarray,
     grids: Grids,
     *,
@@ -43,8 +43,7 @@ def draw_masks(
 
     Returns:
         Which were drawn (N,) int64: those that have a pixel, in their order; their pixels (N, H, W)
-            bool; and their
-        boxes (N, 4) int64: left, top, right, bottom, half open.
+        bool; and their boxes (N, 4) int64: left, top, right, bottom, half open.
     """
     canvases = sparse_masks(min(limit, len(order)), *output_size)
     drawn, boxes = kernels.draw(
@@ -58,9 +57,9 @@ def sparse_masks(count: int, height: int, width: int) -> np.ndarray:
     memory.
 
     NumPy asks for huge pages, of which every small mask would touch one: 2 MiB to clear for some
-    hundred pixels. Nor is
-    memory reserved: 2,000 masks of an image of 4,096 x 4,096 pixels would ask for 33 GB, and fill a
-        hundredth of it.
+    hundred pixels. Nor is memory reserved: 2,000 masks of an image of 4,096 x 4,096 pixels would
+    ask for 33 GB, and fill a hundredth of it. Where the system has no such memory, all of it is
+    taken.
     """
     size = count * height * width
     if size == 0 or not hasattr(mmap, "MADV_NOHUGEPAGE"):

@@ -1,12 +1,11 @@
 """Large images, seen by the network tile by tile.
 
-Only the network works in tiles: their predictions are put together before anything is grouped, so
-    that no object can be
-split or doubled where two tiles meet. What a tile says near a side where the image goes on is not
-used.
+Only the network works in tiles: their maps are put together before anything is grouped, so that no
+object can be split or doubled where two tiles meet. What a tile says near a side where the image
+goes on is not used.
 
-Shapes: B images, C channels, H x W pixels, h x w grid cells, D embedding channels, T thresholds, K
-    classes.
+Shapes: B images, C channels, H x W pixels, h x w grid cells, D embedding channels, T thresholds,
+K classes.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,11 +16,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..structures import PixelPredictions
+from ..structures import MAPS, BatchMaps
 
 
 class Span(NamedTuple):
-    """One tile along one axis, in pixels: it covers [start, stop), and what it says of [first, last) is used."""
+    """One tile along one axis, in pixels: it covers [start, stop), and what it says of [first, last)
+    is used."""
 
     start: int
     stop: int
@@ -61,24 +61,23 @@ def tile_spans(length: int, size: int, overlap: int, unit: int) -> list[Span]:
 
 
 def predict_tiles(
-    predict: Callable[[Tensor, tuple[int, int]], PixelPredictions],
+    predict: Callable[[Tensor, tuple[int, int]], BatchMaps],
     images: Tensor,
     *,
     size: int,
     overlap: int,
     unit: int,
-) -> PixelPredictions:
-    """The predictions for images of any size, from those for tiles of them.
+) -> BatchMaps:
+    """The maps of images of any size, from those of tiles of them.
 
     Args:
-        predict: (B, C, H', W') and (row, column) of the first pixel in the image, to predictions.
+        predict: (B, C, H', W') and (row, column) of the first pixel in the image, to maps.
         images: (B, C, H, W), H and W multiples of ``unit``.
-        size, overlap, unit: see ``tile_spans``; ``unit`` is a multiple of the stride of the
-            predictions.
+        size, overlap, unit: see ``tile_spans``; ``unit`` is a multiple of the stride of the maps.
 
     Returns:
-        Predictions of B x (H / stride) x (W / stride) cells. Memory: those of the whole, and what
-        one tile needs.
+        Maps of B x (H / stride) x (W / stride) cells. Memory: those of the whole, and what one tile
+        needs.
     """
     rows, columns = (tile_spans(length, size, overlap, unit) for length in images.shape[-2:])
     if len(rows) == len(columns) == 1:
@@ -94,7 +93,7 @@ def predict_tiles(
                 (s.first // tile.stride, s.last // tile.stride) for s in (row, column)
             )
             first_row, first_column = row.start // tile.stride, column.start // tile.stride
-            for name in ("embedding", "distance_scale", "class_logits"):
+            for name in MAPS:
                 part = getattr(tile, name)
                 if name not in whole:
                     whole[name] = _larger(part, [side // tile.stride for side in images.shape[-2:]])
@@ -107,7 +106,8 @@ def predict_tiles(
 
 
 def _larger(part: Tensor, grid: Sequence[int]) -> Tensor:
-    """An uninitialised map of h x w cells that is otherwise like ``part``, its memory layout included."""
+    """An uninitialised map of h x w cells that is otherwise like ``part``, its memory layout
+    included."""
     is_channels_last = part.dim() == 4 and part.is_contiguous(memory_format=torch.channels_last)
     return torch.empty(
         (*part.shape[:-2], *grid),

@@ -30,14 +30,8 @@ class PieceCounter(nn.Module):
             min_share_apart: mean share of an object, in (0, 1], from which its class counts as one
                 in pieces.
 
-        Raises:
-            ValueError: for a share out of range.
         """
         super().__init__()
-        if not 0 < min_share_apart <= 1:
-            raise ValueError(
-                f"MODEL.DML.GROUPING.MIN_SHARE_APART is in [0, 1], got {min_share_apart}"
-            )
         self.min_share_apart = min_share_apart
         self.register_buffer("num_objects", torch.zeros(num_classes, dtype=torch.int64))
         self.register_buffer("sum_apart", torch.zeros(num_classes))
@@ -60,12 +54,13 @@ class PieceCounter(nn.Module):
         self.sum_apart.index_add_(0, classes, self.sum_apart.new_tensor(shares))
 
     def in_pieces(self) -> Tensor:
-        """(K,) bool: the classes whose objects lie in pieces, and those of which it is not known."""
+        """(K,) bool: the classes whose objects lie in pieces, and those of which it is unknown."""
         mean = self.sum_apart / self.num_objects.clamp(min=1)
         return (mean >= self.min_share_apart) | (self.num_objects < self.FEW)
 
 
 def _share_apart(mask: np.ndarray) -> float:
-    """The share of a mask (H, W) uint8, not empty, outside its largest piece; pieces do not touch, even at corners."""
+    """The share of a mask (H, W) uint8, not empty, outside its largest piece; pieces do not touch,
+    even at corners."""
     areas = cv2.connectedComponentsWithStats(mask, connectivity=8)[2][1:, cv2.CC_STAT_AREA]
     return 1 - areas.max() / areas.sum()

@@ -4,9 +4,12 @@ one object.
 Everything here works on the squared distance ``d = ||e_p - e_q||^2`` (>= 0) and computes in float32
 whatever dtype it is given, since ``exp(d)`` leaves the range of float16 at d = 11.
 
-    sigma(d)       = 2 / (1 + exp(d))            1 at d = 0, to 0 far away        (paper, section
-    3.1) log sigma      = log 2 - softplus(d) log(1 - sigma) = log tanh(d / 2) sigma >= tau  <=>  d
-    <= log(2 / tau - 1)
+    sigma(d)       = 2 / (1 + exp(d))            1 at d = 0, to 0 far away (paper, embedding)
+    log sigma      = log 2 - softplus(d)
+    log(1 - sigma) = log tanh(d / 2)
+    sigma >= tau  <=>  d <= log(2 / tau - 1)
+
+The paper is Fathi et al., arXiv:1703.10277.
 
 Shapes: D embedding channels, P and Q pixels, h x w grid cells.
 """

@@ -25,7 +25,8 @@ _TINY = float(np.finfo(np.float32).tiny)
 
 
 def _compiled(function: Callable, **options) -> Callable:
-    """Machine code on the first call, kept for the next process wherever a folder for it can be written."""
+    """Machine code on the first call, kept for the next process wherever a folder for it can be
+    written."""
     try:
         return njit(cache=True, **options)(function)
     except (
@@ -49,7 +50,7 @@ def _squared_distance(embedding, distance_scale, seed, row, column):
 def choose(
     embedding, distance_scale, log_score, level, place, count, alpha, by_dissimilarity, context
 ):
-    """See ``grouping.select_seeds``. The candidates are a grid (P, 1).
+    """See ``seeds.select_seeds``. The candidates are a grid (P, 1).
 
     Returns:
         The ``count`` candidates that are chosen, in their order, int64.
@@ -79,7 +80,8 @@ def choose(
 
 @_compiled
 def _is_bridged(is_bridge, row, column, other_row, other_column):
-    """Whether a gap may be bridged over all cells between two, on the straight line from one to the other."""
+    """Whether a gap may be bridged over all cells between two, on the straight line from one to the
+    other."""
     steps = max(abs(other_row - row), abs(other_column - column))
     for step in range(1, steps):
         at_row = int(np.rint(row + (other_row - row) * step / steps))
@@ -147,8 +149,8 @@ def _bounds(cells):
 
 
 @_compiled
-def _claim_elsewhere(owned, stamp, mark, bounds):
-    """Give the cells that a mask of another grid, ``stamp`` == -mark, covers with their first corner."""
+def _own_elsewhere(owned, stamp, mark, bounds):
+    """Own the cells whose first corner a mask of another grid, ``stamp`` == -mark, covers."""
     rows, columns = owned.shape
     height, width = stamp.shape
     for row in range(bounds[0] * rows // height, -(-bounds[2] * rows // height)):
@@ -158,8 +160,8 @@ def _claim_elsewhere(owned, stamp, mark, bounds):
 
 
 @_compiled
-def claim(grids, owned, stamps, positions, levels, thresholds, gaps, max_overlap):
-    """See ``growing.claim_masks``; ``owned`` bool and ``stamps`` int32 are zeros of the shapes of
+def grow(grids, owned, stamps, positions, levels, thresholds, gaps, max_overlap):
+    """See ``growing.grow_masks``; ``owned`` bool and ``stamps`` int32 are zeros of the shapes of
     the grids.
 
     ``gaps`` is that of each seed.
@@ -202,7 +204,7 @@ def claim(grids, owned, stamps, positions, levels, thresholds, gaps, max_overlap
         of_mask = _bounds(part)
         for other in range(len(owned)):
             if other != level:
-                _claim_elsewhere(owned[other], stamp, mark, of_mask)
+                _own_elsewhere(owned[other], stamp, mark, of_mask)
         kept[count], starts[count + 1] = index, end
         bounds[count] = of_mask
         count += 1
@@ -248,7 +250,8 @@ def _pixels_of(cells, size, limit, interpolate):
 
 @_compiled
 def _clipped_distances(embedding, distance_scale, seed, threshold, window, cells, distances):
-    """Distances in a window, (first, last) rows and columns, clipped; what is near but not of the mask is far."""
+    """Distances in a window, (first, last) rows and columns, clipped; what is near but not of the
+    mask is far."""
     (top, bottom), (left, right) = window
     cut = np.float32(_CLIP) * np.float32(threshold)
     near = np.empty((bottom - top, right - left), np.float32)

@@ -19,11 +19,11 @@ def pair_loss(
     is_compared: Tensor | None = None,
     normalization: str = "joint",
 ) -> Tensor:
-    """The embedding loss L_e: equal groups pull together, different groups push apart (paper,
-    section 3.1).
+    """The embedding loss L_e (paper, embedding): equal groups pull together, different groups push
+    apart.
 
-        L_e = - 1/|S| sum_{p,q} w_pq [ 1(y_p = y_q) log sigma(p,q) + 1(y_p != y_q) log(1 -
-        sigma(p,q)) ]
+        L_e = - 1/|S| sum_{p,q} w_pq [   1(y_p = y_q)  log sigma(p,q)
+                                       + 1(y_p != y_q) log(1 - sigma(p,q)) ]
 
     with w_pq proportional to 1 / (size_p * size_q).
 
@@ -111,7 +111,7 @@ def seed_loss(class_logits: Tensor, target_class: Tensor, target_probability: Te
     return -cost.sum() / max(len(class_logits), 1)
 
 
-def quality_loss(class_logits: Tensor, target_probability: Tensor) -> Tensor:
+def iou_prediction_loss(class_logits: Tensor, target_probability: Tensor) -> Tensor:
     """The part of ``seed_loss`` that asks whether a grown mask is an object, whatever its class.
 
     The cross-entropy of K + 1 classes is that of object against background plus that of the class
@@ -148,14 +148,3 @@ def class_loss(class_logits: Tensor, target_class: Tensor, weight: Tensor) -> Te
     index = target_class.expand(len(class_logits), 1, -1)
     cost = -log_class.gather(1, index)[:, 0].sum(dim=0)
     return _weighted_mean(cost, weight)
-
-
-def seed_loss_weight(iteration: int, *, final: float, start: int, end: int) -> float:
-    """lambda at an iteration: 0 up to ``start``, linear to ``final`` at ``end``, then constant
-    (paper, section 3.2).
-
-    A function of the iteration alone, so that a resumed run goes on exactly.
-    """
-    if iteration < start:
-        return 0.0
-    return final * min((iteration - start + 1) / max(end - start, 1), 1.0)
