@@ -77,7 +77,7 @@ def _renamed_pair(key: str, value: Any, stride: int) -> tuple[str, Any]:
 
 
 def _with_new_names(loaded: CN, model: CN) -> CN:
-    """A loaded config in the new spelling; ``model`` is the section MODEL that it is merged into."""
+    """A loaded config in the new spelling; ``model`` is the section MODEL of what it joins."""
     loaded = loaded.clone()
     for old, new in _RENAMED.items():
         found = _pop(loaded, old.split("."))

@@ -73,10 +73,10 @@ class EmbeddingHead(nn.Module):
         self,
         input_shape: ShapeSpec,
         *,
-        dim: int,
-        num_convs: int,
         channels: int,
         norm: str,
+        dim: int = 16,
+        num_convs: int = 1,
         input_coordinates: bool = False,
         coordinate_unit: float = 0.0,
         distance_scale: bool = False,
@@ -84,8 +84,9 @@ class EmbeddingHead(nn.Module):
         """
         Args:
             input_shape: channels and stride of the feature map.
+            channels, norm: of the convolutions before the predictor.
             dim: D.
-            num_convs, channels, norm: the convolutions before the predictor.
+            num_convs: how many convolutions.
             input_coordinates: whether the head also sees the row and the column of each cell.
             coordinate_unit: semi-convolutional embedding: add the row and column of each cell, in
                 units of so many pixels, to the first two channels; 0: do not.
@@ -119,9 +120,7 @@ class EmbeddingHead(nn.Module):
             "distance_scale": head.DISTANCE_SCALE,
         }
 
-    def forward(
-        self, features: Tensor, origin: tuple[int, int] = (0, 0)
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, origin: tuple[int, int] = (0, 0)) -> tuple[Tensor, Tensor]:
         """
         Args:
             features: (B, C, h, w).
@@ -187,17 +186,18 @@ class SeedHead(nn.Module):
         input_shape: ShapeSpec,
         *,
         num_classes: int,
-        num_taus: int,
-        dilations: Sequence[int],
         channels: int,
         norm: str,
+        num_taus: int = 3,
+        dilations: Sequence[int] = (1, 2, 4, 8),
         offsets: Sequence[tuple[int, int]] = (),
     ):
         """
         Args:
             input_shape: channels of the feature map.
             num_classes: K; num_taus: T.
-            dilations, channels, norm: the convolutions before the predictor.
+            channels, norm: of the convolutions before the predictor.
+            dilations: in cells, one for each of these convolutions.
             offsets: (rows, columns) in cells of the embedding, from ``offsets_on_circles``; empty:
                 features alone.
         """
@@ -239,8 +239,6 @@ class SeedHead(nn.Module):
         """
         if self.offsets:
             step = embedding.shape[-1] // features.shape[-1]
-            star = self_similarity(
-                embedding.detach(), self.offsets, step, distance_scale.detach()
-            )
+            star = self_similarity(embedding.detach(), self.offsets, step, distance_scale.detach())
             features = torch.cat([features, star.to(features.dtype)], dim=1)
         return self.layers(features).unflatten(1, (self.num_taus, -1))

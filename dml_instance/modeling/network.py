@@ -107,9 +107,7 @@ class DMLNetwork(nn.Module):
         return embedding, distance_scale, class_logits
 
 
-def _build_decoders(
-    cfg, features: dict[str, ShapeSpec]
-) -> tuple[nn.Module, nn.Module | None]:
+def _build_decoders(cfg, features: dict[str, ShapeSpec]) -> tuple[nn.Module, nn.Module | None]:
     """The decoder of the embedding head, and that of the seed head where it has one of its own."""
     options = cfg.MODEL.DML.DECODER
     if options.CHANNELS == 0:

@@ -53,7 +53,7 @@ class DepthwiseConv2d(Conv2d):
 
 
 def _with_norm(kind: type[Conv2d], conv: nn.Conv2d, norm: nn.Module, **options) -> Conv2d:
-    """A convolution with the weight of ``conv`` that carries its norm, as ``fold_norms`` expects it."""
+    """A convolution with the weight of ``conv`` that carries its norm, for conv-norm fusion."""
     sizes = {"kernel_size": conv.kernel_size, "stride": tuple(conv.stride), "groups": conv.groups}
     carrier = kind(conv.in_channels, conv.out_channels, **sizes, bias=False, norm=norm, **options)
     carrier.weight = conv.weight
@@ -61,7 +61,8 @@ def _with_norm(kind: type[Conv2d], conv: nn.Conv2d, norm: nn.Module, **options) 
 
 
 def _carry_norms(block: nn.Module) -> None:
-    """Change one of the package's blocks in place: each convolution carries the norm that follows it."""
+    """Change one of the package's blocks in place: each convolution carries the norm that follows
+    it."""
     convolutions = {"_expand_conv": ("_bn0", Conv2d), "_depthwise_conv": ("_bn1", DepthwiseConv2d)}
     for name, (norm, kind) in {**convolutions, "_project_conv": ("_bn2", Conv2d)}.items():
         if hasattr(block, name):  # the first block does not expand
@@ -93,7 +94,8 @@ class EfficientNetLite(Backbone):
         super().__init__()
         if not out_features or not set(out_features) <= set(STAGES):
             raise ValueError(
-                f"MODEL.RESNETS.OUT_FEATURES names some of {list(STAGES)} for this backbone, got {list(out_features)}"
+                f"MODEL.RESNETS.OUT_FEATURES names some of {list(STAGES)} for this backbone, "
+                f"got {list(out_features)}"
             )
         # TensorFlow's padding of even sizes; the second cell makes an odd size the larger half.
         padding = nn.ZeroPad2d((0, 2, 0, 2))
@@ -123,7 +125,7 @@ class EfficientNetLite(Backbone):
             self._out_feature_strides[name] = 2 ** (index + 1)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """(B, 3, H, W) to the features asked for, each (B, C, ceil(H / stride), ceil(W / stride))."""
+        """(B, 3, H, W) to the features asked for, (B, C, ceil(H / stride), ceil(W / stride))."""
         features = {}
         for name, stage in self.stages.items():
             x = stage(x)
@@ -176,7 +178,8 @@ def build_efficientnet_lite_backbone(cfg, input_shape: ShapeSpec) -> EfficientNe
         )
     if pretrained and cfg.INPUT.FORMAT != "RGB":
         raise ValueError(
-            f'MODEL.DML.BACKBONE.PRETRAINED needs INPUT.FORMAT "RGB", as its weights do, got {cfg.INPUT.FORMAT!r}'
+            'MODEL.DML.BACKBONE.PRETRAINED needs INPUT.FORMAT "RGB", as its weights do, '
+            f"got {cfg.INPUT.FORMAT!r}"
         )
     network, freeze_at = _load_network(pretrained), cfg.MODEL.BACKBONE.FREEZE_AT
     if pretrained and freeze_at > 0 and cfg.MODEL.DML.INPUT_NORMALIZATION == "image":

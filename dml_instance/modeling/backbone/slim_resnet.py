@@ -1,5 +1,6 @@
-"""A slim ResNet that keeps stride 2, for training from scratch on small images and small machines."""
+"""A slim ResNet that keeps stride 2, for training from scratch on small images and machines."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import fvcore.nn.weight_init as weight_init
@@ -11,7 +12,8 @@ from torch import Tensor
 
 
 class StrideTwoStem(CNNBlockBase):
-    """One 3x3 convolution to stride 2, without the pooling that costs Detectron2's own stems the small objects."""
+    """One 3x3 convolution to stride 2, without the pooling that costs Detectron2's own stems the
+    small objects."""
 
     def __init__(self, in_channels: int, out_channels: int, norm: str):
         super().__init__(in_channels, out_channels, stride=2)
@@ -31,30 +33,40 @@ class StrideTwoStem(CNNBlockBase):
         return F.relu_(self.conv(x))
 
 
-@BACKBONE_REGISTRY.register()
-def build_slim_resnet_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
-    """Detectron2's ResNet of basic blocks, as wide and deep as ``MODEL.DML.BACKBONE`` says.
+def slim_resnet(
+    in_channels: int,
+    *,
+    channels: Sequence[int],
+    out_features: Sequence[str],
+    blocks: Sequence[int] = (1, 1, 2, 2),
+    norm: str = "BN",
+    freeze_at: int = 0,
+) -> ResNet:
+    """Detectron2's ResNet of basic blocks on a stem of stride 2.
 
-    Features: "stem" at stride 2 and "res2" to "res5" at strides 4 to 32, those of
-        ``MODEL.RESNETS.OUT_FEATURES``.
-    The norm is ``MODEL.RESNETS.NORM``, the number of frozen stages ``MODEL.BACKBONE.FREEZE_AT``.
+    Args:
+        in_channels: of the image.
+        channels: of the stem (stride 2) and of res2 ... res5 (strides 4 to 32).
+        out_features: some of "stem" and "res2" to "res5".
+        blocks: residual blocks of res2 ... res5.
+        norm: Detectron2's name of a norm.
+        freeze_at: how many stages are not trained; the stem is the first.
 
     Raises:
-        ValueError: if CHANNELS does not have one entry more than BLOCKS, or repeats one
+        ValueError: if ``channels`` does not have one entry more than ``blocks``, or repeats one
             (Detectron2's basic block halves the size of its input only where it changes the
             channels).
     """
-    channels, blocks = cfg.MODEL.DML.BACKBONE.CHANNELS, cfg.MODEL.DML.BACKBONE.BLOCKS
     if len(channels) != len(blocks) + 1:
         raise ValueError(
-            "MODEL.DML.BACKBONE.CHANNELS needs the stem's channels and one entry for each of BLOCKS, "
-            f"got {list(channels)} for {list(blocks)}"
+            "MODEL.DML.BACKBONE.CHANNELS needs the stem's channels and one entry for each of "
+            f"BLOCKS, got {list(channels)} for {list(blocks)}"
         )
     if any(before == after for before, after in pairwise(channels)):
         raise ValueError(
-            f"MODEL.DML.BACKBONE.CHANNELS must differ from one stage to the next, got {list(channels)}"
+            "MODEL.DML.BACKBONE.CHANNELS must differ from one stage to the next, "
+            f"got {list(channels)}"
         )
-    norm = cfg.MODEL.RESNETS.NORM
     stages = [
         ResNet.make_stage(
             BasicBlock,
@@ -66,9 +78,22 @@ def build_slim_resnet_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
         )
         for count, before, after in zip(blocks, channels[:-1], channels[1:], strict=True)
     ]
-    return ResNet(
-        StrideTwoStem(input_shape.channels, channels[0], norm),
-        stages,
+    stem = StrideTwoStem(in_channels, channels[0], norm)
+    return ResNet(stem, stages, out_features=list(out_features), freeze_at=freeze_at)
+
+
+@BACKBONE_REGISTRY.register()
+def build_slim_resnet_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
+    """``slim_resnet``, as wide and deep as ``MODEL.DML.BACKBONE`` says.
+
+    Its features are ``MODEL.RESNETS.OUT_FEATURES``, its norm ``MODEL.RESNETS.NORM``, and its frozen
+    stages ``MODEL.BACKBONE.FREEZE_AT``.
+    """
+    return slim_resnet(
+        input_shape.channels,
+        channels=cfg.MODEL.DML.BACKBONE.CHANNELS,
+        blocks=cfg.MODEL.DML.BACKBONE.BLOCKS,
+        norm=cfg.MODEL.RESNETS.NORM,
         out_features=cfg.MODEL.RESNETS.OUT_FEATURES,
         freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
     )

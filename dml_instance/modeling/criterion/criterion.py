@@ -65,15 +65,20 @@ class DMLCriterion:
 
     @configurable
     def __init__(
-        self, rules: CriterionRules, *, taus: Sequence[float], context: float, max_iter: int
+        self,
+        *,
+        taus: Sequence[float],
+        context: float,
+        max_iter: int,
+        rules: CriterionRules = CriterionRules(),  # noqa: B008, frozen
     ):
         """
         Args:
-            rules: what is sampled, and how it is weighed.
             taus: the T similarity thresholds.
             context: pixels beyond an object's bounds in which others are told apart from it;
                 negative: the whole image.
             max_iter: iterations of the schedule.
+            rules: what is sampled, and how it is weighed.
         """
         self.rules = rules
         self.taus = tuple(taus)
@@ -164,9 +169,7 @@ class DMLCriterion:
             terms["mask"] = mask_loss(grown.distance, coverage[own], judged)
         return terms
 
-    def _pair_loss(
-        self, pixels: Tensor, scales: Tensor, grid: LabelGrid, bounds: Tensor
-    ) -> Tensor:
+    def _pair_loss(self, pixels: Tensor, scales: Tensor, grid: LabelGrid, bounds: Tensor) -> Tensor:
         """L_e over sampled cells; pixels (h * w, D), scales (h * w,), bounds (G + 1, 4)."""
         rules = self.rules.pair_loss
         cell, group = sample_cells_per_group(

@@ -2,10 +2,9 @@
 worth.
 
 Nothing here carries a gradient. Shapes: G ground-truth instances, h x w grid cells, S and V sampled
-    cells, P cells of
-a window, T thresholds, D embedding channels. A cell is addressed by its flat index in [0, h * w).
-Ids are those of
-``instance_id_map``: a cell of -1 is ignored, it is neither drawn nor judged.
+cells, P cells of a window, T thresholds, D embedding channels. A cell is addressed by its flat
+index in [0, h * w). Ids are those of ``instance_id_map``: a cell of -1 is ignored, it is neither
+drawn nor judged.
 """
 
 from collections.abc import Sequence
