@@ -54,19 +54,18 @@ class DMLNetwork(nn.Module):
         decoder, seed_decoder = _build_decoders(cfg, features)
         if isinstance(decoder, SingleFeature):
             _freeze_unread_outputs(backbone, decoder.in_feature)
-        num_taus = len(dml.TAUS)
-        shapes = [
-            ShapeSpec(channels=d.channels, stride=d.stride) for d in (decoder, seed_decoder) if d
-        ]
+        fine = ShapeSpec(channels=decoder.channels, stride=decoder.stride)
+        coarse = fine
+        if seed_decoder is not None:
+            coarse = ShapeSpec(channels=seed_decoder.channels, stride=seed_decoder.stride)
+        # The circles of the seed head are drawn on the grid of the embedding.
+        sizes = {"stride": fine.stride, "num_taus": len(dml.TAUS), "num_classes": num_classes}
         return {
             "backbone": backbone,
             "decoder": decoder,
             "seed_decoder": seed_decoder,
-            "embedding_head": build_embedding_head(cfg, shapes[0]),
-            # Its circles are drawn on the grid of the embedding.
-            "seed_head": build_seed_head(
-                cfg, shapes[-1], stride=decoder.stride, num_taus=num_taus, num_classes=num_classes
-            ),
+            "embedding_head": build_embedding_head(cfg, fine),
+            "seed_head": build_seed_head(cfg, coarse, **sizes),
         }
 
     @property
