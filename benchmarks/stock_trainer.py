@@ -1,10 +1,10 @@
 """The same config under this project's trainer and under Detectron2's own tools.
 
-    python -m benchmarks.stock_trainer --iterations 400 --output benchmarks/results/stock_trainer.json
+    python -m benchmarks.stock_trainer --output benchmarks/results/stock_trainer.json
 
-Trains Shapes three times, one after the other: by tools/train_net.py, by Detectron2's
-``tools/train_net.py`` with nothing but the two lines that add this plugin's keys, and by Detectron2's
-``tools/lazyconfig_train_net.py`` with configs/lazy/shapes.py.
+Trains Shapes three times, one after the other: by tools/train_net.py; by Detectron2's
+``tools/train_net.py`` with nothing but the two lines that add this plugin's keys; and by
+Detectron2's ``tools/lazyconfig_train_net.py`` with configs/lazy/shapes.py.
 """
 
 import argparse
