@@ -8,7 +8,7 @@ hash and hands pip a ``py3-none-any`` wheel named ``detectron2``:
 - without the compiled file;
 - with Detectron2's command line tools, which that wheel installs as a top-level package ``tools``,
   as ``detectron2.tools``: ``python -m detectron2.tools.lazyconfig_train_net``;
-- with its dependencies corrected, and three lines mended (see ``EDITS``).
+- with its dependencies corrected, and a few lines mended (see ``EDITS``).
 
 README.md beside this file says what the result lacks, and how to use the official build instead.
 """
