@@ -11,7 +11,7 @@ help:  ## show this help
 
 setup: $(STAMP)  ## create the environment in .venv
 
-$(STAMP): requirements.txt constraints.txt setup.py third_party/d2wheel/d2wheel.py
+$(STAMP): requirements.txt constraints.txt pyproject.toml third_party/d2wheel/d2wheel.py
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar on -r requirements.txt

@@ -2,24 +2,17 @@
 
 Importing it registers the meta-architecture ``DMLInstance``, the backbones
 ``build_slim_resnet_backbone`` and ``build_efficientnet_lite_backbone``, the built-in data sets, and
-the trained models that come with it as ``dml://NAME``; ``add_dml_config(cfg)`` adds the keys under
-``cfg.MODEL.DML``. It also asks torch for huge pages on the CPU, unless ``THP_MEM_ALLOC_ENABLE`` is
-set already.
+the trained models that come with it as ``dml://NAME``; ``add_dml_config(cfg)`` adds this project's
+keys to a Detectron2 config.
 """
-
-import os
-
-# The system hands out memory in small pages and clears each when it is first touched: a third of
-# the network's time on a large image, whose every layer is new memory. Torch reads this when it
-# first allocates.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 try:
     import detectron2  # noqa: F401
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        "dml_instance is a plugin of Detectron2, which is not installed here. From the repository's root, "
-        "`pip install ./third_party/d2wheel` installs it from PyPI without a compiler; or build the official one: "
+        "dml_instance is a plugin of Detectron2, which is not installed here. From the "
+        "repository's root, `pip install ./third_party/d2wheel` installs it from PyPI without a "
+        "compiler; or build the official one: "
         "https://detectron2.readthedocs.io/en/latest/tutorials/install.html",
         name=error.name,
     ) from error

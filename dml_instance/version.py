@@ -1,3 +1,3 @@
-"""The version, where both setup.py and the package can read it."""
+"""The version, where both pyproject.toml and the package can read it."""
 
 __version__ = "0.1.0"

@@ -3,7 +3,7 @@
 Pictures are RGB uint8 (H, W, 3) arrays throughout.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -70,17 +70,17 @@ def seediness_heat(seediness: Tensor, seeds: np.ndarray, size: tuple[int, int]) 
 def draw_instances(
     image: np.ndarray, instances: Instances, metadata: Metadata, min_score: float = 0.0
 ) -> np.ndarray:
-    """Predicted instances on the image, by Detectron2's ``Visualizer``: masks alone, since no boxes
-    are predicted.
+    """Predicted instances on the image, by Detectron2's ``Visualizer``: masks alone.
 
     Args:
         image: picture.
-        instances: with ``pred_masks``, ``pred_classes`` and ``scores``.
+        instances: with ``pred_masks`` and ``scores``, on any device.
         metadata: of the data set, for class names.
         min_score: instances under it are not drawn.
     """
-    instances = instances.to("cpu")
-    return _draw_masks(image, instances.pred_masks[instances.scores >= min_score], metadata)
+    # One at a time: a copy of all masks of a large image fills the memory.
+    kept = (instances.scores >= min_score).nonzero().flatten().tolist()
+    return _draw_masks(image, (instances.pred_masks[index] for index in kept), metadata)
 
 
 def draw_ground_truth(image: np.ndarray, masks: Tensor, metadata: Metadata) -> np.ndarray:
@@ -88,13 +88,14 @@ def draw_ground_truth(image: np.ndarray, masks: Tensor, metadata: Metadata) -> n
     return _draw_masks(image, masks, metadata)
 
 
-def _draw_masks(image: np.ndarray, masks: Tensor, metadata: Metadata) -> np.ndarray:
+def _draw_masks(image: np.ndarray, masks: Iterable[Tensor], metadata: Metadata) -> np.ndarray:
     visualizer = Visualizer(image, metadata, instance_mode=ColorMode.IMAGE)
     # One colour an instance, the same in every run: neighbours must differ, and runs must compare.
-    colors = np.random.default_rng(0).uniform(0.15, 1.0, (len(masks), 3))
-    for mask, color in zip(masks.cpu().numpy(), colors, strict=True):
+    colors = np.random.default_rng(0)
+    for mask in masks:
         # Mask by mask: overlay_instances would fill the holes of rings.
-        visualizer.draw_binary_mask(mask, color=tuple(color), alpha=0.55, area_threshold=0)
+        color = tuple(colors.uniform(0.15, 1.0, 3))
+        visualizer.draw_binary_mask(mask.cpu().numpy(), color=color, alpha=0.55, area_threshold=0)
     return visualizer.output.get_image()
 
 

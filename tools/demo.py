@@ -1,10 +1,8 @@
 #!/usr/bin/env python
-"""The whole way in one command: draw Shapes, train a small box-free segmenter, evaluate it, draw
-what it sees.
+"""The whole way in one command: draw Shapes, train a small model, evaluate it, draw what it sees.
 
     python tools/demo.py
-    python tools/demo.py --shipped    # start from the trained model that comes with the package:
-    about a minute
+    python tools/demo.py --shipped    # the trained model that comes with the package: a minute
 
 A second run finds the trained model and only evaluates and draws. An interrupted training is
 resumed.
@@ -16,10 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dml_instance.engine import RESULTS_FILE, load_config
+from dml_instance.engine import RESULTS_FILE, load_config, results_table
 from dml_instance.files import read_json
 from dml_instance.model_zoo import PREFIX
-from dml_instance.report import results_table
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "configs" / "Shapes" / "dml_slim_unet.yaml"

@@ -2,9 +2,9 @@
 """The backbone of a detector, as weights for another model's backbone.
 
     python tools/extract_backbone.py weights/R-101-coco.pth \\
-        detectron2://COCO-InstanceSegmentation/mask_rcnn_R_101_FPN_3x/138205316/model_final_a3ec72.pkl
+      detectron2://COCO-InstanceSegmentation/mask_rcnn_R_101_FPN_3x/138205316/model_final_a3ec72.pkl
     python tools/train_net.py --config-file configs/VOC/dml_R_101_deeplabv2_os8_voc_aug.yaml \\
-        MODEL.WEIGHTS weights/R-101-coco.pth
+      MODEL.WEIGHTS weights/R-101-coco.pth
 
 Detectron2's models on COCO have their ResNet inside a feature pyramid, under backbone.bottom_up;
 here it is the backbone itself. Dilation instead of strides changes no weight, so a ResNet fits
@@ -23,7 +23,11 @@ _PREFIXES = ("backbone.bottom_up.", "backbone.")
 
 
 def backbone_of(weights: dict) -> dict[str, torch.Tensor]:
-    """Weights of a detector to those of its ResNet, named ``backbone.*``; raises ValueError where there is none."""
+    """Weights of a detector to those of its ResNet, named ``backbone.*``.
+
+    Raises:
+        ValueError: where there is no ResNet among them.
+    """
     for prefix in _PREFIXES:
         found = {
             name[len(prefix) :]: value for name, value in weights.items() if name.startswith(prefix)
@@ -32,7 +36,8 @@ def backbone_of(weights: dict) -> dict[str, torch.Tensor]:
         if kept:
             return {f"backbone.{name}": torch.as_tensor(value) for name, value in kept.items()}
     raise ValueError(
-        f"no ResNet among its {len(weights)} weights: none is named backbone.[bottom_up.](stem|res*)"
+        f"no ResNet among its {len(weights)} weights: none is named "
+        "backbone.[bottom_up.](stem|res*)"
     )
 
 

@@ -1,21 +1,22 @@
 #!/usr/bin/env python
-"""Convert images with label images (0 is background, every object has a number of its own) to COCO
-format.
+"""Convert images with label images to COCO format.
 
-    python tools/prepare_label_images.py --images raw --labels masks --output datasets/cells
-    --class-name cell python tools/prepare_label_images.py --images img2d.tif --labels mask2d.tif
-    --output datasets/nuclei --tile 128
+    python tools/prepare_label_images.py --images raw --labels masks \\
+        --output datasets/cells --class-name cell
+    python tools/prepare_label_images.py --images img2d.tif --labels mask2d.tif \\
+        --output datasets/nuclei --tile 128
 
-Files of two folders belong together by name. The result has two splits, train and val; the command
-to train on them is printed at the end.
+In a label image 0 is background, and every object has a number of its own. Files of two folders
+belong together by name. The result has two splits, train and val; the command to train on them is
+printed at the end.
 """
 
 import argparse
 import os
 import sys
 
-from dml_instance.data.coco_writer import counts_line
-from dml_instance.data.label_images import convert_label_images, matched_files
+from dml_instance.data.forms.coco_writer import counts_line
+from dml_instance.data.forms.label_images import convert_label_images, matched_files
 
 
 def main(args: argparse.Namespace) -> None:
@@ -71,7 +72,7 @@ def argument_parser() -> argparse.ArgumentParser:
         "--val-fraction",
         type=float,
         default=0.25,
-        help="share of the images for val, of the tiles where there is one image (default: %(default)s)",
+        help="share of the images for val, of the tiles of a single image (default: %(default)s)",
     )
     parser.add_argument(
         "--tile", type=int, default=0, help="cut images to about this side in pixels (default: not)"

@@ -1,16 +1,17 @@
 #!/usr/bin/env python
-"""Convert DSB2018 stage 1 (nuclei, Broad Bioimage Benchmark Collection, accession BBBC038) to COCO
-format.
+"""Convert DSB2018 stage 1 to COCO format.
 
-python tools/prepare_nuclei.py stage1_train.zip
+    python tools/prepare_nuclei.py stage1_train.zip
+
+The images are of nuclei: Broad Bioimage Benchmark Collection, accession BBBC038.
 """
 
 import argparse
 import os
 import sys
 
-from dml_instance.data.coco_writer import counts_line
-from dml_instance.data.nuclei import convert_nuclei, read_split
+from dml_instance.data.datasets.nuclei import convert_nuclei, read_split
+from dml_instance.data.forms.coco_writer import counts_line
 
 
 def main(args: argparse.Namespace) -> None:

@@ -1,9 +1,10 @@
 #!/usr/bin/env python
-"""Draw the embedded data set Shapes in COCO format: rings, crossing bars, wires, combs, chairs and
-crowds.
+"""Draw the embedded data set Shapes in COCO format.
 
-python tools/prepare_shapes.py
-python tools/prepare_shapes.py --difficulty 0.6 --output datasets/shapes_hard
+    python tools/prepare_shapes.py
+    python tools/prepare_shapes.py --difficulty 0.6 --output datasets/shapes_hard
+
+Its objects are rings, crossing bars, wires, combs, chairs and crowds of blobs.
 """
 
 import argparse
@@ -11,7 +12,12 @@ import json
 import os
 import sys
 
-from dml_instance.data.shapes import CLASS_NAMES, DEFAULT_DIFFICULTY, SCENE_KINDS, write_shapes
+from dml_instance.data.datasets.shapes import (
+    CLASS_NAMES,
+    DEFAULT_DIFFICULTY,
+    SCENE_KINDS,
+    write_shapes,
+)
 
 
 def counts_of(root: str, split: str) -> str:

@@ -32,7 +32,8 @@ def main(args: argparse.Namespace) -> None:
         register_given(args.register_coco)
         if args.dataset not in DatasetCatalog.list():
             raise KeyError(
-                f"data set {args.dataset!r} is not registered; known are {', '.join(DatasetCatalog.list())}"
+                f"data set {args.dataset!r} is not registered; known are "
+                f"{', '.join(DatasetCatalog.list())}"
             )
         with open(args.predictions, encoding="utf-8") as file:
             predictions = json.load(file)

@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Add a trained model to those that come with the package, loaded as ``MODEL.WEIGHTS dml://NAME``.
 
-    python tools/ship_model.py output/dsb2018/dml_slim_unet --name nuclei --config
-        configs/DSB2018/dml_slim_unet.yaml \\ --command "python tools/train_net.py --config-file
-        configs/DSB2018/dml_slim_unet.yaml"
+    python tools/ship_model.py output/dsb2018/dml_slim_unet --name nuclei \\
+        --config configs/DSB2018/dml_slim_unet.yaml \\
+        --command "python tools/train_net.py --config-file configs/DSB2018/dml_slim_unet.yaml"
 
 The weights go into dml_instance/model_zoo/ in float16, and what made them, with their figures, into
 models.json there.
@@ -29,7 +29,8 @@ def main(args: argparse.Namespace) -> int:
     ):
         if not content:
             sys.exit(
-                f"error: no {os.path.basename(path)} in {args.run}; give the folder of a finished run"
+                f"error: no {os.path.basename(path)} in {args.run}; give the folder of a finished "
+                "run"
             )
     if not os.path.isfile(args.config):
         sys.exit(f"error: config file {args.config} does not exist")

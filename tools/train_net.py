@@ -3,9 +3,9 @@
 
     python tools/train_net.py --config-file configs/DSB2018/dml_slim_unet.yaml
     python tools/train_net.py --config-file configs/DSB2018/dml_slim_unet.yaml --resume
-    python tools/train_net.py --config-file configs/DSB2018/dml_slim_unet.yaml --eval-only
-    MODEL.WEIGHTS model_final.pth python tools/train_net.py --config-file
-    configs/DSB2018/dml_slim_unet.yaml \\
+    python tools/train_net.py --config-file configs/DSB2018/dml_slim_unet.yaml \\
+        --eval-only MODEL.WEIGHTS model_final.pth
+    python tools/train_net.py --config-file configs/DSB2018/dml_slim_unet.yaml \\
         --register-coco mine_train=train.json:images --register-coco mine_val=val.json:images \\
         DATASETS.TRAIN "('mine_train',)" DATASETS.TEST "('mine_val',)" OUTPUT_DIR output/mine
 """
@@ -21,9 +21,14 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from dml_instance.data import add_registration_option, register_given
-from dml_instance.engine import RESULTS_FILE, Trainer, load_config
+from dml_instance.engine import (
+    RESULTS_FILE,
+    Trainer,
+    load_config,
+    results_table,
+    use_huge_pages,
+)
 from dml_instance.files import read_json
-from dml_instance.report import results_table
 
 
 def main(args):
@@ -31,9 +36,8 @@ def main(args):
         register_given(args.register_coco)
         cfg = load_config(args.config_file, args.opts)
         for name in cfg.DATASETS.TEST:
-            DatasetCatalog.get(
-                name
-            )  # fails here, and not after the training, where the data is missing
+            # Fails here, and not after the training, where the data is missing.
+            DatasetCatalog.get(name)
     except (FileNotFoundError, KeyError, ValueError) as error:
         # What the user can mend in the command or the files needs no stack trace.
         sys.exit(f"error: {error.args[0]}")
@@ -69,6 +73,7 @@ def argument_parser():
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     arguments = argument_parser().parse_args()
     launch(
         main,

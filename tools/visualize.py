@@ -1,11 +1,12 @@
 #!/usr/bin/env python
-"""Draw what a trained model sees: input, embedding as colours, seediness with seeds, instances,
-ground truth.
+"""Draw what a trained model sees.
 
-    python tools/visualize.py --config-file configs/Shapes/dml_slim_unet.yaml --dataset shapes_val
-    --number 8 python tools/visualize.py --config-file output/cells/config.yaml --input a.png folder
-    --output pictures
+    python tools/visualize.py --config-file configs/Shapes/dml_slim_unet.yaml \\
+        --dataset shapes_val --number 8
+    python tools/visualize.py --config-file output/cells/config.yaml \\
+        --input a.png folder --output pictures
 
+One picture an image: input, embedding as colours, seediness with seeds, instances, ground truth.
 A file that is no readable image is skipped and reported; the others are drawn.
 """
 
@@ -14,66 +15,19 @@ import os
 import sys
 
 import cv2
-import numpy as np
-import torch
-from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
-from detectron2.data.detection_utils import (
-    annotations_to_instances,
-    convert_image_to_rgb,
-    read_image,
-)
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.logger import setup_logger
 
-from dml_instance.data import build_test_mapper, register_given
+from dml_instance.data import register_given
 from dml_instance.data.images import evenly_spread, image_files, stem_of
-from dml_instance.modeling import DMLInstance
-from dml_instance.modeling.grouping import class_probability, seediness
-from dml_instance.modeling.meta_arch import ground_truth
-from dml_instance.prediction import add_model_options, for_each_image, load_trained, metadata_of
-from dml_instance.visualization import (
-    draw_ground_truth,
-    draw_instances,
-    embedding_colors,
-    panel,
-    seediness_heat,
+from dml_instance.engine import (
+    add_model_options,
+    for_each_image,
+    load_trained,
+    metadata_of,
+    use_huge_pages,
 )
-
-
-def picture_of(
-    model: torch.nn.Module, cfg, record: dict, metadata: Metadata, min_score: float
-) -> np.ndarray:
-    """The panel of one record; a model of another architecture gets no embedding and no seediness."""
-    image = read_image(record["file_name"], format=cfg.INPUT.FORMAT)
-    size = image.shape[:2]
-    rgb = np.ascontiguousarray(convert_image_to_rgb(image, cfg.INPUT.FORMAT)).astype(np.uint8)
-    inputs = [build_test_mapper(cfg)(record)]
-
-    pictures = [("input", rgb)]
-    if isinstance(model, DMLInstance):
-        scale = model.test_scales[-1]  # of several the finest, as a rule
-        images = model.preprocess_image(inputs, scale)
-        prediction = model.predict_pixels(images, scale)
-        embedding, _, class_logits = prediction.of_image(0, images.image_sizes[0])
-        seeds = model.grouping.seeds([prediction], [images.image_sizes[0]], 0)
-        shown = seeds.position[seeds.score >= min_score].cpu().numpy()
-        cell_size = np.array(size) / np.array(images.image_sizes[0]) * prediction.stride
-        pictures += [
-            ("embedding", embedding_colors(embedding, size)),
-            (
-                "seediness and seeds",
-                seediness_heat(
-                    seediness(class_probability(class_logits)), (shown + 0.5) * cell_size, size
-                ),
-            ),
-        ]
-    instances = model(inputs)[0]["instances"]
-    pictures.append(("predicted instances", draw_instances(rgb, instances, metadata, min_score)))
-    if "annotations" in record:
-        masks, _ = ground_truth(
-            annotations_to_instances(record["annotations"], size, "bitmask"), size
-        )
-        pictures.append(("ground truth", draw_ground_truth(rgb, masks, metadata)))
-    return panel(pictures)
+from dml_instance.engine.pictures import picture_of
 
 
 def main(args: argparse.Namespace) -> int:
@@ -83,10 +37,8 @@ def main(args: argparse.Namespace) -> int:
         needs_data = not (args.input or args.dataset)
         model, cfg = load_trained(args.config_file, args.weights, args.opts, needs_data=needs_data)
         if args.input:
-            records, metadata = (
-                [{"file_name": file} for file in image_files(args.input)],
-                metadata_of(cfg),
-            )
+            records = [{"file_name": file} for file in image_files(args.input)]
+            metadata = metadata_of(cfg)
         else:
             datasets = [args.dataset] if args.dataset else [*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN]
             if not datasets:
@@ -132,5 +84,6 @@ def argument_parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     setup_logger(name="dml_instance")
     sys.exit(main(argument_parser().parse_args()))

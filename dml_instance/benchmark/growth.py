@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..engine import load_trained
 from ..modeling.inference import InstanceGrouping
-from ..prediction import load_trained
 from ..structures import PixelPredictions
 from .inference import memory_of_inference, model_inputs
 from .measure import interleaved

@@ -8,8 +8,8 @@ import torch
 from detectron2.config import CfgNode
 
 from ..data import build_test_augmentation, register_given
+from ..engine import load_trained
 from ..modeling import DMLInstance
-from ..prediction import load_trained
 from .measure import AddedMemory, in_fresh_process, interleaved
 
 

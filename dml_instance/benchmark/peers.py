@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from tqdm import tqdm
 
 from ..comparison.scores import load_predictions, mask_scores
-from ..prediction import load_trained
+from ..engine import load_trained
 from ..rle import as_rle, encoded
 from .clusterings import (
     MOST_CELLS_UNBINNED,

@@ -21,8 +21,8 @@ from detectron2.structures import Instances
 from torch import Tensor
 from tqdm import tqdm
 
+from ..engine import load_trained
 from ..modeling import DMLInstance
-from ..prediction import load_trained
 from .measure import interleaved, quartiles
 from .operations import multiply_adds
 from .predicted import Predicted, check_model, evenly_taken, inputs_of, predict

@@ -1,9 +1,9 @@
 """Data sets; importing this registers the built-in ones with Detectron2."""
 
+from ..classes import number_of_classes, set_num_classes
 from .augmentation import build_test_augmentation
-from .builtin import register_all
-from ..classes import set_num_classes
 from .coco import add_registration_option, register_coco, register_given
+from .datasets.builtin import register_all
 from .mapper import build_test_mapper, build_train_mapper
 from .sampling import build_train_sampler
 
@@ -13,6 +13,7 @@ __all__ = [
     "build_test_mapper",
     "build_train_mapper",
     "build_train_sampler",
+    "number_of_classes",
     "register_coco",
     "register_given",
     "set_num_classes",

@@ -1,4 +1,4 @@
-"""Augmentation for training, out of Detectron2's transforms, by ``INPUT.AUG`` and the stock INPUT keys."""
+"""Augmentation out of Detectron2's transforms, by ``INPUT.AUG`` and the stock INPUT keys."""
 
 import math
 
@@ -8,8 +8,11 @@ from detectron2.data.detection_utils import build_augmentation
 
 
 class RandomScale(T.Augmentation):
-    """Resize by a random factor of the image's own size; Detectron2's resizers aim at a size, which
-    would bring a small and a large image of the same magnification to different ones."""
+    """Resize by a random factor of the image's own size.
+
+    Detectron2's resizers aim at a size, which would bring a small and a large image of the same
+    magnification to different ones.
+    """
 
     def __init__(self, smallest: float, largest: float):
         """
@@ -38,9 +41,8 @@ def _inverted(image: np.ndarray) -> np.ndarray:
 def build_train_augmentation(cfg) -> list[T.Augmentation | T.Transform]:
     """What the stock ``DatasetMapper`` applies in training, in order.
 
-    Resizing and flipping are Detectron2's own, from INPUT.*; the rest stands in
-    ``INPUT.AUG``. With nothing set there this is exactly what Detectron2 does by
-    itself.
+    Resizing and flipping are Detectron2's own, from INPUT.*; the rest stands in ``INPUT.AUG``.
+    With nothing set there this is exactly what Detectron2 does by itself.
     """
     options = cfg.INPUT.AUG
     smallest, largest = options.SCALE_RANGE

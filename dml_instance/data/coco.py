@@ -25,8 +25,8 @@ def check_coco_file(json_file: str, image_root: str) -> dict:
     """Read a COCO annotation file and check what training and evaluation rely on.
 
     Checked: it is JSON with images, annotations and categories; every image file exists; every
-        annotation names a
-    listed image and category and has a mask; RLE masks have the size of their image.
+    annotation names a listed image and category and has a mask; RLE masks have the size of their
+    image.
 
     Args:
         json_file: annotation file.
@@ -66,7 +66,8 @@ def check_coco_file(json_file: str, image_root: str) -> dict:
                     f" ({field} is {_MEANING[field]})" for field in lacking if field in _MEANING
                 )
                 raise ValueError(
-                    f"{json_file}: {key} has an entry without {', '.join(lacking)}{cures}: {str(entry)[:200]}"
+                    f"{json_file}: {key} has an entry without {', '.join(lacking)}{cures}: "
+                    f"{str(entry)[:200]}"
                 )
     images = {image["id"]: image for image in coco["images"]}
     absent = [
@@ -76,8 +77,9 @@ def check_coco_file(json_file: str, image_root: str) -> dict:
     ]
     if absent:
         raise FileNotFoundError(
-            f"{json_file} lists {len(absent)} images that are not under {image_root}, the first is {absent[0]}; "
-            "give the folder that the file names are relative to, or remove these entries"
+            f"{json_file} lists {len(absent)} images that are not under {image_root}, the first is "
+            f"{absent[0]}; give the folder that the file names are relative to, or remove these "
+            "entries"
         )
     categories = {category["id"] for category in coco["categories"]}
     for annotation in coco["annotations"]:
@@ -95,7 +97,8 @@ def _check_annotation(annotation: dict, images: dict, categories: set, json_file
     image = images.get(annotation.get("image_id"))
     if image is None:
         raise ValueError(
-            f"{name} has image_id {annotation.get('image_id')}, which no entry of images has; remove it"
+            f"{name} has image_id {annotation.get('image_id')}, which no entry of images has; "
+            "remove it"
         )
     if annotation.get("category_id") not in categories:
         raise ValueError(
@@ -105,18 +108,19 @@ def _check_annotation(annotation: dict, images: dict, categories: set, json_file
     mask = annotation.get("segmentation")
     if not mask:
         raise ValueError(
-            f"{name} (image {image['file_name']}) has no segmentation: instance segmentation needs a mask for "
-            "every object; add it or remove the annotation"
+            f"{name} (image {image['file_name']}) has no segmentation: instance segmentation needs "
+            "a mask for every object; add it or remove the annotation"
         )
     if isinstance(mask, dict) and list(mask["size"]) != [image["height"], image["width"]]:
         raise ValueError(
-            f"{name} has a mask of {mask['size'][0]} x {mask['size'][1]}, but its image {image['file_name']} is "
-            f"{image['height']} x {image['width']} (height x width); draw the mask on the image's own grid"
+            f"{name} has a mask of {mask['size'][0]} x {mask['size'][1]}, but its image "
+            f"{image['file_name']} is {image['height']} x {image['width']} (height x width); draw "
+            "the mask on the image's own grid"
         )
 
 
 def parse_registration(text: str) -> tuple[str, str, str]:
-    """``NAME=ANNOTATIONS.json:IMAGE_DIR`` to its three parts; raises ValueError for anything else."""
+    """``NAME=ANNOTATIONS.json:IMAGE_DIR`` to its three parts; ValueError for anything else."""
     name, equals, rest = text.partition("=")
     json_file, colon, image_root = rest.rpartition(":")
     if not (equals and colon and name and json_file and image_root):
@@ -136,7 +140,11 @@ def add_registration_option(parser: argparse.ArgumentParser) -> None:
 
 
 def register_given(registrations: Sequence[str]) -> None:
-    """Register what ``--register-coco`` was given; raises as ``parse_registration`` and ``register_coco``."""
+    """Register what ``--register-coco`` was given.
+
+    Raises:
+        ValueError, FileNotFoundError: as ``parse_registration`` and ``register_coco``.
+    """
     for registration in registrations:
         register_coco(*parse_registration(registration))
 

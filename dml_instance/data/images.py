@@ -35,8 +35,8 @@ def image_files(paths: Sequence[str]) -> list[str]:
         other = by_stem.setdefault(stem_of(file), file)
         if other is not file:
             raise ValueError(
-                f"{other} and {file} have one name, and so would their results; rename one, or give them one after "
-                "the other"
+                f"{other} and {file} have one name, and so would their results; rename one, or "
+                "give them one after the other"
             )
     return files
 
@@ -53,11 +53,16 @@ def stem_of(file: str) -> str:
 
 
 def is_image_name(name: str) -> bool:
+    """Whether a file name ends like one of IMAGE_ENDINGS, in any case."""
     return name.lower().endswith(IMAGE_ENDINGS)
 
 
 def read_unchanged(file: str) -> np.ndarray:
-    """The image as it is stored, in OpenCV's order of channels; raises ValueError naming a file that is none."""
+    """The image as it is stored, (H, W) or (H, W, C), colours in the order blue, green, red.
+
+    Raises:
+        ValueError: for a file that is no readable image, named.
+    """
     image = cv2.imread(file, cv2.IMREAD_UNCHANGED)
     if image is None:
         raise ValueError(f"{file} is no readable image")
@@ -79,8 +84,9 @@ def to_eight_bit(image: np.ndarray) -> np.ndarray:
 
 
 def is_deep(file: str) -> bool:
-    """Whether a file has more than 8 bits a pixel in a form of which Detectron2's reader would cut
-    off all above 255.
+    """Whether a file has more than 8 bits a pixel, in a form that Detectron2's reader spoils.
+
+    It cuts off all above 255.
 
     Raises:
         OSError: for a file that is no image, or not there.
@@ -90,7 +96,15 @@ def is_deep(file: str) -> bool:
 
 
 def eight_bit_file(file: str, folder: str) -> str:
-    """The file itself, or, if it ``is_deep``, the path of a copy in a folder, made by ``to_eight_bit``."""
+    """The file itself, or, if it ``is_deep``, the path of a copy made by ``to_eight_bit``.
+
+    Args:
+        file: an image.
+        folder: for the copy, which bears the name of the file.
+
+    Raises:
+        OSError: as ``is_deep``; ValueError: as ``read_unchanged``.
+    """
     if not is_deep(file):
         return file
     copy = os.path.join(folder, f"{stem_of(file)}.png")

@@ -1,4 +1,4 @@
-"""Detectron2's ``DatasetMapper``, quicker where objects are many, with errors that name the file."""
+"""Detectron2's ``DatasetMapper``, quicker where objects are many; its errors name the file."""
 
 import numpy as np
 import torch
@@ -18,8 +18,7 @@ _OBJECTS_A_LAYER = 255
 
 
 class LabelMapMapper(DatasetMapper):
-    """The stock mapper, except that RLE masks are transformed together, and that pixels can be left
-    out.
+    """The stock mapper, but RLE masks are transformed together, and pixels can be left out.
 
     Detectron2 decodes and transforms the mask of every object by itself, at the size of the image:
     hundreds of passes over an image of nuclei. Here objects that the crop leaves out are dropped by
@@ -34,7 +33,7 @@ class LabelMapMapper(DatasetMapper):
     def _transform_annotations(
         self, dataset_dict: dict, transforms: TransformList, image_shape: tuple[int, int]
     ):
-        """Replace ``annotations`` of the record by ``instances``, ``void`` and crowds by ``ignored``."""
+        """Replace ``annotations`` by ``instances``, ``void`` and crowds by ``ignored``."""
         annotations = dataset_dict["annotations"]
         left_out = [dataset_dict.pop("void")] if "void" in dataset_dict else []
         left_out += [
@@ -82,7 +81,10 @@ class LabelMapMapper(DatasetMapper):
 
 
 def _absolute_boxes(annotations: list[dict]) -> np.ndarray:
-    """(N, 4) float64 boxes (left, top, right, bottom) of annotations, converted together where their modes agree."""
+    """(N, 4) float64 boxes (left, top, right, bottom) of annotations.
+
+    Those of one mode are converted together.
+    """
     boxes = np.array([annotation["bbox"] for annotation in annotations], dtype=float).reshape(-1, 4)
     modes = np.array([annotation["bbox_mode"] for annotation in annotations])
     for mode in np.unique(modes):
@@ -150,8 +152,8 @@ class FileNamingMapper:
         try:
             if is_deep(record["file_name"]):
                 raise ValueError(
-                    "it has more than 8 bits a pixel, of which all above 255 would be cut off; convert images like it "
-                    "to 8 bits (tools/prepare_label_images.py does)"
+                    "it has more than 8 bits a pixel, of which all above 255 would be cut off; "
+                    "convert images like it to 8 bits (tools/prepare_label_images.py does)"
                 )
             return self.mapper(record)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Parsed annotations, kept for as long as the files that they were parsed from stay what they are."""
+"""Parsed annotations, kept for as long as the files that they come from stay what they are."""
 
 import hashlib
 import json
@@ -16,9 +16,9 @@ _FORMAT = 1
 def cached(title: str, parse: Callable[[], list], folder: str, files: Sequence[str]) -> list:
     """What ``parse`` returns, from the cache where nothing changed.
 
-    The cache is in iopath's folder, which FVCORE_CACHE moves, one file for a title and a folder. It
-    holds a digest of
-    the names, sizes and times of all files: where one changed, came or went, it is written anew.
+    The cache is in iopath's folder, which FVCORE_CACHE moves, one file for a title and a folder.
+    It holds a digest of the names, sizes and times of all files: where one changed, came or went,
+    it is written anew.
 
     Args:
         title: what is parsed, for the file's name.

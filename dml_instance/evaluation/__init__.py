@@ -1,4 +1,4 @@
-"""mAP^r, the mask metric of Pascal VOC, for any data set with masks; and test-time views of models with boxes."""
+"""mAP^r, the mask metric of Pascal VOC, for any data set with masks."""
 
 from .average_precision import ImageMasks, mean_average_precision_masks
 from .views import with_test_views

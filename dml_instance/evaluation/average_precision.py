@@ -1,5 +1,6 @@
-"""mAP^r: average precision on masks, as the literature on Pascal VOC reports it, as pure functions
-of run-length masks.
+"""mAP^r, average precision on masks as the literature on Pascal VOC reports it.
+
+Pure functions of run-length masks.
 
 Hariharan et al., Simultaneous Detection and Segmentation, ECCV 2014. Unlike COCO's, a detection
 belongs to the object that it overlaps most, and a second detection of an object is false even where
@@ -88,8 +89,7 @@ def true_detections(iou: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
 
     Returns:
         (T, N) bool: True where the detection overlaps the object that it overlaps most (the first
-            of equals) by at
-        least the threshold, and no earlier one did.
+        of equals) by at least the threshold, and no earlier one did.
     """
     if iou.shape[1] == 0:
         return np.zeros((len(thresholds), len(iou)), dtype=bool)

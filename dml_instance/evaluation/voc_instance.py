@@ -43,9 +43,8 @@ def score_predictions(
 
     Returns:
         In percent: AP50 to AP90, the means over classes at IoU 0.5, 0.6 ... 0.9; APvol, the mean
-            over thresholds 0.1,
-        0.2 ... 0.9 (mAP^r_vol); and the same of each class, as ``AP50-NAME``. NaN where there is no
-        object.
+        over thresholds 0.1, 0.2 ... 0.9 (mAP^r_vol); and the same of each class, as
+        ``AP50-NAME``. NaN where there is no object.
 
     Raises:
         ValueError: for an object or prediction without a mask, or with one of another size than its
@@ -65,8 +64,8 @@ def score_predictions(
             )
         if not 0 <= index < len(class_names):
             raise ValueError(
-                f"image {identity!r} has a prediction of class {index}, but classes are 0 to {len(class_names) - 1}: "
-                "category_id is the index of the class, not COCO's number"
+                f"image {identity!r} has a prediction of class {index}, but classes are 0 to "
+                f"{len(class_names) - 1}: category_id is the index of the class, not COCO's number"
             )
         if not math.isfinite(score):
             raise ValueError(
@@ -130,7 +129,8 @@ def _rle(segmentation: dict | list, identity: int | str, size: tuple[int, int], 
     mask = as_rle(segmentation, *size)
     if tuple(mask["size"]) != size:
         raise ValueError(
-            f"image {identity!r} is {list(size)}, but a mask {what} {list(mask['size'])} (height, width)"
+            f"image {identity!r} is {list(size)}, but a mask {what} {list(mask['size'])} "
+            "(height, width)"
         )
     return mask
 
@@ -148,7 +148,10 @@ def class_table(result: dict[str, float]) -> str:
 
 
 class VOCInstanceEvaluator(DatasetEvaluator):
-    """mAP^r of any registered data set with masks; see ``score_predictions``. Predictions are kept as RLEs."""
+    """mAP^r of any registered data set with masks, see ``score_predictions``.
+
+    Predictions are kept as RLEs.
+    """
 
     def __init__(self, dataset_name: str, output_dir: str | None = None, distributed: bool = True):
         """
@@ -198,7 +201,10 @@ class VOCInstanceEvaluator(DatasetEvaluator):
                 )
 
     def evaluate(self):
-        """``{"segm_voc": ...}`` with the figures of ``score_predictions``; empty on all processes but the first."""
+        """``{"segm_voc": ...}`` with the figures of ``score_predictions``.
+
+        Empty on all processes but the first.
+        """
         predictions = self._predictions
         if self._distributed:
             comm.synchronize()

@@ -1,6 +1,6 @@
-"""Trained models that come with the package, by name: ``MODEL.WEIGHTS dml://NAME`` wherever
-Detectron2 loads weights.
+"""Trained models that come with the package, by name.
 
+``dml://NAME`` stands for their weights wherever Detectron2 loads some, as in MODEL.WEIGHTS.
 ``models.json`` beside the checkpoints says of each what made it (config, command, seed, minutes)
 and what it reaches.
 """
@@ -40,7 +40,8 @@ def checkpoint_path(name: str, folder: Path = FOLDER) -> str:
     path = folder / models[name]["file"]
     if not path.is_file() or _sha256(path) != models[name]["sha256"]:
         raise ValueError(
-            f"{path} is missing or not the file that was shipped; get it again: git checkout -- {path}"
+            f"{path} is missing or not the file that was shipped; get it again: git checkout -- "
+            f"{path}"
         )
     return str(path)
 
@@ -75,7 +76,8 @@ def ship(weights: str, name: str, facts: dict, folder: Path = FOLDER) -> dict:
     if size > LARGEST_MEGABYTES * 1e6:
         part.unlink()
         raise ValueError(
-            f"{weights} takes {size / 1e6:.1f} MB in float16; at most {LARGEST_MEGABYTES} MB are shipped"
+            f"{weights} takes {size / 1e6:.1f} MB in float16; at most {LARGEST_MEGABYTES} MB are "
+            "shipped"
         )
     os.replace(part, path)
     entry = {"file": path.name, "sha256": _sha256(path), "bytes": size, **facts}

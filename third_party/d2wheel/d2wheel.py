@@ -3,14 +3,14 @@
 Official Detectron2 is not on PyPI and builds only with a compiler and torch already there.
 ``sal-detectron2`` on PyPI repackages upstream main of August 2024, tagged for one Python version
 because of a single compiled file. The rest is pure Python. This backend downloads that wheel by
-hash, leaves the compiled file and its stray top-level ``tools/`` out, renames the distribution to
-``detectron2``, corrects its dependencies, mends two lines for current setuptools and numpy, and
-hands pip a ``py3-none-any`` wheel.
+hash and hands pip a ``py3-none-any`` wheel named ``detectron2``:
 
-What is missing from the result: the compiled operators (deformable convolution, rotated boxes, the
-    fast COCO
-evaluation). Nothing in this repository uses them; whoever needs them installs the official build
-instead.
+- without the compiled file;
+- with Detectron2's command line tools, which that wheel installs as a top-level package ``tools``,
+  as ``detectron2.tools``: ``python -m detectron2.tools.lazyconfig_train_net``;
+- with its dependencies corrected, and a few lines mended (see ``EDITS``).
+
+README.md beside this file says what the result lacks, and how to use the official build instead.
 """
 
 import base64
@@ -21,9 +21,13 @@ import sys
 import tempfile
 import zipfile
 
-SOURCE = "sal-detectron2==0.7.2 --hash=sha256:491af0c7f79bdb2d178e46f6cb16a97c4ac968d45c41ea3f6b6435d59bbee561\n"
+SOURCE = (
+    "sal-detectron2==0.7.2 "
+    "--hash=sha256:491af0c7f79bdb2d178e46f6cb16a97c4ac968d45c41ea3f6b6435d59bbee561\n"
+)
 SOURCE_INFO = "sal_detectron2-0.7.2.dist-info/"
-VERSION = "0.7.2+sal.py3"
+# Raise the last number with every change of the result: pip leaves a version that it has alone.
+VERSION = "0.7.2+sal.py3.1"
 INFO = f"detectron2-{VERSION}.dist-info/"
 REQUIRES = ["torch", "torchvision", "numpy", "fvcore>=0.1.5,<0.1.6", "iopath>=0.1.7,<0.1.10"]
 
@@ -40,11 +44,15 @@ EDITS = [
     ("detectron2/model_zoo/model_zoo.py", "import pkg_resources\n", ""),
     (
         "detectron2/model_zoo/model_zoo.py",
-        'pkg_resources.resource_filename(\n        "detectron2.model_zoo", os.path.join("configs", config_path)\n    )',
+        "pkg_resources.resource_filename(\n"
+        '        "detectron2.model_zoo", os.path.join("configs", config_path)\n'
+        "    )",
         'os.path.join(os.path.dirname(__file__), "configs", config_path)',
     ),
     # numpy 2 takes no copy=False where a copy is needed
     ("detectron2/evaluation/sem_seg_evaluation.py", "copy=copy, dtype=dtype", "dtype=dtype"),
+    # of a script beside it, once both are modules of a package
+    ("detectron2/tools/lightning_train_net.py", "from train_net import", "from .train_net import"),
 ]
 
 
@@ -69,18 +77,25 @@ def _download(folder):
     return next(folder.glob("*.whl"))
 
 
+def _new_name(name):
+    """The name in the new wheel of a file of the source wheel."""
+    if name.startswith("tools/"):
+        return f"detectron2/{name}"
+    return name.replace(SOURCE_INFO, INFO)
+
+
 def _pure_python_files(wheel):
-    """Read a wheel into ``{name: bytes}``, without compiled files, its RECORD and the stray ``tools`` package."""
+    """Read a wheel into ``{new name: bytes}``, without compiled files and its RECORD."""
     with zipfile.ZipFile(wheel) as archive:
         return {
-            name.replace(SOURCE_INFO, INFO): archive.read(name)
+            _new_name(name): archive.read(name)
             for name in archive.namelist()
-            if not name.endswith((".so", "/RECORD", "/")) and not name.startswith("tools/")
+            if not name.endswith((".so", "/RECORD", "/"))
         }
 
 
 def _apply_edits(files):
-    """Apply EDITS in place; a text that does not occur exactly once means the source changed, and is an error."""
+    """Apply EDITS in place; RuntimeError where a text does not occur exactly once."""
     for name, old, new in EDITS:
         text = files[name].decode()
         if text.count(old) != 1:

@@ -12,16 +12,21 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from .coco_writer import CocoWriter
+from ..forms.coco_writer import CocoWriter
 
 # Ids are cut to this many hexadecimal digits, which still tell all images apart.
 _NAME_LENGTH = 16
 
 
 def read_split() -> dict[str, str]:
-    """Image name (16 hexadecimal digits) to "train" or "val", as this project's figures use them."""
+    """The split that this project's figures use.
+
+    Returns:
+        The name of an image (16 hexadecimal digits) to "train" or "val".
+    """
     path = pathlib.Path(__file__).with_name("dsb2018_split.txt")
-    rows = (line.split() for line in path.read_text().splitlines() if not line.startswith("#"))
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = (line.split() for line in lines if not line.startswith("#"))
     return {name: split for split, name in rows}
 
 
@@ -48,12 +53,15 @@ def convert_nuclei(zip_file: str, root: str, split: dict[str, str]) -> dict[str,
         Number of images of each split.
 
     Raises:
-        FileNotFoundError, FileExistsError, ValueError: naming the file and what to do.
+        FileNotFoundError: for a missing zip file.
+        FileExistsError: if ``root`` exists.
+        ValueError: for a file that is no such zip file, or holds what cannot be read. All name the
+            file and say what to do.
     """
     if not os.path.isfile(zip_file):
         raise FileNotFoundError(
-            f"{zip_file} does not exist; get stage1_train.zip of accession BBBC038 from the Broad Bioimage "
-            "Benchmark Collection"
+            f"{zip_file} does not exist; get stage1_train.zip of accession BBBC038 from the "
+            "Broad Bioimage Benchmark Collection"
         )
     if not zipfile.is_zipfile(zip_file):
         raise ValueError(f"{zip_file} is no zip file; download it again")
@@ -76,7 +84,8 @@ def _convert(archive: zipfile.ZipFile, writer: CocoWriter, split: dict[str, str]
     chosen = {i: split[i[:_NAME_LENGTH]] for i in images if i[:_NAME_LENGTH] in split}
     if not chosen:
         raise ValueError(
-            f"{archive.filename} holds none of the expected ID/images/ID.png; is it stage1_train.zip of BBBC038?"
+            f"{archive.filename} holds none of the expected ID/images/ID.png; is it "
+            "stage1_train.zip of BBBC038?"
         )
     for name in sorted(set(split.values())):
         writer.start_split(name, f"DSB2018 stage 1, {name} (BBBC038, CC0)")

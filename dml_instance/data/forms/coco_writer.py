@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ..rle import encoded
+from ...rle import encoded
 
 
 def annotation_of(mask: np.ndarray, category_id: int) -> dict:
@@ -60,12 +60,10 @@ def instance_annotations(
 
 
 class CocoWriter:
-    """Writes ``root/images/NAME.png`` and ``root/annotations/instances_SPLIT.json``, objects of one
-    class.
+    """Writes ``root/images/NAME.png`` and ``root/annotations/instances_SPLIT.json``.
 
-    Used in a ``with`` block: everything is written into a folder beside ``root`` and moved there at
-        the end, if no
-    error occurred.
+    Objects are of one class. Used in a ``with`` block: everything is written into a folder beside
+    ``root`` and moved there at the end, if no error occurred.
     """
 
     def __init__(self, root: str, class_name: str):
@@ -100,7 +98,17 @@ class CocoWriter:
         }
 
     def add(self, split: str, name: str, image: np.ndarray, masks: Iterable[np.ndarray]) -> None:
-        """One image (H, W, 3) uint8, BGR, with the masks of its objects, see ``instance_annotations``."""
+        """Write one image and note its objects.
+
+        Args:
+            split: started before.
+            name: of the image, without ending; of each image its own.
+            image: (H, W, 3) uint8, BGR.
+            masks: of its objects, see ``instance_annotations``.
+
+        Raises:
+            ValueError: see ``instance_annotations``; OSError: if the image cannot be written.
+        """
         size = image.shape[:2]
         file_name = f"{name}.png"
         annotations = instance_annotations(masks, size, name)

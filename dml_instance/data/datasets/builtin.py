@@ -1,13 +1,17 @@
 """The data sets that are known by name, under ``$DETECTRON2_DATASETS`` (default: ``datasets``).
 
-shapes_train, shapes_val, shapes_test      shapes/          drawn by tools/prepare_shapes.py
-shapes_hard_train, ... _val, ... _test     shapes_hard/     drawn at --difficulty 0.6
-dsb2018_nuclei_train, dsb2018_nuclei_val   dsb2018/         converted by tools/prepare_nuclei.py
-dsb2018_nuclei_fit, dsb2018_nuclei_dev     dsb2018/         four fifths and one fifth of train, for
-choosing settings voc_2012_instance_train, ... _val, ... _trainval    VOCdevkit/VOC2012/
-as its archive unpacks sbd_instance_train, sbd_instance_val
-benchmark_RELEASE/dataset/     as its archive unpacks voc_2012_instance_train_aug
-both: VOC train and SBD without VOC val, 10,582 images
+========================================  ==========================  ============================
+Name                                      Folder                      Comes from
+========================================  ==========================  ============================
+shapes_train, _val, _test                 shapes/                     tools/prepare_shapes.py
+shapes_hard_train, _val, _test            shapes_hard/                the same, --difficulty 0.6
+dsb2018_nuclei_train, _val                dsb2018/                    tools/prepare_nuclei.py
+dsb2018_nuclei_fit, _dev                  dsb2018/                    the same: 4/5 and 1/5 of train
+voc_2012_instance_train, _val, _trainval  VOCdevkit/VOC2012/          its archive, unpacked
+sbd_instance_train, _val                  benchmark_RELEASE/dataset/  its archive, unpacked
+voc_2012_instance_train_aug               both                        VOC train and SBD, without
+                                                                      VOC val: 10,582 images
+========================================  ==========================  ============================
 """
 
 import os
@@ -15,7 +19,7 @@ from functools import partial
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from .coco import register_checked
+from ..coco import register_checked
 from .shapes import CLASS_NAMES
 from .voc import VOC_CLASSES, load_sbd, load_train_aug, load_voc, voc_place
 
@@ -60,7 +64,8 @@ def register_all() -> None:
             os.path.join(root, "dsb2018", "annotations", f"instances_{source}.json"),
             os.path.join(root, "dsb2018", "images"),
             category_ids={1: "nucleus"},
-            hint="Convert it with tools/prepare_nuclei.py, or set DETECTRON2_DATASETS to the folder that holds dsb2018",
+            hint="Convert it with tools/prepare_nuclei.py, or set DETECTRON2_DATASETS to the "
+            "folder that holds dsb2018",
             subset=subset,
         )
 

@@ -1,15 +1,19 @@
-"""Shapes: the embedded data set, drawn to disk in COCO format, the same for the same parameters on every machine."""
+"""Shapes, the embedded data set, drawn to disk in COCO format.
+
+The same parameters give the same files on every machine.
+"""
 
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
-from .coco_writer import annotation_of
+from ..forms.coco_writer import annotation_of
 from .shapes_drawing import (
     CLASS_NAMES,
     DEFAULT_DIFFICULTY,
@@ -25,7 +29,9 @@ __all__ = ["CLASS_NAMES", "DEFAULT_DIFFICULTY", "SCENE_KINDS", "draw_split", "wr
 _SPLIT_CODES = {"train": 0, "val": 1, "test": 2}
 
 
-def draw_split(split: str, count: int, *, seed: int, size: int, difficulty: float):
+def draw_split(
+    split: str, count: int, *, seed: int, size: int, difficulty: float
+) -> Iterator[tuple[str, Scene]]:
     """Draw the scenes of a split one after the other, kinds in turn.
 
     Image i depends on (seed, split, i) alone: a larger split begins with the smaller one.
@@ -105,8 +111,8 @@ def write_shapes(
             if found == parameters:
                 return False
             raise FileExistsError(
-                f"{root} holds Shapes with other parameters, {found}; choose another folder, or pass --overwrite to "
-                "replace it"
+                f"{root} holds Shapes with other parameters, {found}; choose another folder, or "
+                "pass --overwrite to replace it"
             )
     os.makedirs(os.path.dirname(root), exist_ok=True)
     # A name of its own, so that no folder of somebody else and no second run is in the way.

@@ -1,7 +1,7 @@
-"""Images with label images beside them (0 is background, every object has a number), to COCO
-format.
+"""Images with label images beside them, to COCO format.
 
-That is how Fiji, CellProfiler, ilastik, napari, Cellpose and StarDist keep annotated objects.
+In a label image 0 is background, and every object has a number. That is how Fiji, CellProfiler,
+ilastik, napari, Cellpose and StarDist keep annotated objects.
 """
 
 import os
@@ -11,13 +11,19 @@ from itertools import pairwise
 import numpy as np
 from tqdm import tqdm
 
+from ..images import image_files, read_unchanged, stem_of, to_eight_bit
 from .coco_writer import CocoWriter
-from .images import image_files, read_unchanged, stem_of, to_eight_bit
 
 
 def matched_files(images: str, labels: str) -> list[tuple[str, str]]:
-    """(image, label image) of the same name, whatever their endings, in two folders; or of two
-    single files.
+    """Images and their label images.
+
+    Args:
+        images, labels: two folders, in which files of one name belong together, whatever their
+            endings; or two files.
+
+    Returns:
+        (image file, label file) pairs, by name.
 
     Raises:
         FileNotFoundError: for a path that does not exist, or a file without its counterpart, naming
@@ -49,13 +55,14 @@ def read_pair(image_file: str, label_file: str) -> tuple[np.ndarray, np.ndarray]
     """Image (H, W, 3) uint8, BGR, and labels (H, W) of a whole-number type.
 
     Raises:
-        ValueError: for a file that is no readable image, labels in colour, or two sizes, naming the
-            files.
+        ValueError: for a file that is no readable image, labels in colour, or two sizes, naming
+            the files.
     """
     image, labels = read_unchanged(image_file), read_unchanged(label_file)
     if labels.ndim != 2:
         raise ValueError(
-            f"{label_file} has {labels.shape[2]} channels; a label image has one, a number for each object"
+            f"{label_file} has {labels.shape[2]} channels; a label image has one, a number for "
+            "each object"
         )
     if image.shape[:2] != labels.shape:
         raise ValueError(
@@ -65,7 +72,12 @@ def read_pair(image_file: str, label_file: str) -> tuple[np.ndarray, np.ndarray]
 
 
 def tiles(size: tuple[int, int], side: int) -> list[tuple[slice, slice]]:
-    """Windows (rows, columns) that cut (H, W) into nearly equal parts of at most about ``side``; 0: one window."""
+    """Windows (rows, columns) that cut an image into nearly equal parts.
+
+    Args:
+        size: (H, W) of the image.
+        side: about the longest side of a part in pixels; 0: one window, the image.
+    """
     if side <= 0:
         return [(slice(0, size[0]), slice(0, size[1]))]
     cuts = [

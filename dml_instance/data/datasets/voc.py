@@ -1,10 +1,9 @@
 """Instance masks of Pascal VOC and SBD, read from the folders that their archives unpack to.
 
 VOC 2012 (Everingham et al.): ``SegmentationObject`` numbers the objects of an image in a palette
-    PNG,
-``SegmentationClass`` says what they are; 255 is a border that belongs to nothing. SBD (Hariharan et
-al., Semantic Contours from Inverse Detectors, ICCV 2011) has the same for many more images, in
-MATLAB files and without a border.
+PNG, ``SegmentationClass`` says what they are; 255 is a border that belongs to nothing. SBD
+(Hariharan et al., Semantic Contours from Inverse Detectors, ICCV 2011) has the same for many more
+images, in MATLAB files and without a border.
 """
 
 import logging
@@ -18,9 +17,9 @@ from PIL import Image
 from scipy.io import loadmat
 from tqdm import tqdm
 
-from ..rle import encoded
-from .coco_writer import annotation_of
-from .parse_cache import cached
+from ...rle import encoded
+from ..forms.coco_writer import annotation_of
+from ..parse_cache import cached
 
 VOC_CLASSES = CLASS_NAMES
 # Both what the archives unpack to and, second, where Detectron2 looks for VOC's boxes.
@@ -44,9 +43,9 @@ def load_voc(root: str, split: str) -> list[dict]:
 
     Returns:
         One record an image: ``file_name``, ``image_id`` (its name), ``height``, ``width``,
-            ``annotations`` with RLE
-        masks, boxes, and ``category_id`` counting VOC_CLASSES; and ``void``, the RLE of the pixels
-        that are neither object nor background, where there are any. Some 1 KB an object.
+        ``annotations`` with RLE masks, boxes, and ``category_id`` counting VOC_CLASSES; and
+        ``void``, the RLE of the pixels that are neither object nor background, where there are
+        any. Some 1 KB an object.
 
     Raises:
         FileNotFoundError: for a missing folder, list, image or mask, with what is missing and where
@@ -85,8 +84,7 @@ def load_sbd(root: str, split: str) -> list[dict]:
 
 
 def load_train_aug(root: str) -> list[dict]:
-    """VOC 2012 train and SBD, without any image of VOC 2012 val: the paper's 10,582 training
-    images.
+    """The paper's 10,582 training images: VOC 2012 train and SBD, without VOC 2012 val.
 
     An image that both have is VOC's, whose masks have a border. Another number of images is
     explained in the log.
@@ -101,8 +99,9 @@ def load_train_aug(root: str) -> list[dict]:
     records = {**{name: record for name, record in sbd.items() if name not in val}, **voc}
     if len(records) != _TRAIN_AUG_IMAGES:
         _logger.warning(
-            "voc_2012_instance_train_aug has %d images, not %d: %d of VOC 2012 train (1,464 in the archive), %d of SBD "
-            "(11,355), of which %d are in VOC 2012 val and left out, and %d in both",
+            "voc_2012_instance_train_aug has %d images, not %d: %d of VOC 2012 train (1,464 in the "
+            "archive), %d of SBD (11,355), of which %d are in VOC 2012 val and left out, and %d in "
+            "both",
             len(records),
             _TRAIN_AUG_IMAGES,
             len(voc),
@@ -134,8 +133,8 @@ def _folder(root: str, places: tuple[str, ...], parts: tuple[str, ...], source: 
     folder = _place(root, places)
     if not os.path.isdir(folder):
         raise FileNotFoundError(
-            f"{root} has neither {' nor '.join(places)}: unpack {source} there, or set DETECTRON2_DATASETS to where "
-            "it is"
+            f"{root} has neither {' nor '.join(places)}: unpack {source} there, or set "
+            "DETECTRON2_DATASETS to where it is"
         )
     missing = [part for part in parts if not os.path.isdir(os.path.join(folder, part))]
     if missing:
@@ -199,8 +198,8 @@ def _voc_record(folder: str, name: str) -> dict:
     classes = _index_png(os.path.join(folder, "SegmentationClass", f"{name}.png"))
     if objects.shape != classes.shape:
         raise ValueError(
-            f"SegmentationObject/{name}.png is {objects.shape}, but SegmentationClass/{name}.png {classes.shape} "
-            f"(height, width) in {folder}"
+            f"SegmentationObject/{name}.png is {objects.shape}, but SegmentationClass/{name}.png "
+            f"{classes.shape} (height, width) in {folder}"
         )
     void = objects == _VOID
     annotations = []
@@ -244,7 +243,7 @@ def _index_png(path: str) -> np.ndarray:
     with Image.open(path) as image:
         if image.mode not in ("P", "L"):
             raise ValueError(
-                f"{path} is {image.mode}, but masks of VOC are palette images: it was saved again by a program that "
-                "wrote colours instead of numbers; unpack the original"
+                f"{path} is {image.mode}, but masks of VOC are palette images: it was saved again "
+                "by a program that wrote colours instead of numbers; unpack the original"
             )
         return np.array(image)

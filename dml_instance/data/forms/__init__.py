@@ -1,0 +1,1 @@
+"""Forms in which annotations come in and results go out."""

@@ -1,0 +1,104 @@
+"""Clocks of training and of inference."""
+
+import os
+import time
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+from torch import nn
+
+from ..files import write_json
+from .precision import trains_in_bfloat16
+from .results import TRAINING_FILE
+
+
+class TrainingClock(HookBase):
+    """Counts the time spent in training steps, over resumed runs too.
+
+    Writes ``training.json`` into OUTPUT_DIR when training ends: minutes, iterations, images a
+    second, seed, whether steps ran in bfloat16, and the number of parameters.
+    """
+
+    def __init__(self, cfg: CfgNode):
+        self._cfg = cfg
+        self.seconds = 0.0
+
+    def before_step(self):
+        self._start = time.perf_counter()
+
+    def after_step(self):
+        self.seconds += time.perf_counter() - self._start
+
+    def after_train(self):
+        if comm.is_main_process():
+            self.write(self._cfg.OUTPUT_DIR)
+
+    def write(self, folder: str) -> None:
+        """Write ``training.json`` into a folder that exists."""
+        iterations = self.trainer.iter
+        write_json(
+            os.path.join(folder, TRAINING_FILE),
+            {
+                "minutes": round(self.seconds / 60, 4),
+                "iterations": iterations,
+                "images_per_second": round(
+                    iterations * self._cfg.SOLVER.IMS_PER_BATCH / max(self.seconds, 1e-9), 2
+                ),
+                "seed": self._cfg.SEED,
+                "bfloat16": trains_in_bfloat16(self._cfg),
+                "parameters": sum(p.numel() for p in self.trainer.model.parameters()),
+            },
+        )
+
+    def state_dict(self):
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict):
+        self.seconds = state_dict["seconds"]
+
+
+class InferenceTimer:
+    """Times every call of a model in a ``with`` block.
+
+    That is network, grouping and masks; loading images and scoring results are not in it. Of a
+    batch every image counts alike.
+    """
+
+    # The first calls allocate and warm up; they count only where there are no others.
+    _WARM_UP = 3
+
+    def __init__(self, model: nn.Module):
+        self._model = model
+        self._milliseconds = []
+
+    def __enter__(self):
+        self._handles = [
+            self._model.register_forward_pre_hook(self._before),
+            self._model.register_forward_hook(self._after),
+        ]
+        return self
+
+    def __exit__(self, *_):
+        for handle in self._handles:
+            handle.remove()
+
+    def _before(self, module, inputs):
+        self._synchronize()
+        self._start = time.perf_counter()
+
+    def _after(self, module, inputs, output):
+        self._synchronize()
+        self._milliseconds.append(1e3 * (time.perf_counter() - self._start) / max(len(output), 1))
+
+    @staticmethod
+    def _synchronize():
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+    @property
+    def ms_per_image(self) -> float:
+        """Mean milliseconds an image; NaN where the model was not called."""
+        counted = self._milliseconds[self._WARM_UP :] or self._milliseconds
+        return sum(counted) / len(counted) if counted else float("nan")

@@ -1,0 +1,39 @@
+"""Detectron2's SGD, or AdamW with a rate of its own for the backbone."""
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.solver import build
+from torch import nn
+
+
+def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser that ``SOLVER.OPTIMIZER`` names.
+
+    "SGD" is Detectron2's own. "AdamW" follows the same keys for the rate, weight decay and
+    clipping of gradients; parameters whose name begins with ``backbone.`` learn at
+    ``SOLVER.BACKBONE_MULTIPLIER`` times the rate.
+
+    Raises:
+        ValueError: for another name, a multiplier that is not positive, or one beside SGD.
+    """
+    name = cfg.SOLVER.OPTIMIZER
+    factor = cfg.SOLVER.BACKBONE_MULTIPLIER
+    if factor <= 0 or (name == "SGD" and factor != 1):
+        raise ValueError(
+            "SOLVER.BACKBONE_MULTIPLIER is positive, and 1 unless SOLVER.OPTIMIZER is "
+            f'"AdamW", got {factor} and {name!r}'
+        )
+    if name == "SGD":
+        return build.build_optimizer(cfg, model)
+    if name != "AdamW":
+        raise ValueError(f'SOLVER.OPTIMIZER is "SGD" or "AdamW", got {name!r}')
+    parameters = build.get_default_optimizer_params(
+        model,
+        base_lr=cfg.SOLVER.BASE_LR,
+        weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
+        weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
+        lr_factor_func=lambda parameter: factor if parameter.startswith("backbone.") else 1.0,
+    )
+    return build.maybe_add_gradient_clipping(cfg, torch.optim.AdamW)(
+        parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY
+    )

@@ -1,0 +1,73 @@
+"""What a trained model sees in an image, as one picture."""
+
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data import Metadata
+from detectron2.data.detection_utils import (
+    annotations_to_instances,
+    convert_image_to_rgb,
+    read_image,
+)
+from torch import nn
+
+from ..data import build_test_mapper
+from ..modeling import DMLInstance
+from ..modeling.grouping import class_probability, seediness
+from ..modeling.meta_arch import ground_truth
+from ..visualization import (
+    draw_ground_truth,
+    draw_instances,
+    embedding_colors,
+    panel,
+    seediness_heat,
+)
+
+
+def picture_of(
+    model: nn.Module, cfg: CfgNode, record: dict, metadata: Metadata, min_score: float
+) -> np.ndarray:
+    """Input, embedding, seediness with seeds, instances and ground truth side by side.
+
+    Args:
+        model: in evaluation mode; one of another architecture gets no embedding and no seediness.
+        cfg: that built it.
+        record: Detectron2's; with ``annotations`` the ground truth is drawn, too.
+        metadata: of the data set, for class names.
+        min_score: seeds and instances under it are not drawn.
+
+    Returns:
+        RGB uint8 (H, W, 3), see ``visualization.panel``.
+    """
+    image = read_image(record["file_name"], format=cfg.INPUT.FORMAT)
+    size = image.shape[:2]
+    rgb = np.ascontiguousarray(convert_image_to_rgb(image, cfg.INPUT.FORMAT)).astype(np.uint8)
+    inputs = [build_test_mapper(cfg)(record)]
+
+    pictures = [("input", rgb)]
+    if isinstance(model, DMLInstance):
+        pictures += _maps_of(model, inputs, size, min_score)
+    instances = model(inputs)[0]["instances"]
+    pictures.append(("predicted instances", draw_instances(rgb, instances, metadata, min_score)))
+    if "annotations" in record:
+        truth = annotations_to_instances(record["annotations"], size, "bitmask")
+        masks, _ = ground_truth(truth, size)
+        pictures.append(("ground truth", draw_ground_truth(rgb, masks, metadata)))
+    return panel(pictures)
+
+
+def _maps_of(
+    model: DMLInstance, inputs: list[dict], size: tuple[int, int], min_score: float
+) -> list[tuple[str, np.ndarray]]:
+    """Titled pictures (H, W, 3) of what the network says of one image."""
+    scale = model.test_scales[-1]  # of several the finest, as a rule
+    images = model.preprocess_image(inputs, scale)
+    prediction = model.predict_pixels(images, scale)
+    (seen_size,) = images.image_sizes
+    embedding, _, class_logits = prediction.of_image(0, seen_size)
+    seeds = model.grouping.seeds([prediction], [seen_size], 0)
+    cells = seeds.position[seeds.score >= min_score].cpu().numpy()
+    cell_size = np.array(size) / np.array(seen_size) * prediction.stride
+    heat = seediness_heat(
+        seediness(class_probability(class_logits)), (cells + 0.5) * cell_size, size
+    )
+    return [("embedding", embedding_colors(embedding, size)), ("seediness and seeds", heat)]

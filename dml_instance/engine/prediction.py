@@ -1,0 +1,119 @@
+"""Trained models on images of users: loading one, and going through files."""
+
+import argparse
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
+from detectron2.utils.file_io import PathManager
+from torch import nn
+from tqdm import tqdm
+
+from ..data import add_registration_option
+from ..data.images import eight_bit_file
+from .config import load_config
+from .trainer import Trainer
+
+_logger = logging.getLogger(__name__)
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Options of a tool that takes a trained model.
+
+    They are ``--config-file``, ``--weights``, ``--register-coco`` and ``opts``.
+    """
+    parser.add_argument(
+        "--config-file",
+        required=True,
+        metavar="FILE",
+        help="config.yaml of a training, or a yaml of configs/",
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="checkpoint, or dml://NAME (default: model_final.pth in OUTPUT_DIR)",
+    )
+    add_registration_option(parser)
+    parser.add_argument(
+        "opts", nargs=argparse.REMAINDER, help="KEY VALUE overrides of the config, last"
+    )
+
+
+def load_trained(
+    config_file: str, weights: str | None, options: Sequence[str] = (), *, needs_data: bool = True
+) -> tuple[nn.Module, CfgNode]:
+    """A trained model ready for inference, and its config.
+
+    Args:
+        config_file: a yaml of configs/, or the ``config.yaml`` that a training left in its
+            OUTPUT_DIR.
+        weights: a checkpoint or ``dml://NAME``; None: ``model_final.pth`` in OUTPUT_DIR.
+        options: KEY VALUE overrides.
+        needs_data: see ``load_config``.
+
+    Raises:
+        FileNotFoundError: for a missing yaml or missing weights.
+        ValueError, KeyError: see ``load_config``.
+    """
+    cfg = load_config(config_file, options, needs_data=needs_data)
+    weights = weights or os.path.join(cfg.OUTPUT_DIR, "model_final.pth")
+    if not PathManager.isfile(weights):
+        raise FileNotFoundError(f"no weights at {weights}; train first, or give --weights")
+    model = Trainer.build_model(cfg).eval()
+    DetectionCheckpointer(model).load(weights)
+    return model, cfg
+
+
+def metadata_of(cfg: CfgNode) -> Metadata:
+    """Of the first data set of the config that this process knows; empty without one."""
+    for name in (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN):
+        if name in DatasetCatalog.list():
+            return MetadataCatalog.get(name)
+    return Metadata()
+
+
+def class_names_of(cfg: CfgNode) -> list[str]:
+    """The K class names of a model.
+
+    Those of ``metadata_of``; "class 0", "class 1" ... where it has not K of them.
+    """
+    ours = cfg.MODEL.META_ARCHITECTURE == "DMLInstance"
+    count = cfg.MODEL.DML.NUM_CLASSES if ours else cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    names = metadata_of(cfg).get("thing_classes", [])
+    return list(names) if len(names) == count else [f"class {index}" for index in range(count)]
+
+
+@torch.no_grad()
+def for_each_image(records: Sequence[dict], act: Callable[[dict], None], title: str) -> int:
+    """Call ``act`` with one record after the other, behind a progress bar, without gradients.
+
+    A record whose file cannot be read, or for which ``act`` raises OSError, RuntimeError or
+    ValueError, is reported in the log and skipped.
+
+    Args:
+        records: with ``file_name`` at least.
+        act: gets each record with ``source``, the file of the user, added. ``file_name`` is the
+            same file, or, where that is deeper than 8 bits, an 8-bit copy, stretched as
+            tools/prepare_label_images.py does, that lasts as long as the call.
+        title: of the progress bar.
+
+    Returns:
+        How many were skipped.
+    """
+    skipped = 0
+    for record in tqdm(records, desc=title, unit="image"):
+        file = record["file_name"]
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                act({**record, "file_name": eight_bit_file(file, folder), "source": file})
+        except (OSError, RuntimeError, SyntaxError, ValueError) as error:
+            # Pillow reports a broken PNG as SyntaxError, the mapper whatever went wrong as
+            # RuntimeError.
+            skipped += 1
+            _logger.warning("skipped %s: %s: %s", file, type(error).__name__, error)
+    return skipped

@@ -1,0 +1,74 @@
+"""Detectron2's trainer with this project's choices.
+
+Only what ``DefaultTrainer`` asks its users to override is overridden, and any meta-architecture
+trains with it.
+"""
+
+from detectron2.data import (
+    build_detection_test_loader,
+    build_detection_train_loader,
+    get_detection_dataset_dicts,
+)
+from detectron2.engine import DefaultTrainer
+from detectron2.utils import comm
+
+from ..data import build_test_mapper, build_train_mapper, build_train_sampler
+from ..evaluation import with_test_views
+from .evaluators import build_evaluator
+from .hooks import InferenceTimer, TrainingClock
+from .optimizer import build_optimizer
+from .precision import BFloat16Forward, trains_in_bfloat16
+from .results import write_results
+
+
+class Trainer(DefaultTrainer):
+    """``DefaultTrainer`` with this project's optimiser, mapper, sampler, evaluators and clocks."""
+
+    @classmethod
+    def build_model(cls, cfg):
+        model = super().build_model(cfg)
+        if trains_in_bfloat16(cfg):
+            model.forward = BFloat16Forward(model)
+        return model
+
+    def build_hooks(self):
+        return [TrainingClock(self.cfg), *super().build_hooks()]
+
+    @classmethod
+    def build_optimizer(cls, cfg, model):
+        return build_optimizer(cfg, model)
+
+    @classmethod
+    def build_train_loader(cls, cfg):
+        drawn = {}
+        if cfg.DATALOADER.REPEAT_BY_AREA:
+            # A sampler counts the records of the very list that is loaded; otherwise that list is
+            # Detectron2's affair.
+            dataset = get_detection_dataset_dicts(
+                cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+            )
+            drawn = {"dataset": dataset, "sampler": build_train_sampler(cfg, dataset)}
+        return build_detection_train_loader(cfg, mapper=build_train_mapper(cfg), **drawn)
+
+    @classmethod
+    def build_test_loader(cls, cfg, dataset_name):
+        return build_detection_test_loader(cfg, dataset_name, mapper=build_test_mapper(cfg))
+
+    @classmethod
+    def build_evaluator(cls, cfg, dataset_name):
+        return build_evaluator(cfg, dataset_name)
+
+    @classmethod
+    def test(cls, cfg, model, evaluators=None):
+        """As ``DefaultTrainer.test``, under ``MODEL.DML.TEST_AUGMENTATIONS``.
+
+        Also writes ``results.json`` into OUTPUT_DIR.
+        """
+        model = with_test_views(cfg, model)
+        with InferenceTimer(model) as timer:
+            results = super().test(cfg, model, evaluators)
+        if comm.is_main_process():
+            names = cfg.DATASETS.TEST
+            metrics = {names[0]: results} if len(names) == 1 else results
+            write_results(cfg.OUTPUT_DIR, metrics, timer.ms_per_image)
+        return results
