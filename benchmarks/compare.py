@@ -1,14 +1,14 @@
-#!/usr/bin/env python
-"""Train models for the same minutes on the same machine, in turns, and report where one is better
-than the other.
+"""Train models for the same minutes on the same machine, in turns, and report how they differ.
 
-    python tools/compare.py --minutes 12 --title "Nuclei, 12 minutes" --output
-        output/compare/nuclei_12 \\ --run ours configs/DSB2018/dml_slim_unet.yaml \\ --run mask_rcnn
-        configs/DSB2018/mask_rcnn_R_18_FPN.yaml SOLVER.IMS_PER_BATCH 3
+    python -m benchmarks.compare --minutes 12 --title "Nuclei, 12 minutes" \\
+        --output output/compare/nuclei_12 \\
+        --run ours configs/DSB2018/dml_slim_unet.yaml \\
+        --run mask_rcnn configs/DSB2018/mask_rcnn_R_18_FPN.yaml SOLVER.IMS_PER_BATCH 3
 
 Writes report.md, report.json and report.png into the output folder, pictures beside them, and each
 run's files into a folder of its name. The same command goes on with a comparison that was
-interrupted, and only writes the report of one that is finished.
+interrupted, and only writes the report of one that is finished. With ``--minutes 0`` each run is
+scored with its MODEL.WEIGHTS as they are.
 """
 
 import argparse
@@ -24,29 +24,38 @@ from detectron2.data.datasets.coco import convert_to_coco_json
 from detectron2.engine import default_setup
 from tqdm import tqdm
 
-from dml_instance.comparison.budget import Turns, referee, train_within_budget
-from dml_instance.comparison.pictures import draw_side_by_side, most_telling_images
-from dml_instance.comparison.report import predictions_file, summarize, write_report
-from dml_instance.comparison.scores import load_ground_truth, load_predictions
 from dml_instance.data import add_registration_option, register_given
 from dml_instance.engine import RESULTS_FILE, load_config, machine
 from dml_instance.files import read_json
 
+from .comparison.budget import Turns, referee, train_within_budget
+from .comparison.pictures import draw_side_by_side, most_telling_images
+from .comparison.report import predictions_file, summarize, write_report
+from .comparison.scores import load_ground_truth, load_predictions
+from .mask_rcnn import check_test_augmentation
+
 
 def run_config(args: argparse.Namespace, name: str) -> CfgNode:
-    """The config of a run: its yaml, the options of all runs, its own options, and a folder of its own."""
+    """The config of a run: its yaml, the options of all runs, its own, and a folder of its own.
+
+    Raises:
+        FileNotFoundError, KeyError, ValueError: as ``load_config`` and
+            ``check_test_augmentation``.
+    """
     config_file, *options = {n: rest for n, *rest in args.run}[name]
     folder = os.path.join(args.output, name)
-    return load_config(config_file, [*args.opts, *options, "OUTPUT_DIR", folder])
+    cfg = load_config(config_file, [*args.opts, *options, "OUTPUT_DIR", folder])
+    check_test_augmentation(cfg)
+    return cfg
 
 
 def play(args: argparse.Namespace, name: str, connection) -> None:
-    """The process of one run."""
+    """The process of one run: ``connection`` is its end of a pipe to the ``referee``."""
     register_given(args.register_coco)
     cfg = run_config(args, name)
     cfg.freeze()
     os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
-    # The runs share a terminal; each tells its story to its own log.
+    # The runs share a terminal; what each prints goes to a log of its own.
     log = os.open(
         os.path.join(cfg.OUTPUT_DIR, "stdout.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND
     )
@@ -59,20 +68,20 @@ def play(args: argparse.Namespace, name: str, connection) -> None:
 
 
 def is_finished(folder: str, minutes: float) -> bool:
-    """Whether a run used its minutes up and was scored."""
+    """Whether the run in a folder used up its minutes and was scored."""
     training = read_json(os.path.join(folder, RESULTS_FILE)).get("training") or {}
-    return training.get("minutes", 0.0) >= minutes
+    return training.get("minutes", -1.0) >= minutes
 
 
 def check_folder(cfg: CfgNode, name: str) -> None:
-    """End the program where the folder of a run holds one of another config, which this one would go on from."""
+    """End the program where a run would go on from one of another config in its folder."""
     path = os.path.join(cfg.OUTPUT_DIR, "config.yaml")
     if os.path.isfile(path):
         with open(path, encoding="utf-8") as file:
             if file.read() != cfg.dump():
                 sys.exit(
-                    f"error: {cfg.OUTPUT_DIR} holds a run {name} of another config (its config.yaml differs); choose "
-                    "another --output, or remove the folder"
+                    f"error: {cfg.OUTPUT_DIR} holds a run {name} of another config (its "
+                    "config.yaml differs); choose another --output, or remove the folder"
                 )
 
 
@@ -90,9 +99,8 @@ def train_all(args: argparse.Namespace) -> None:
         theirs.close()
     used = dict.fromkeys(open_runs, 0.0)
     bar_format = "{desc} {percentage:3.0f}%|{bar}| {n:.1f}/{total:.1f} min, {remaining} left"
-    with tqdm(
-        total=args.minutes * len(open_runs), bar_format=bar_format, disable=not open_runs
-    ) as bar:
+    total = args.minutes * len(open_runs)
+    with tqdm(total=total, bar_format=bar_format, disable=not total) as bar:
 
         def on_turn(name: str, minutes: float) -> None:
             bar.set_description(f"training {name}")
@@ -108,7 +116,7 @@ def train_all(args: argparse.Namespace) -> None:
 
 
 def annotation_file(dataset: str, folder: str) -> str:
-    """The data set's COCO file; written into a folder for a data set that is registered without one."""
+    """The data set's COCO file, written into ``folder`` where it is registered without one."""
     metadata = MetadataCatalog.get(dataset)
     if not hasattr(metadata, "json_file"):
         path = os.path.join(folder, f"{dataset}.json")
@@ -131,8 +139,8 @@ def main(args: argparse.Namespace) -> None:
     limits = {cfg.TEST.DETECTIONS_PER_IMAGE for cfg in configs.values()}
     if len(tested) != 1 or len(limits) != 1 or len(next(iter(tested))) != 1:
         sys.exit(
-            "error: all runs need the same single data set in DATASETS.TEST and the same TEST.DETECTIONS_PER_IMAGE, "
-            f"got {sorted(tested)} and {sorted(limits)}"
+            "error: all runs need the same single data set in DATASETS.TEST and the same "
+            f"TEST.DETECTIONS_PER_IMAGE, got {sorted(tested)} and {sorted(limits)}"
         )
     (dataset,), limit = next(iter(tested)), limits.pop()
     DatasetCatalog.get(dataset)  # fails here, and not after the training, where the data is missing
@@ -148,7 +156,7 @@ def main(args: argparse.Namespace) -> None:
     }
     summary = {
         "title": args.title,
-        "command": shlex.join(["python", "tools/compare.py", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "benchmarks.compare", *sys.argv[1:]]),
         "minutes": args.minutes,
         "dataset": dataset,
         "max_detections": limit,
@@ -172,7 +180,9 @@ def main(args: argparse.Namespace) -> None:
 
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.compare",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--run",
@@ -182,7 +192,9 @@ def argument_parser() -> argparse.ArgumentParser:
         metavar=("NAME", "CONFIG.yaml KEY VALUE"),
         help="a model to train, with options of its own; repeatable",
     )
-    parser.add_argument("--minutes", type=float, required=True, help="of training for each run")
+    parser.add_argument(
+        "--minutes", type=float, required=True, help="of training for each run; 0: score alone"
+    )
     parser.add_argument(
         "--score-at",
         type=float,

@@ -1,40 +1,60 @@
-"""``MODEL.DML.TEST_AUGMENTATIONS`` for models that are not this project's: Detectron2's own test-time mirror image."""
+"""Mask R-CNN's side of a comparison: test-time augmentation by Detectron2's own keys.
 
-from detectron2.modeling import GeneralizedRCNN, GeneralizedRCNNWithTTA
+This project's model averages mirror images by itself (``MODEL.DML.TEST_AUGMENTATIONS``). Detectron2
+has the same for a ``GeneralizedRCNN``, but its trainer does not use it in evaluation. Here
+``TEST.AUG.ENABLED`` asks for it, with ``TEST.AUG.FLIP``, ``TEST.AUG.MIN_SIZES`` and
+``TEST.AUG.MAX_SIZE`` as Detectron2 has them; ``TEST.AUG.MIN_SIZES "(0,)"`` keeps the size of the
+image.
+"""
+
+from detectron2.config import CfgNode
+from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN, GeneralizedRCNNWithTTA
 from torch import nn
 
 
-class _MirrorAveraged(nn.Module):
-    """``GeneralizedRCNNWithTTA`` behind ``forward``, which it goes without, so that hooks and timers work."""
+class _AugmentedModel(nn.Module):
+    """``GeneralizedRCNNWithTTA`` behind ``forward``, which it lacks, so that hooks and timers
+    work."""
 
-    def __init__(self, cfg, model: nn.Module):
+    def __init__(self, cfg: CfgNode, model: nn.Module):
         super().__init__()
         self.averaged = GeneralizedRCNNWithTTA(cfg, model)
+        self.train(model.training)  # a module starts in training mode, whatever it holds
 
     def forward(self, batched_inputs: list[dict]) -> list[dict]:
         return self.averaged(batched_inputs)
 
 
-def with_test_views(cfg, model: nn.Module) -> nn.Module:
-    """The model that is evaluated: one that sees each image and its mirror image if
-    ``MODEL.DML.TEST_AUGMENTATIONS`` is 2.
-
-    ``DMLInstance`` does so by itself. Of a ``GeneralizedRCNN`` Detectron2 puts the boxes of both
-    together, and averages their masks.
+def check_test_augmentation(cfg: CfgNode) -> None:
+    """Whether the model of a config can be augmented as it asks, before it is trained.
 
     Raises:
-        ValueError: for more views of such a model, or for more than one of any other.
+        ValueError: for ``TEST.AUG.ENABLED`` with another model than a ``GeneralizedRCNN``.
     """
-    views, architecture = cfg.MODEL.DML.TEST_AUGMENTATIONS, cfg.MODEL.META_ARCHITECTURE
-    if views == 1 or architecture == "DMLInstance":
-        return model
-    if views != 2 or not isinstance(getattr(model, "module", model), GeneralizedRCNN):
+    architecture = cfg.MODEL.META_ARCHITECTURE
+    if cfg.TEST.AUG.ENABLED and not issubclass(
+        META_ARCH_REGISTRY.get(architecture), GeneralizedRCNN
+    ):
         raise ValueError(
-            f"MODEL.DML.TEST_AUGMENTATIONS is {views}, but {architecture} sees an image once, or, if it is GeneralizedRCNN, "
-            "twice: 1, or 2"
+            f"TEST.AUG.ENABLED is for a GeneralizedRCNN, not for {architecture}; "
+            "DMLInstance has MODEL.DML.TEST_AUGMENTATIONS"
         )
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.TEST.AUG.FLIP = True
-    cfg.TEST.AUG.MIN_SIZES = (0,)  # the size of the image that the data loader gives
-    return _MirrorAveraged(cfg, model)
+
+
+def with_test_augmentation(cfg: CfgNode, model: nn.Module) -> nn.Module:
+    """The model that is evaluated: with ``TEST.AUG.ENABLED`` the average over augmented images.
+
+    Detectron2 puts the boxes found in all of them together and averages their masks.
+
+    Args:
+        cfg: of the run.
+        model: built by it.
+
+    Returns:
+        The model itself without ``TEST.AUG.ENABLED``; else one of the same inputs and outputs.
+
+    Raises:
+        ValueError: see ``check_test_augmentation``.
+    """
+    check_test_augmentation(cfg)
+    return _AugmentedModel(cfg, model) if cfg.TEST.AUG.ENABLED else model

@@ -1,14 +1,12 @@
-#!/usr/bin/env python
-"""What a model costs: parameters, floating point operations, and the peak memory of a training
-step.
+"""What a model costs: parameters, multiply-adds, and the peak memory of a training step.
 
-    python tools/model_cost.py --config-file configs/VOC/dml_R_101_deeplabv2_os8_voc_aug.yaml
-    python tools/model_cost.py --config-file configs/VOC/mask_rcnn_R_50_FPN_voc_aug.yaml --size 512
-    512 --batch 2
+    python -m benchmarks.model_cost --config-file configs/VOC/dml_R_101_deeplabv2_os8_voc_aug.yaml
+    python -m benchmarks.model_cost --config-file configs/VOC/mask_rcnn_R_50_FPN_voc_aug.yaml \\
+        --size 512 512 --batch 2
 
 Operations are fvcore's count of multiply-adds of one image's inference; of this project's model
-without the grouping, which has none to speak of. What has no rule in fvcore (norms, activations)
-counts nothing. Memory is the most that this process had resident, Python and PyTorch included.
+without the grouping, which has next to none. What has no rule in fvcore (norms, activations) counts
+nothing. Memory is the most that this process had resident, Python and PyTorch included.
 """
 
 import argparse
@@ -22,13 +20,25 @@ from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.events import EventStorage
 
-from dml_instance.benchmark.operations import multiply_adds
-from dml_instance.engine import load_config, machine, peak_memory_mib
+from dml_instance.engine import load_config, machine
 from dml_instance.files import write_json
+
+from .memory import peak_memory_mib
+from .timing.operations import multiply_adds
 
 
 def drawn_input(height: int, width: int, objects: int, num_classes: int) -> dict:
-    """A training input of noise with discs on it, side by side."""
+    """A training input of noise on which discs are annotated.
+
+    Args:
+        height, width: of the image, in pixels.
+        objects: how many discs, whose classes take turns.
+        num_classes: K.
+
+    Returns:
+        A dict as ``DatasetMapper`` gives it: ``image`` (3, height, width) float32 in [0, 255],
+        ``instances`` with ``gt_masks``, ``gt_boxes`` and ``gt_classes``, ``height``, ``width``.
+    """
     rng = np.random.default_rng(0)
     masks = np.zeros((objects, height, width), np.uint8)
     for mask in masks:
@@ -77,7 +87,8 @@ def main(args: argparse.Namespace) -> None:
     print(f"inference of one image: {cost['gflops']:.1f} billion multiply-adds")
     print(
         f"training step of {args.batch}: {cost['training_step_seconds']:.1f} s, "
-        f"{cost['training_step_peak_gib']:.2f} GiB of memory at most ({cost['peak_gib_before']:.2f} before it)"
+        f"{cost['training_step_peak_gib']:.2f} GiB of memory at most "
+        f"({cost['peak_gib_before']:.2f} before it)"
     )
     if args.output:
         write_json(args.output, cost)
@@ -85,7 +96,9 @@ def main(args: argparse.Namespace) -> None:
 
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.model_cost",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config-file", required=True, metavar="FILE", help="yaml of the model")
     parser.add_argument(

@@ -1,20 +1,19 @@
-#!/usr/bin/env python
-"""Put the figures of tools/benchmark.py into a page of documentation: tables between its marks, and
-plots beside it.
+"""Put the figures of benchmarks.speed into a page of documentation: tables and plots.
 
-    python tools/performance_page.py results/benchmark_*.json --page docs/PERFORMANCE.md --images
-    docs/images
+    python -m benchmarks.performance_page benchmarks/results/benchmark_*.json \\
+        --page docs/performance.md --images docs/images
 
 The results of a file go between the marks <!-- NAME --> and <!-- /NAME --> of the page, NAME being
-that of the file without "benchmark_" and ".json".
+that of the file without "benchmark_" and ".json"; plots become performance_NAME.png.
 """
 
 import argparse
 import os
 import sys
 
-from dml_instance.benchmark.page import PLOTS, section, with_section
 from dml_instance.files import read_json, write_text
+
+from .timing.page import PLOTS, section, with_section
 
 
 def main(args: argparse.Namespace) -> None:
@@ -35,13 +34,15 @@ def main(args: argparse.Namespace) -> None:
 
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.performance_page",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "results", nargs="+", metavar="FILE.json", help="written by tools/benchmark.py"
+        "results", nargs="+", metavar="FILE.json", help="written by benchmarks.speed"
     )
     parser.add_argument(
-        "--page", default="docs/PERFORMANCE.md", metavar="FILE.md", help="default: %(default)s"
+        "--page", default="docs/performance.md", metavar="FILE.md", help="default: %(default)s"
     )
     parser.add_argument(
         "--images", default="docs/images", metavar="DIR", help="for plots (default: %(default)s)"

@@ -1,37 +1,33 @@
-#!/usr/bin/env python
 """Measure speed and memory, side by side in one run, and write the figures as JSON.
 
-    python tools/benchmark.py evaluator --output results/benchmark_evaluator.json
-    python tools/benchmark.py inference --output results/benchmark_inference.json \\
+    python -m benchmarks.speed evaluator --output benchmarks/results/benchmark_evaluator.json
+    python -m benchmarks.speed inference --output benchmarks/results/benchmark_inference.json \\
         --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei \\
-        --run mask_rcnn configs/DSB2018/mask_rcnn_R_18_FPN.yaml
-        output/compare/nuclei_12/mask_rcnn/model_final.pth
-    python tools/benchmark.py peers --dataset dsb2018_nuclei_val --images 20 \\
+        --run mask_rcnn configs/DSB2018/mask_rcnn_R_18_FPN.yaml \\
+            output/compare/nuclei_12/mask_rcnn/model_final.pth
+    python -m benchmarks.speed peers --dataset dsb2018_nuclei_val --images 20 \\
         --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
-    python tools/benchmark.py training --repeats 30 \\
-        --run ours configs/DSB2018/dml_slim_unet.yaml --run mask_rcnn
-        configs/DSB2018/mask_rcnn_R_18_FPN.yaml
-    python tools/benchmark.py growth --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
-    python tools/benchmark.py roofline --dataset dsb2018_nuclei_val --images 20 \\
+    python -m benchmarks.speed training --repeats 30 \\
+        --run ours configs/DSB2018/dml_slim_unet.yaml \\
+        --run mask_rcnn configs/DSB2018/mask_rcnn_R_18_FPN.yaml
+    python -m benchmarks.speed growth --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
+    python -m benchmarks.speed roofline --dataset dsb2018_nuclei_val --images 20 \\
         --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
 
 evaluator   mAP^r of as many drawn images as VOC 2012 val has, 20 predictions each; and of images
-with four times the
-            pixels.
+            with four times the pixels.
 inference   Models on drawn cells, for every number of objects and every batch; of ours the network
-and the grouping
-            apart. Times are medians and quartiles of calls in turn; memory is that of a process of
-            its own.
-peers       The grouping alone, from the network's predictions to masks: ours, the paper's loop over
-seeds, MeanShift
-            and HDBSCAN on the same embedding, and Panoptic-DeepLab's on perfect inputs; times and
-            AP. Needs scikit-learn.
+            and the grouping apart. Times are medians and quartiles of calls in turn; memory is
+            that of a process of its own.
+peers       The grouping alone, from the network's predictions to masks: ours, the paper's loop
+            over seeds, MeanShift and HDBSCAN on the same embedding, and Panoptic-DeepLab's on
+            perfect inputs; times and AP. Needs scikit-learn.
 training    Iterations on a run's own data, in turns: waiting for data, network, targets, losses,
-backward, optimiser;
-            and the memory that they add. Runs take no weights here.
-growth      Time and memory of one model over the side of images, objects, seeds, embedding size and
-thresholds. roofline    Network and grouping beside the least that they must compute and move, at
-the machine's measured speed.
+            backward, optimiser; and the memory that they add. Runs take no weights here.
+growth      Time and memory of one model over the side of images, objects, seeds, embedding size
+            and thresholds.
+roofline    Network and grouping beside the least that they must compute and move, at the
+            machine's measured speed.
 """
 
 import argparse
@@ -40,21 +36,30 @@ import sys
 
 from tqdm import tqdm
 
-from dml_instance.benchmark.evaluator import benchmark_evaluator
-from dml_instance.benchmark.growth import measure_growth
-from dml_instance.benchmark.inference import memory_of_inference, time_inference
-from dml_instance.benchmark.page import rows_table
-from dml_instance.benchmark.peers import compare_groupings
-from dml_instance.benchmark.roofline import benchmark_roofline
-from dml_instance.benchmark.scenes import drawn_cells
-from dml_instance.benchmark.training import ITERATION, memory_of_training, time_training
 from dml_instance.data import add_registration_option, register_given
 from dml_instance.engine import machine
 from dml_instance.files import write_json
 
+from .peers.groupings import compare_groupings
+from .timing.evaluator import benchmark_evaluator
+from .timing.growth import measure_growth
+from .timing.inference import memory_of_inference, time_inference
+from .timing.page import rows_table
+from .timing.roofline import benchmark_roofline
+from .timing.scenes import drawn_cells
+from .timing.training import ITERATION, memory_of_training, time_training
+
 
 def given_runs(args: argparse.Namespace, weights: bool = True) -> dict[str, tuple]:
-    """Name of each run to its config, its weights if it takes them, and the list of its options."""
+    """What ``--run`` says, checked; ends the program with a line that says what is wrong.
+
+    Args:
+        args: of the command line.
+        weights: whether the part takes weights.
+
+    Returns:
+        Name of each run to its config, its weights if it takes them, and the list of its options.
+    """
     count = 1 + weights
     runs = {name: rest for name, *rest in args.run}
     if len(runs) != len(args.run) or any(
@@ -157,13 +162,15 @@ def main(args: argparse.Namespace) -> None:
         sys.exit(f"error: {error.args[0] if len(error.args) == 1 else error}")
     print(rows_table(args.part, rows))
     if args.output:
-        command = shlex.join(["python", "tools/benchmark.py", *sys.argv[1:]])
+        command = shlex.join(["python", "-m", "benchmarks.speed", *sys.argv[1:]])
         write_json(args.output, {"command": command, "machine": machine(), args.part: rows})
 
 
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.speed",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("part", choices=PARTS, help="what to measure")
     parser.add_argument("--output", metavar="FILE.json", help="write the figures there as well")

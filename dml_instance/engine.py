@@ -8,8 +8,6 @@ trains with it.
 import logging
 import os
 import platform
-import resource
-import sys
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -42,7 +40,7 @@ from torch import nn
 
 from .config import add_dml_config
 from .data import build_test_mapper, build_train_mapper, build_train_sampler, set_num_classes
-from .evaluation import VOCInstanceEvaluator, with_test_views
+from .evaluation import VOCInstanceEvaluator
 from .files import read_json, write_json
 
 _logger = logging.getLogger(__name__)
@@ -104,12 +102,6 @@ def machine() -> dict[str, str | int]:
         "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
-
-
-def peak_memory_mib() -> float:
-    """The most memory that this process has held so far, without its data loaders, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
 class TrainingClock(HookBase):
@@ -354,8 +346,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def test(cls, cfg, model, evaluators=None):
-        """As ``DefaultTrainer.test``, in ``MODEL.DML.TEST_AUGMENTATIONS``; also writes ``results.json`` into OUTPUT_DIR."""
-        model = with_test_views(cfg, model)
+        """As ``DefaultTrainer.test``; also writes ``results.json`` into OUTPUT_DIR."""
         with InferenceTimer(model) as timer:
             results = super().test(cfg, model, evaluators)
         if comm.is_main_process():

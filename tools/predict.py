@@ -30,7 +30,6 @@ from detectron2.utils.logger import setup_logger
 from dml_instance.data import build_test_mapper, register_given
 from dml_instance.data.coco_writer import annotation_of
 from dml_instance.data.images import image_files, stem_of
-from dml_instance.evaluation import with_test_views
 from dml_instance.files import write_json, write_text
 from dml_instance.prediction import add_model_options, for_each_image, load_trained, metadata_of
 
@@ -104,7 +103,6 @@ def main(args: argparse.Namespace) -> int:
     try:
         register_given(args.register_coco)
         model, cfg = load_trained(args.config_file, args.weights, args.opts, needs_data=False)
-        model = with_test_views(cfg, model)
         records = [{"file_name": file} for file in image_files(args.input)]
     except (FileNotFoundError, KeyError, ValueError) as error:
         sys.exit(f"error: {error.args[0]}")

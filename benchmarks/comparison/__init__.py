@@ -1,1 +1,1 @@
-"""Models beside each other: the same minutes on the same machine, and where one is better than the other."""
+"""Models beside each other: trained for the same minutes, scored, their errors counted."""

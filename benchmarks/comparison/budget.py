@@ -1,5 +1,6 @@
 """Training for a number of minutes instead of iterations, in turns with other trainings."""
 
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -9,23 +10,29 @@ from detectron2.config import CfgNode
 from detectron2.engine import HookBase, default_writers
 from detectron2.utils.events import EventStorage
 
-from ..engine import RESULTS_FILE, Trainer, peak_memory_mib
-from ..files import read_json, write_json
-from ..schedule import put_schedule_iteration
+from dml_instance.engine import RESULTS_FILE, Trainer
+from dml_instance.files import read_json, write_json
+from dml_instance.schedule import put_schedule_iteration
 
-# Long enough that changing turns costs nothing, short enough that the machine's mood hits all runs
-# alike.
+from ..mask_rcnn import with_test_augmentation
+from ..memory import peak_memory_mib
+
+# Long enough that changing turns costs nothing, short enough that a slow minute of the machine
+# hits all runs alike.
 TURN_SECONDS = 30.0
 
 
 class Turns:
-    """One of several processes that share a machine and work in turns, by word of a referee at the
-    other end.
+    """One of several processes that share a machine and work in turns, as a referee says.
 
-    Resting, a process needs no processor: the queues of its data loaders are full.
+    A process that rests needs no processor: the queues of its data loaders are full.
     """
 
     def __init__(self, referee: Connection):
+        """
+        Args:
+            referee: this end of the connection to it.
+        """
         self._referee = referee
 
     def wait(self) -> None:
@@ -59,6 +66,8 @@ def referee(players: dict[str, Connection], on_turn: Callable[[str, float], None
 class BudgetTrainer(Trainer):
     """Trains until the minutes of its own training steps are used up, and scores itself on the way.
 
+    Models are scored ``with_test_augmentation``.
+
     The learning rate and the weight of the seed loss follow the schedule of the config with the
     share of the budget that is used up in the place of the share of SOLVER.MAX_ITER that is done,
     so that a slow hour of the machine does not cut the schedule off. Checkpoints and evaluation do
@@ -71,7 +80,7 @@ class BudgetTrainer(Trainer):
         """
         Args:
             cfg: of the run.
-            minutes: the budget.
+            minutes: the budget, >= 0.
             marks: minutes at which the model is scored too, into ``minute_M`` in OUTPUT_DIR.
             turns: None where nothing else is running.
         """
@@ -110,9 +119,14 @@ class BudgetTrainer(Trainer):
         self.checkpointer.save("model_final")
         return self.test(self.cfg, self.model)
 
+    @classmethod
+    def test(cls, cfg, model, evaluators=None):
+        """``Trainer.test``, with the augmentation that ``TEST.AUG.ENABLED`` asks for."""
+        return super().test(cfg, with_test_augmentation(cfg, model), evaluators)
+
 
 class _Schedule(HookBase):
-    """Sets the place in the schedule by the share of the budget used up."""
+    """Sets the iteration of the schedule by the share of the budget used up."""
 
     def before_step(self):
         trainer = self.trainer
@@ -148,9 +162,17 @@ class _Milestones(HookBase):
 def train_within_budget(
     cfg: CfgNode, minutes: float, marks: Sequence[float], turns: Turns | None = None
 ) -> None:
-    """One run of a comparison, from its last checkpoint if there is one; adds the peak memory to its results file."""
+    """One run of a comparison, from its last checkpoint if there is one.
+
+    Its ``results.json`` gets ``peak_memory_mib`` too, null where the system does not say.
+
+    Args:
+        cfg, minutes, marks, turns: see ``BudgetTrainer``.
+    """
     trainer = BudgetTrainer(cfg, minutes, marks, turns)
     trainer.resume_or_load(resume=True)
     trainer.train()
+    peak = peak_memory_mib()
     path = os.path.join(cfg.OUTPUT_DIR, RESULTS_FILE)
-    write_json(path, {**read_json(path), "peak_memory_mib": round(peak_memory_mib())})
+    measured = {"peak_memory_mib": None if math.isnan(peak) else round(peak)}
+    write_json(path, {**read_json(path), **measured})

@@ -1,4 +1,10 @@
-"""What became of every object and every prediction: found, merged, split, poor, missed; duplicates and background."""
+"""What became of every object and every prediction.
+
+An object is found, or merged, split, poor, missed; a prediction too many is a duplicate, background
+or part of such an object.
+
+Shapes: P predictions and G objects of an image.
+"""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -17,7 +23,7 @@ PREDICTION_KINDS = ("duplicate", "background", "other")
 
 
 def count_errors(ground_truth: COCO, predictions: COCO, min_score: float) -> dict[str, int]:
-    """Counts over a data set, of the predictions with at least a score.
+    """Counts over a data set.
 
     Every object is one of
         found: a prediction of its class has IoU >= 0.5 with it (best score first, each used once);
@@ -32,8 +38,12 @@ def count_errors(ground_truth: COCO, predictions: COCO, min_score: float) -> dic
         background: less than 0.1 of it lies in any object;
         other: what belongs to the merged, split and poor objects above.
 
+    Args:
+        ground_truth, predictions: of one data set; see ``load_predictions``.
+        min_score: predictions below it are left out.
+
     Returns:
-        {kind: count} with all kinds.
+        {kind: count} with all of ``OBJECT_KINDS`` and ``PREDICTION_KINDS``.
     """
     return _count(_overlaps(ground_truth, predictions), min_score)
 
@@ -43,10 +53,10 @@ class _Overlaps:
     """How the P predictions of an image, best first, meet its G objects.
 
     Attributes:
-        score: (P,).
-        iou: (P, G), like the following.
+        score: (P,) float, descending.
+        iou: (P, G) float in [0, 1], like the next two.
         share_of_object, share_of_prediction: what part of either the other covers.
-        same_class: bool.
+        same_class: (P, G) bool.
     """
 
     score: np.ndarray
@@ -150,8 +160,7 @@ def _errors_of_image(image: _Overlaps, count: int) -> Counter:
 
 
 def best_min_score(ground_truth: COCO, predictions: COCO) -> float:
-    """The least score at which F1 of masks at IoU 0.5 is highest: where a model is best used,
-    whatever its scores mean.
+    """The least score at which F1 of masks at IoU 0.5 is highest, whatever a model's scores mean.
 
     Args:
         ground_truth, predictions: of one data set.

@@ -1,4 +1,4 @@
-"""The same images as several runs segment them, side by side, where the runs differ most and least."""
+"""Images as several runs segment them, side by side, where the runs differ most and least."""
 
 import os
 
@@ -12,8 +12,9 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from tqdm import tqdm
 
-from ..data.images import stem_of
-from ..visualization import draw_ground_truth, draw_instances, panel
+from dml_instance.data.images import stem_of
+from dml_instance.visualization import draw_ground_truth, draw_instances, panel
+
 from .scores import group_ap
 
 
@@ -21,6 +22,11 @@ def most_telling_images(
     ground_truth: COCO, first: COCO, second: COCO, max_detections: int, count: int
 ) -> dict[str, list[int]]:
     """Image ids by the difference of two runs' AP on that image alone.
+
+    Args:
+        ground_truth, first, second: a data set and two runs' predictions.
+        max_detections: counted an image.
+        count: of images of each kind, at most a third of all.
 
     Returns:
         {"best": ..., "median": ..., "worst": ...} of the first run against the second, ``count``

@@ -6,9 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pycocotools.coco import COCO
 
-from ..engine import RESULTS_FILE, predictions_folder
-from ..files import read_json, write_json, write_text
-from ..report import table
+from dml_instance.engine import RESULTS_FILE, predictions_folder
+from dml_instance.files import read_json, write_json, write_text
+from dml_instance.report import table
+
 from .errors import OBJECT_KINDS, PREDICTION_KINDS, best_min_score, count_errors
 from .scores import (
     attribute_groups,
@@ -102,15 +103,20 @@ def _curve(folder: str, dataset: str, final: dict) -> list[dict[str, float]]:
 
 
 def markdown(summary: dict) -> str:
-    """The report for people. ``summary`` is that of ``summarize`` with a title, command and machine added."""
+    """The report for people.
+
+    Args:
+        summary: that of ``summarize`` with ``title``, ``command``, ``minutes``, ``dataset``,
+            ``max_detections`` and ``machine`` added.
+    """
     runs = summary["runs"]
     machine = summary["machine"]
-
     parts = [
         f"# {summary['title']}",
-        f"{summary['minutes']:g} minutes of training for each run, in turns on one machine ({machine['cores']} cores, "
-        f"{machine['processor']}, torch {machine['torch']}, {machine['threads']} threads, {machine['date']}). Mask "
-        f"AP on `{summary['dataset']}`, at most {summary['max_detections']} detections an image. The command:",
+        f"{summary['minutes']:g} minutes of training for each run, in turns on one machine "
+        f"({machine['cores']} cores, {machine['processor']}, torch {machine['torch']}, "
+        f"{machine['threads']} threads, {machine['date']}). Mask AP on `{summary['dataset']}`, at "
+        f"most {summary['max_detections']} detections an image. The command:",
         "    " + summary["command"],
         "## Result",
         table(
@@ -126,7 +132,8 @@ def markdown(summary: dict) -> str:
                 "M parameters",
             ],
         ),
-        "Peak MiB is the process's, from training to evaluation; ms/image is inference alone, everything included.",
+        "Peak MiB is the process's, from training to evaluation; ms/image is inference alone, "
+        "everything included.",
         "## AP over minutes",
         table(
             [
@@ -139,7 +146,8 @@ def markdown(summary: dict) -> str:
     ]
     if summary["groups"]:
         parts.append(
-            "In the tables of AP by a property a class counts by the number of its objects in the images of a line."
+            "In the tables of AP by a property a class counts by the number of its objects in the "
+            "images of a line."
         )
     for kind, members in summary["groups"].items():
         parts += [
@@ -154,8 +162,8 @@ def markdown(summary: dict) -> str:
         ]
     parts += [
         "## Errors",
-        "Each run at the least score that makes its F1 at IoU 0.5 highest; what the kinds mean stands in "
-        "`dml_instance/comparison/errors.py`.",
+        "Each run at the least score that makes its F1 at IoU 0.5 highest; what the kinds mean "
+        "stands in `benchmarks/comparison/errors.py`.",
         table(
             [
                 [kind, *(run["errors"][kind] for run in runs.values())]

@@ -1,4 +1,4 @@
-"""Mask AP of saved predictions, over all images or some, and properties of images to group them by."""
+"""Mask AP of saved predictions, over all images or some, and what images are grouped by."""
 
 import contextlib
 import io
@@ -19,7 +19,12 @@ def load_ground_truth(json_file: str) -> COCO:
 
 
 def load_predictions(ground_truth: COCO, predictions: str | list[dict]) -> COCO:
-    """A COCO results file or list, of masks, with the areas of the masks; loadRes takes those of boxes where it can."""
+    """A COCO results file or list with the areas of its masks; loadRes may take those of boxes.
+
+    Args:
+        ground_truth: what the predictions are of.
+        predictions: path or content of COCO's results, each with an RLE mask; may be empty.
+    """
     if isinstance(predictions, str):
         with open(predictions, encoding="utf-8") as file:
             predictions = json.load(file)
@@ -69,8 +74,7 @@ def mask_scores(
 def group_ap(
     ground_truth: COCO, predictions: COCO, max_detections: int, image_ids: Sequence[int]
 ) -> float:
-    """Mask AP of some images of a data set, in percent, in which a class counts by its objects in
-    them.
+    """Mask AP of some images, in percent, in which a class counts by its objects in them.
 
     In a group of images that was not made by class a class may have a single object, and would
     count in COCO's mean as much as one that has hundreds. With one class it is COCO's AP.
@@ -79,7 +83,7 @@ def group_ap(
         ground_truth, predictions, max_detections, image_ids: as in ``mask_scores``.
 
     Returns:
-        NaN where there is no object.
+        In [0, 100]; NaN where there is no object.
     """
     precision, _ = _accumulated(ground_truth, predictions, max_detections, image_ids)
     annotations = ground_truth.loadAnns(
@@ -96,7 +100,10 @@ def group_ap(
 def _accumulated(
     ground_truth: COCO, predictions: COCO, max_detections: int, image_ids: Sequence[int] | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """COCO's precision (IoU, recall, class, area range) and recall (IoU, class, area range); -1: not measured."""
+    """COCO's precision (IoU, recall, class, area range) and recall (IoU, class, area range).
+
+    Both lie in [0, 1]; -1 where there is nothing to measure.
+    """
     evaluation = COCOeval(ground_truth, predictions, "segm")
     evaluation.params.maxDets = [1, 10, max_detections]
     if image_ids is not None:
@@ -138,13 +145,15 @@ def box_overlaps(ground_truth: COCO) -> dict[int, float]:
 
 
 def quantile_groups(values: dict[int, float], count: int, form: str) -> dict[str, list[int]]:
-    """Images in groups of about equal number, by a property: name of the group, such as "0.10 to
-    0.20", to image ids.
+    """Images in groups of about equal number, by a property.
 
     Args:
         values: property of each image.
         count: groups wanted; fewer come out where values repeat.
-        form: how a bound is written.
+        form: how a bound is written, such as "{:.2f}".
+
+    Returns:
+        Name of the group, such as "0.10 to 0.20", to image ids.
     """
     ids, numbers = list(values), np.array(list(values.values()), dtype=np.float64)
     if not ids:
@@ -152,17 +161,17 @@ def quantile_groups(values: dict[int, float], count: int, form: str) -> dict[str
     edges = np.unique(np.quantile(numbers, np.linspace(0, 1, count + 1)))
     if len(edges) == 1:
         return {form.format(edges[0]): ids}
-    place = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
+    group = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
     return {
         f"{form.format(low)} to {form.format(high)}": [
-            i for i, p in zip(ids, place, strict=True) if p == index
+            i for i, g in zip(ids, group, strict=True) if g == index
         ]
         for index, (low, high) in enumerate(pairwise(edges))
     }
 
 
 def attribute_groups(ground_truth: COCO, attribute: str) -> dict[str, list[int]]:
-    """Images by an entry of their own in the annotation file, such as the "scene" of Shapes; empty without it."""
+    """Images by an entry of theirs in the annotation file, such as Shapes' "scene"; {} without."""
     groups: dict[str, list[int]] = {}
     for image_id, image in ground_truth.imgs.items():
         if attribute in image:

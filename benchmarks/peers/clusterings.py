@@ -1,5 +1,4 @@
-"""Other ways from an embedding to instances: scikit-learn's clusterings, and the paper's loop over
-seeds.
+"""Other ways from an embedding to instances: clusterings, and the paper's loop over seeds.
 
 Shapes: D embedding channels, T thresholds, K classes, h x w grid cells, N clusters, H x W output
     pixels.
@@ -13,10 +12,11 @@ import torch
 from detectron2.structures import Instances
 from torch import Tensor
 
-from ..modeling.grouping import class_probability
-from ..modeling.inference import InstanceGrouping
-from ..similarity import distance_threshold, similarity
-from .predicted import Predicted
+from dml_instance.modeling.grouping import class_probability
+from dml_instance.modeling.inference import InstanceGrouping
+from dml_instance.similarity import distance_threshold, similarity
+
+from ..timing.predicted import Predicted
 
 # A cell is clustered if its best seediness, over thresholds and classes, is at least this.
 FOREGROUND = 0.5
@@ -37,7 +37,8 @@ def sklearn_cluster() -> ModuleType:
         from sklearn import cluster
     except ImportError as error:
         raise ImportError(
-            "scikit-learn, whose clusterings are compared with, is not installed: pip install scikit-learn"
+            "scikit-learn, whose clusterings are compared with, is not installed: "
+            "pip install scikit-learn"
         ) from error
     return cluster
 
@@ -76,7 +77,7 @@ def mean_shift(image: Predicted, binned: bool) -> Instances:
 
 
 def hdbscan(image: Predicted) -> Instances:
-    """``HDBSCAN`` on the same cells, which needs no bandwidth; what it calls noise belongs to no instance."""
+    """``HDBSCAN`` on the same cells; it needs no bandwidth, and leaves out what it calls noise."""
 
     def labels(embedding: np.ndarray, distance_scale: np.ndarray) -> np.ndarray:
         return (
@@ -157,8 +158,7 @@ def _at_output_size(
 def loop_over_seeds(
     image: Predicted, grouping: InstanceGrouping, taus: Sequence[float]
 ) -> Instances:
-    """The paper's algorithm as it stands there: one seed after the other against all pixels of the
-    grid.
+    """The paper's algorithm: one seed after the other against all pixels of the grid.
 
     Every mask is { q : sigma(p, q) >= tau }, wherever its pixels lie; one that is owned by more
     than half by better masks is dropped. Seeds, and with them scores and classes, are those of the

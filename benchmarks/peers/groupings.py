@@ -1,4 +1,4 @@
-"""The grouping of this project beside what others use, on the same predictions of the same images."""
+"""The grouping of this project beside others', on the same predictions of the same images."""
 
 import contextlib
 import io
@@ -12,9 +12,12 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from tqdm import tqdm
 
+from dml_instance.prediction import load_trained
+from dml_instance.rle import as_rle, encoded
+
 from ..comparison.scores import load_predictions, mask_scores
-from ..prediction import load_trained
-from ..rle import as_rle, encoded
+from ..timing.measure import interleaved, quartiles
+from ..timing.predicted import check_model, evenly_taken, inputs_of, predict
 from .clusterings import (
     MOST_CELLS_UNBINNED,
     foreground,
@@ -23,9 +26,7 @@ from .clusterings import (
     mean_shift,
     sklearn_cluster,
 )
-from .measure import interleaved, quartiles
 from .panoptic_deeplab import panoptic_deeplab, perfect_maps, project_module
-from .predicted import check_model, evenly_taken, inputs_of, predict
 
 OURS = "ours"
 
@@ -39,27 +40,26 @@ def compare_groupings(name: str, run: tuple, dataset: str, images: int, repeats:
     masks of the size of the image.
 
     Args:
-        name: of the run; run: the arguments of ``load_trained``.
+        name: of the run.
+        run: the arguments of ``load_trained``.
         dataset: registered, with masks.
         images: how many of it.
         repeats: timed calls of an image.
 
     Returns:
         A row a method: ``ms`` an image, its median and quartiles over images; ``times_ours``, the
-            median over images
-        of the ratio to ours, and ``times_ours_in_all``, the ratio of the sums, where large images
-        count most; ``AP`` and ``AP50`` of masks on these images; ``images``, of which "mean_shift"
-        leaves out those of more than ``MOST_CELLS_UNBINNED`` foreground cells, and then has no AP;
-        ``instances`` found an image; and ``cells``, the mean number of foreground cells, which the
-        clusterings work on.
+        median over images of the ratio to ours, and ``times_ours_in_all``, the ratio of the sums,
+        where large images count most; ``AP`` and ``AP50`` of masks on these images; ``images``, of
+        which "mean_shift" leaves out those of more than ``MOST_CELLS_UNBINNED`` foreground cells,
+        and then has no AP; ``instances`` found an image; and ``cells``, the mean number of
+        foreground cells, which the clusterings work on.
 
     Raises:
         ValueError: for a data set or a model that does not fit; ImportError for a missing peer.
     """
-    (
-        sklearn_cluster(),
-        project_module(),
-    )  # what is missing is said, and what is slow to import is imported, before
+    # What is missing is said, and what is slow to import is imported, before anything is timed.
+    sklearn_cluster()
+    project_module()
     model, cfg = load_trained(*run)
     check_model(name, model)
     records = evenly_taken(dataset, images)

@@ -1,5 +1,4 @@
-"""Panoptic-DeepLab's grouping, Detectron2's own code, on inputs that are made from the ground
-truth.
+"""Panoptic-DeepLab's grouping, Detectron2's own code, on inputs made from the ground truth.
 
 The network that would predict these inputs is left out: centres, offsets and classes are perfect.
 What is timed is what the project does with them; its AP is an upper bound, short of 100 only by the
@@ -21,7 +20,8 @@ import torch.nn.functional as F
 from detectron2.structures import Instances
 from torch import Tensor
 
-from ..masks import instance_coverage, instance_id_map, resized_masks
+from dml_instance.masks import instance_coverage, instance_id_map, resized_masks
+
 from .clusterings import instances_of_labels
 
 # Deviation of the centre heat map, in cells. The project has 10 pixels at stride 4.
@@ -33,8 +33,9 @@ _LABEL_DIVISOR = 10**6
 
 @cache
 def project_module() -> ModuleType:
-    """The one file of the project that groups; importing its package would ask for panopticapi,
-    which it needs not.
+    """The one file of the project that groups.
+
+    Importing its package would ask for panopticapi, which grouping does without.
 
     Raises:
         ImportError: where this Detectron2 comes without its projects.
@@ -42,8 +43,8 @@ def project_module() -> ModuleType:
     path = Path(detectron2.__file__).parent / "projects" / "panoptic_deeplab" / "post_processing.py"
     if not path.is_file():
         raise ImportError(
-            f"{path} is missing: this Detectron2 comes without its projects; install it from source, or with "
-            "pip install ./third_party/d2wheel"
+            f"{path} is missing: this Detectron2 comes without its projects; install it from "
+            "source, or with pip install ./third_party/d2wheel"
         )
     spec = importlib.util.spec_from_file_location("panoptic_deeplab_post_processing", path)
     module = importlib.util.module_from_spec(spec)
@@ -80,22 +81,22 @@ def perfect_maps(
     """
     coverage = instance_coverage(resized_masks(masks, image_size), stride)
     ids = instance_id_map(coverage, torch.zeros(coverage.shape[1:]))
-    place = torch.stack(
+    position = torch.stack(
         torch.meshgrid(*(torch.arange(side).float() for side in ids.shape), indexing="ij")
     )
     flat, count = ids.flatten(), len(masks) + 1
-    sums = torch.zeros(2, count).index_add_(1, flat, place.flatten(1))
+    sums = torch.zeros(2, count).index_add_(1, flat, position.flatten(1))
     mean = sums / torch.bincount(flat, minlength=count).clamp(min=1)
     # A heat map's maximum is at a cell; an object that other objects hide altogether has none.
     peaks = mean[:, flat[flat > 0].unique()].round()
     centers = torch.zeros(ids.shape)
     for row, column in peaks.T:
-        squared = (place[0] - row).square() + (place[1] - column).square()
+        squared = (position[0] - row).square() + (position[1] - column).square()
         centers = torch.maximum(centers, (-squared / (2 * _SIGMA**2)).exp())
     return PerfectMaps(
         semantic=F.pad(classes + 1, (1, 0))[ids][None],
         centers=centers[None],
-        offsets=(mean[:, flat].view_as(place) - place) * (ids > 0),
+        offsets=(mean[:, flat].view_as(position) - position) * (ids > 0),
     )
 
 
@@ -105,8 +106,7 @@ def panoptic_deeplab(
     cell_size: tuple[float, float],
     output_size: tuple[int, int],
 ) -> Instances:
-    """Instances by the project's grouping, with its thresholds; of centres it may take as many as
-    there are.
+    """Instances by the project's grouping, with its thresholds, out of any number of centres.
 
     Every score is 1, which is what the project's rule, the probability of the centre times that of
     the class, gives for perfect inputs.

@@ -1,14 +1,14 @@
-#!/usr/bin/env python
-"""Train StarDist, a peer for nuclei, on a COCO data set for some minutes, and score it as
-tools/compare.py does.
+"""Train StarDist on a COCO data set for some minutes, and score it as benchmarks.compare does.
 
-Runs in an environment of its own, which must not hold Detectron2's pins:
+It needs an environment of its own, which must not hold Detectron2's pins. From the repository's
+root:
 
-    python -m venv .venv-stardist && .venv-stardist/bin/pip install -r
-    tools/peers/requirements-stardist.txt .venv-stardist/bin/python tools/peers/stardist_coco.py
-    --minutes 12 --output output/compare/stardist_12 \\
-        --images datasets/dsb2018/images --train datasets/dsb2018/annotations/instances_train.json
-        \\ --val datasets/dsb2018/annotations/instances_val.json
+    python -m venv .venv-stardist
+    .venv-stardist/bin/pip install -r benchmarks/peers/requirements-stardist.txt
+    .venv-stardist/bin/python -m benchmarks.peers.stardist_coco --minutes 12 \\
+        --output output/compare/stardist_12 --images datasets/dsb2018/images \\
+        --train datasets/dsb2018/annotations/instances_train.json \\
+        --val datasets/dsb2018/annotations/instances_val.json
 
 Settings are those of StarDist's own example for these nuclei (32 rays, grid 2 x 2, flips, right
 angles and intensities as augmentation, percentile normalisation), on RGB. Its score threshold is
@@ -31,8 +31,7 @@ from pycocotools.cocoeval import COCOeval
 from stardist.models import Config2D, StarDist2D
 from tqdm import tqdm
 
-# Every so many images of train are StarDist's validation data, by which it lowers its learning
-# rate.
+# One of so many images of train is for StarDist's validation, by which it lowers its learning rate.
 _HELD_OUT_EVERY = 10
 _MIN_SCORE = 0.05
 _PATCH = 256
@@ -69,7 +68,7 @@ def augment(image: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 class StopAfter(tf.keras.callbacks.Callback):
-    """Ends a training at the first step after its seconds are over; time in validation does not count."""
+    """Ends a training at the first step after its seconds are over, validation not counted."""
 
     def __init__(self, seconds: float):
         super().__init__()
@@ -125,10 +124,8 @@ def main(args: argparse.Namespace) -> None:
         padded(load_image(train, image_id, args.images), load_labels(train, image_id))
         for image_id in tqdm(sorted(train.imgs), desc="loading", unit="image")
     ]
-    held_out, fitted = (
-        pairs[::_HELD_OUT_EVERY],
-        [p for i, p in enumerate(pairs) if i % _HELD_OUT_EVERY],
-    )
+    held_out = pairs[::_HELD_OUT_EVERY]
+    fitted = [pair for index, pair in enumerate(pairs) if index % _HELD_OUT_EVERY]
     config = Config2D(
         n_rays=32,
         grid=(2, 2),
@@ -186,7 +183,9 @@ def main(args: argparse.Namespace) -> None:
 
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.peers.stardist_coco",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--minutes", type=float, required=True, help="of training")
     parser.add_argument(

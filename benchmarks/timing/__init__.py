@@ -1,1 +1,1 @@
-"""Speed and memory, measured side by side: what tools/benchmark.py runs."""
+"""Time, memory and operations of training, inference, grouping and scoring."""

@@ -6,14 +6,22 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ..evaluation import score_predictions
-from .measure import AddedMemory, in_fresh_process
+from dml_instance.evaluation import score_predictions
+
+from ..memory import AddedMemory, in_fresh_process
 
 IMAGES, PREDICTIONS, OBJECTS, CLASSES = 1449, 20, 3, 20
 
 
 def drawn_data(enlarged: int) -> tuple[list[dict], list[dict]]:
-    """Records and predictions of ellipses in images of 375 x 500 pixels, both sides ``enlarged`` times as long."""
+    """Ellipses in ``IMAGES`` images of 375 x 500 pixels.
+
+    Args:
+        enlarged: both sides are so many times as long.
+
+    Returns:
+        Records of a data set and predictions, as ``score_predictions`` takes them.
+    """
     rng = np.random.default_rng(0)
     size = (375 * enlarged, 500 * enlarged)
 
@@ -50,7 +58,12 @@ def drawn_data(enlarged: int) -> tuple[list[dict], list[dict]]:
 
 
 def score_drawn(enlarged: int) -> dict:
-    """Time and memory of scoring ``drawn_data``; to be called in a process of its own."""
+    """Time and memory of scoring ``drawn_data``; to be called in a process of its own.
+
+    Returns:
+        ``image_size`` [height, width], numbers of ``images`` and ``predictions``, ``seconds``,
+        ``peak_mib_added`` and the score ``AP50``, in percent.
+    """
     records, predictions = drawn_data(enlarged)
     start = time.perf_counter()
     with AddedMemory() as added:
@@ -69,5 +82,5 @@ def score_drawn(enlarged: int) -> dict:
 
 
 def benchmark_evaluator() -> list[dict]:
-    """Figures for images of two sizes, the larger with four times the pixels."""
+    """``score_drawn`` of images of two sizes, the larger with four times the pixels."""
     return [in_fresh_process(score_drawn, enlarged) for enlarged in (1, 2)]

@@ -1,4 +1,4 @@
-"""How time and memory of this project's inference grow: with pixels, objects, seeds, embedding size and thresholds."""
+"""How time and memory of inference grow with pixels, objects, seeds, embedding size, thresholds."""
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..modeling.inference import InstanceGrouping
-from ..prediction import load_trained
-from ..structures import PixelPredictions
+from dml_instance.modeling.inference import InstanceGrouping
+from dml_instance.prediction import load_trained
+from dml_instance.structures import PixelPredictions
+
 from .inference import memory_of_inference, model_inputs
 from .measure import interleaved
 from .predicted import check_model
@@ -42,22 +43,25 @@ def measure_growth(
     repeats: int,
     registrations: Sequence[str] = (),
 ) -> Iterator[dict]:
-    """One row after the other.
+    """Vary one thing at a time; one row after the other.
 
     Args:
-        run: the arguments of ``load_trained``, of a ``DMLInstance`` with one scale at inference.
+        run: the arguments of ``load_trained``, for a ``DMLInstance`` with one scale at inference.
         sides: of square images, in pixels, with ``OBJECTS`` objects each.
         objects: in images of ``SIDE`` pixels.
-        seeds: ``MAX_SEEDS``; dims: D, larger than the model's by channels of zeros, which change no
-            mask;
+        seeds: values of ``GROUPING.MAX_SEEDS``.
+        dims: D, not under the model's; more is by channels of zeros, which change no mask.
         thresholds: T, by repeated logits.
         repeats: timed calls at most.
         registrations: of data sets, as ``--register-coco`` takes them; a new process knows of none.
 
     Yields:
         ``of`` and ``value``: what was varied; ``network_ms`` and ``grouping_ms``, medians;
-            ``instances`` found; and
-        for whole images ``mib``, the peak memory added in a process of its own.
+        ``instances`` found; and for whole images ``mib``, the peak memory added in a process of its
+        own.
+
+    Raises:
+        ValueError: for another model, or fewer embedding channels than it has.
     """
     model, cfg = load_trained(*run)
     check_model(run[0], model)
@@ -109,7 +113,8 @@ def _variants(
     for count in dims:
         if count < dim:
             raise ValueError(
-                f"the model's embedding has {dim} channels: a smaller one, {count}, would be another model"
+                f"the model's embedding has {dim} channels: a smaller one, {count}, would be "
+                "another model"
             )
         yield (
             "embedding size",
@@ -165,12 +170,10 @@ def exponents(rows: Sequence[dict]) -> list[dict]:
         group = sorted((row for row in rows if row["of"] == of), key=lambda row: row["value"])
         for figure in ("network_ms", "grouping_ms", "total_ms", "mib"):
             series = [total_ms(row) if figure == "total_ms" else row.get(figure) for row in group]
-            if len(group) < 2 or None in series:
+            if len(group) < 2 or not all((value or 0) > 0 for value in series):
                 continue
-            number, logs = (
-                np.log([row["value"] for row in group]) * (2 if of == "side" else 1),
-                np.log(series),
-            )
+            number = np.log([row["value"] for row in group]) * (2 if of == "side" else 1)
+            logs = np.log(series)
             fitted.append(
                 {
                     "of": "pixels" if of == "side" else of,

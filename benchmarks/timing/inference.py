@@ -1,4 +1,4 @@
-"""Inference of models on the same images: the whole of it, and of ours the network and the grouping apart."""
+"""Inference of models on the same images; of this project's also network and grouping apart."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 
-from ..data import build_test_augmentation, register_given
-from ..modeling import DMLInstance
-from ..prediction import load_trained
-from .measure import AddedMemory, in_fresh_process, interleaved
+from dml_instance.data import build_test_augmentation, register_given
+from dml_instance.modeling import DMLInstance
+from dml_instance.prediction import load_trained
+
+from ..memory import AddedMemory, in_fresh_process
+from .measure import interleaved
 
 
 def model_inputs(images: Sequence[np.ndarray], cfg: CfgNode) -> list[dict]:
@@ -38,8 +40,7 @@ def time_inference(
 
     Returns:
         For each name, and for ours also "NAME: network" and "NAME: grouping", what ``interleaved``
-            gives; and
-        ``instances``, how many were found an image.
+        gives; and ``instances``, how many were found an image.
     """
     functions, found = {}, {}
     for name, run in runs.items():

@@ -7,11 +7,11 @@ from detectron2.structures import ImageList
 from detectron2.utils.analysis import FlopCountAnalysis as DetectorFlopCountAnalysis
 from fvcore.nn import FlopCountAnalysis
 
-from ..modeling import DMLInstance
+from dml_instance.modeling import DMLInstance
 
 
 class _Network(torch.nn.Module):
-    """One scale of this project's model, from a batch of images to the heads' output, as tensors alone."""
+    """This project's network at one scale: a batch (B, 3, H, W) to the heads' output as tensors."""
 
     def __init__(self, model: DMLInstance):
         super().__init__()

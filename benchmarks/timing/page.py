@@ -1,4 +1,4 @@
-"""Measured figures as tables and plots of a page of documentation, between marks that its text is written round."""
+"""Measured figures as plots, and as tables between the marks of a page of documentation."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from ..report import table
+from dml_instance.report import table
+
 from .growth import exponents, total_ms
 
 # What the tables show, in this order; the JSON files hold more.
@@ -63,7 +64,7 @@ _COLUMNS = {
 
 
 def rows_table(part: str, rows: Sequence[dict]) -> str:
-    """The rows of one part of tools/benchmark.py as a Markdown table."""
+    """The rows of one part of benchmarks.speed as a Markdown table."""
     columns = [name for name in _COLUMNS[part] if any(row.get(name) is not None for row in rows)]
     return table([[row.get(name) for name in columns] for row in rows], columns)
 
@@ -72,7 +73,7 @@ def section(part: str, results: dict) -> str:
     """Table, exponents where something grows, and what was measured how.
 
     Args:
-        part: of tools/benchmark.py.
+        part: of benchmarks.speed.
         results: its JSON: ``command``, ``machine`` and the rows under the name of the part.
     """
     lines = [rows_table(part, results[part])]
@@ -100,7 +101,7 @@ def with_section(page: str, name: str, text: str) -> str:
 
 
 def plot_growth(rows: Sequence[dict], path: str) -> None:
-    """Time over everything that was varied, and memory over the side, on logarithmic axes, as PNG."""
+    """Time over all that was varied, and memory over the side, on logarithmic axes, as PNG."""
     figure = Figure(figsize=(11, 6.4))
     panels = figure.subplots(2, 3)
     titles = {
@@ -131,7 +132,7 @@ def plot_growth(rows: Sequence[dict], path: str) -> None:
 
 
 def _make_logarithmic(axes: Axes) -> None:
-    """Both axes, with plain numbers: the measured values along x; along y at least a factor of four."""
+    """Both axes, with plain numbers: measured values along x; at least a factor of 4 along y."""
     values = sorted({float(x) for line in axes.lines for x in line.get_xdata()})
     heights = [float(y) for line in axes.lines for y in line.get_ydata()]
     axes.set(xscale="log", yscale="log")

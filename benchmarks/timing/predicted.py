@@ -1,4 +1,4 @@
-"""Images of a data set, and what the network says of each: what the groupings of one image are measured on."""
+"""Images of a data set and the network's predictions, which groupings are measured on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,10 @@ from detectron2.data import DatasetCatalog
 from detectron2.data import detection_utils as utils
 from torch import Tensor
 
-from ..data.images import evenly_spread
-from ..modeling import DMLInstance
-from ..structures import PixelPredictions
+from dml_instance.data.images import evenly_spread
+from dml_instance.modeling import DMLInstance
+from dml_instance.structures import PixelPredictions
+
 from .inference import model_inputs
 
 
@@ -31,7 +32,7 @@ class Predicted:
 
     @property
     def maps(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Embedding (D, h, w), distance scale (h, w) and class logits (T, K + 1, h, w), without padding."""
+        """Embedding (D, h, w), distance scale (h, w), class logits (T, K + 1, h, w); unpadded."""
         return self.predictions.of_image(0, self.image_size)
 
     @property
@@ -42,8 +43,7 @@ class Predicted:
 
 
 def evenly_taken(dataset: str, count: int) -> list[dict]:
-    """Records of a registered data set, evenly spread over it; all where it has no more than
-    ``count``.
+    """``count`` records of a registered data set, evenly spread over it, or all if it has fewer.
 
     Raises:
         ValueError: for an unknown data set or a count under 1; and whatever loading the data set
@@ -77,7 +77,7 @@ def inputs_of(records: Sequence[dict], cfg: CfgNode) -> list[dict]:
 
 
 def predict(model: DMLInstance, x: dict) -> Predicted:
-    """The network's word on one input of ``inputs_of``, of a model that ``check_model`` lets pass."""
+    """The predictions for one input of ``inputs_of``, by a model that ``check_model`` lets pass."""
     (scale,) = model.test_scales
     images = model.preprocess_image([x], scale)
     return Predicted(

@@ -1,8 +1,7 @@
-"""How far network and grouping are from what the machine allows: the work that cannot be avoided,
-at full speed.
+"""How far network and grouping are from what the machine allows, by a roofline.
 
-    limit = max( bytes that must move / memory bandwidth,  FLOPs that must be done / speed of matrix
-    products )
+    limit = max( bytes that must move / memory bandwidth,
+                 FLOPs that must be done / speed of matrix products )
 
 Both speeds are measured, on the threads that the model uses too. The limit is no promise that it
 can be reached: it has no latency, no Python, no sorting and no labelling of parts. Nor is it strict
@@ -21,8 +20,9 @@ from detectron2.structures import Instances
 from torch import Tensor
 from tqdm import tqdm
 
-from ..modeling import DMLInstance
-from ..prediction import load_trained
+from dml_instance.modeling import DMLInstance
+from dml_instance.prediction import load_trained
+
 from .measure import interleaved, quartiles
 from .operations import multiply_adds
 from .predicted import Predicted, check_model, evenly_taken, inputs_of, predict
@@ -30,7 +30,7 @@ from .predicted import Predicted, check_model, evenly_taken, inputs_of, predict
 
 @dataclass(frozen=True)
 class Work:
-    """What must be done at least: floating point operations, and bytes between memory and processor."""
+    """What must be done at least: FLOPs, and bytes moved between memory and processor."""
 
     flops: int
     bytes: int
@@ -86,14 +86,12 @@ def grouping_work(image: Predicted, boxes: Tensor) -> Work:
     """What the grouping of an image must do at least, given the instances that come out.
 
     Bytes: every class logit is read once, to find the seeds; for every instance the embedding is
-        read once in the cells
-    of its box, and every pixel of the box is written once. Pixels outside of the boxes are for
-    free: the system hands out zeros. Masks that are grown in vain count nothing.
+    read once in the cells of its box, and every pixel of the box is written once. Pixels outside of
+    the boxes are for free: the system hands out zeros. Masks that are grown in vain count nothing.
 
     FLOPs: 3 a logit for the softmax (an exponential, a sum, a division); 3 D + 1 a cell of a box
-        for the squared
-    distance to the seed (difference, square and sum in D channels, and the factor of the seed).
-    What is interpolated beyond that counts nothing.
+    for the squared distance to the seed (difference, square and sum in D channels, and the factor
+    of the seed). What is interpolated beyond that counts nothing.
 
     Args:
         image: the predictions.
@@ -115,8 +113,7 @@ def network_work(model: DMLInstance, x: dict, image: Predicted) -> Work:
     """What the network must do at least for one input.
 
     Bytes: image and parameters are read once, predictions are written once; what lies between could
-        stay in a cache.
-    FLOPs: 2 for every multiply-add that fvcore counts.
+    stay in a cache. FLOPs: 2 for every multiply-add that fvcore counts.
     """
     predictions = image.predictions
     moved = [x["image"], *model.parameters()]
@@ -134,16 +131,16 @@ def benchmark_roofline(
     """Network and grouping of a model beside their limits.
 
     Args:
-        name: of the run; run: the arguments of ``load_trained``.
+        name: of the run.
+        run: the arguments of ``load_trained``.
         dataset: registered.
         images: how many of it, one at a time.
         repeats: timed calls of an image.
 
     Returns:
         Two rows: medians over images of ``mflop``, of ``mib`` that must move, of the limit in
-            microseconds,
-        ``limit_us``, of ``ms``, with its quartiles, and of the ratio ``times_limit``; what sets the
-        limit of most images, ``bound`` by "memory" or "arithmetic"; and the machine's
+        microseconds, ``limit_us``, of ``ms``, with its quartiles, and of the ratio ``times_limit``;
+        what sets the limit of most images, ``bound`` by "memory" or "arithmetic"; and the machine's
         ``gb_per_second``, ``gflop_per_second`` and ``threads``.
 
     Raises:
@@ -153,7 +150,8 @@ def benchmark_roofline(
     check_model(name, model)
     if model.device.type != "cpu":
         raise ValueError(
-            f"run {name} is on {model.device}; the machine's speed is that of its processor: use the CPU"
+            f"run {name} is on {model.device}; the machine's speed is that of its processor: "
+            "use the CPU"
         )
     records = evenly_taken(dataset, images)
     speed = machine_speed()

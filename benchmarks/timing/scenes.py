@@ -10,8 +10,7 @@ import numpy as np
 def drawn_cells(
     height: int, width: int, objects: int, seed: int = 0, radius: float = math.inf
 ) -> np.ndarray:
-    """Bright discs of different brightness on a dark, noisy ground, as large as they can be without
-    touching.
+    """Bright discs on a dark, noisy ground, as large as they can be without touching.
 
     Args:
         height, width: of the image.

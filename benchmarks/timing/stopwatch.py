@@ -10,7 +10,10 @@ import torch
 
 
 class Stopwatch:
-    """Milliseconds spent in named parts. What a part spends in another one counts for the inner one alone."""
+    """Milliseconds spent in named parts.
+
+    What a part spends in another one counts for the inner one alone.
+    """
 
     def __init__(self):
         self._ms: dict[str, float] = defaultdict(float)
@@ -51,7 +54,10 @@ class Stopwatch:
             yield item
 
     def take(self) -> dict[str, float]:
-        """Milliseconds of each part since the last call of this function, to be called outside of all parts."""
+        """Milliseconds of each part since the last call of this method.
+
+        To be called outside of all parts.
+        """
         taken, self._ms = dict(self._ms), defaultdict(float)
         return taken
 

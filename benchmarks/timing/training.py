@@ -1,4 +1,4 @@
-"""Training iterations of models on their own data: where the time goes, and the memory that they need."""
+"""Training iterations of models on their own data: where the time goes, and how much memory."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,10 +11,12 @@ from detectron2.utils.env import seed_all_rng
 from detectron2.utils.events import EventStorage
 from tqdm import tqdm
 
-from ..data import register_given
-from ..engine import Trainer, load_config, trains_in_bfloat16
-from ..modeling import DMLInstance, criterion
-from .measure import AddedMemory, in_fresh_process, quartiles
+from dml_instance.data import register_given
+from dml_instance.engine import Trainer, load_config, trains_in_bfloat16
+from dml_instance.modeling import DMLInstance, criterion
+
+from ..memory import AddedMemory, in_fresh_process
+from .measure import quartiles
 from .stopwatch import Stopwatch
 
 # Iterations that a run is timed before the next run has its turn. While others have theirs, its
@@ -45,7 +47,7 @@ ITERATION, MAPPER = "iteration", "mapper, an image"
 
 
 class _StepTrainer(Trainer):
-    """The project's trainer, step by step, that leaves no files: no checkpoints, no logs, no evaluation."""
+    """The project's trainer step by step, without files: no checkpoints, logs, evaluation."""
 
     def __init__(self, cfg: CfgNode):
         super().__init__(cfg)
@@ -82,8 +84,9 @@ class TimedTraining:
         self._mapped = self._watch.drawn(MAPPER, Trainer.build_train_loader(alone))
 
     def turn(self, iterations: int) -> list[dict[str, float]]:
-        """Milliseconds of each part of some iterations, after others that empty the queues of the
-        loader.
+        """Milliseconds of each part of some iterations.
+
+        Others come before them, which empty the queues of the loader.
 
         Returns:
             For every iteration ``ITERATION``, the whole of it, and the parts: ``data`` is what the
@@ -187,8 +190,9 @@ def _rows(
 
 
 def memory_of_training(run: tuple, registrations: Sequence[str] = ()) -> float:
-    """Peak memory in MiB that training adds to a process that has built model and loaders, workers
-    not counted.
+    """Peak memory in MiB that training adds to a process that has built model and loaders.
+
+    Its loaders' workers are not counted.
 
     Args:
         run: the arguments of ``TimedTraining``.
