@@ -19,7 +19,7 @@ from .grouping import GROUPING_REGISTRY
 from .heads import EMBEDDING_HEAD_REGISTRY, SEED_HEAD_REGISTRY
 from .meta_arch import DMLInstance
 from .network import DMLNetwork
-from .test_time import fuse_conv_norms
+from .test_time import fuse_conv_norms, fused_copy
 
 __all__ = [
     "CRITERION_REGISTRY",
@@ -33,4 +33,5 @@ __all__ = [
     "build_efficientnet_lite_fpn_backbone",
     "build_slim_resnet_backbone",
     "fuse_conv_norms",
+    "fused_copy",
 ]

@@ -96,8 +96,8 @@ class TopDownDecoder(nn.Module):
         if missing:
             raise ValueError(
                 f"MODEL.DML.IN_FEATURES names {missing}, but the backbone gives "
-                f"{sorted(input_shape)}; set MODEL.RESNETS.OUT_FEATURES (or the backbone's own key) "
-                "and IN_FEATURES alike"
+                f"{sorted(input_shape)}; set MODEL.RESNETS.OUT_FEATURES (or the backbone's own "
+                "key) and IN_FEATURES alike"
             )
         by_stride = {input_shape[name].stride: name for name in in_features}
         coarsest = max(by_stride)

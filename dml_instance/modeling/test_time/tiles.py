@@ -20,8 +20,7 @@ from ..structures import MAPS, BatchMaps
 
 
 class Span(NamedTuple):
-    """One tile along one axis, in pixels: it covers [start, stop), and what it says of [first, last)
-    is used."""
+    """One tile along one axis, in pixels: it covers [start, stop); of it [first, last) is used."""
 
     start: int
     stop: int
