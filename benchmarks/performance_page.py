@@ -1,7 +1,7 @@
 """Put the figures of benchmarks.speed into a page of documentation: tables and plots.
 
     python -m benchmarks.performance_page benchmarks/results/benchmark_*.json \\
-        --page docs/performance.md --images docs/images
+        --page benchmarks/notebook/performance.md --images docs/images
 
 The results of a file go between the marks <!-- NAME --> and <!-- /NAME --> of the page, NAME being
 that of the file without "benchmark_" and ".json"; plots become performance_NAME.png.

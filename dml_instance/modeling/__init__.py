@@ -13,10 +13,10 @@ from .backbone import (
     build_efficientnet_lite_fpn_backbone,
     build_slim_resnet_backbone,
 )
-from .criterion import CRITERION_REGISTRY
-from .decoder import DECODER_REGISTRY
-from .grouping import GROUPING_REGISTRY
-from .heads import EMBEDDING_HEAD_REGISTRY, SEED_HEAD_REGISTRY
+from .criterion import CRITERION_REGISTRY, DMLCriterion
+from .decoder import DECODER_REGISTRY, TopDownDecoder
+from .grouping import GROUPING_REGISTRY, InstanceGrouping
+from .heads import EMBEDDING_HEAD_REGISTRY, SEED_HEAD_REGISTRY, EmbeddingHead, SeedHead
 from .meta_arch import DMLInstance
 from .network import DMLNetwork
 from .test_time import fuse_conv_norms, fused_copy
@@ -27,8 +27,13 @@ __all__ = [
     "EMBEDDING_HEAD_REGISTRY",
     "GROUPING_REGISTRY",
     "SEED_HEAD_REGISTRY",
+    "DMLCriterion",
     "DMLInstance",
     "DMLNetwork",
+    "EmbeddingHead",
+    "InstanceGrouping",
+    "SeedHead",
+    "TopDownDecoder",
     "build_efficientnet_lite_backbone",
     "build_efficientnet_lite_fpn_backbone",
     "build_slim_resnet_backbone",
