@@ -14,6 +14,7 @@ MIRRORED = ("TEST.AUG.ENABLED", "True", "TEST.AUG.MIN_SIZES", "(0,)")
 def config(*options, name="mask_rcnn_R_18_FPN"):
     no_data = ["DATASETS.TRAIN", "()", "DATASETS.TEST", "()", "MODEL.DML.NUM_CLASSES", "2"]
     no_data += ["MODEL.WEIGHTS", "", "MODEL.DEVICE", "cpu", "TEST.DETECTIONS_PER_IMAGE", "20"]
+    no_data += ["MODEL.RPN.POST_NMS_TOPK_TEST", "100"]
     return load_config(f"configs/DSB2018/{name}.yaml", [*no_data, *options])
 
 
