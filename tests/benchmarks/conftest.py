@@ -10,7 +10,7 @@ from detectron2.data import DatasetCatalog
 
 from benchmarks.timing.predicted import Predicted
 from command_lines import forget_all_but
-from dml_instance.structures import PixelPredictions
+from dml_instance.modeling.structures import ImageMaps
 from toy_scenes import square_and_disc, write_coco
 
 
@@ -63,13 +63,13 @@ def two_objects():
     masks[1, 32:60, 50:90] = True
     of_cells = masks[:, ::2, ::2]
     generator = torch.Generator().manual_seed(0)
-    embedding = 0.05 * torch.randn(1, 4, 32, 48, generator=generator)
-    embedding[0, 0] += 6 * of_cells[0]
-    embedding[0, 1] += 6 * of_cells[1]
-    logits = torch.full((1, 2, 3, 32, 48), -4.0)  # two thresholds, background and two classes
-    logits[:, :, 0] = 4.0
+    embedding = 0.05 * torch.randn(4, 32, 48, generator=generator)
+    embedding[0] += 6 * of_cells[0]
+    embedding[1] += 6 * of_cells[1]
+    logits = torch.full((2, 3, 32, 48), -4.0)  # two thresholds, background and two classes
+    logits[:, 0] = 4.0
     for index, cells in enumerate(of_cells):
-        logits[0, 0, 0, cells] = -4.0
-        logits[0, 0, 1 + index, cells] = 4.0
-    predictions = PixelPredictions(embedding, torch.ones(1, 32, 48), logits, stride=2)
-    return masks, torch.tensor([0, 1]), Predicted(predictions, (64, 96), (64, 96))
+        logits[0, 0, cells] = -4.0
+        logits[0, 1 + index, cells] = 4.0
+    maps = ImageMaps(embedding, torch.ones(32, 48), logits, 2, 1.0, (64, 96))
+    return masks, torch.tensor([0, 1]), Predicted(maps, (64, 96))

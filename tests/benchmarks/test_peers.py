@@ -16,40 +16,31 @@ from benchmarks.peers.clusterings import (
 from benchmarks.peers.groupings import _as_coco, _scores, ground_truth_of
 from benchmarks.peers.panoptic_deeplab import panoptic_deeplab, perfect_maps, project_module
 from benchmarks.timing.predicted import evenly_taken
-from dml_instance.modeling.inference import InstanceGrouping
+from dml_instance.modeling.grouping import GroupingRules, InstanceGrouping
 from toy_scenes import rle
 
 TAUS = (0.5, 0.75)
 
 
 def plain_grouping():
-    return InstanceGrouping(
-        taus=TAUS,
-        candidates="peaks",
-        peak_size=3,
+    rules = GroupingRules(
         min_seediness=0.5,
         max_seeds=50,
-        alpha=0.3,
-        diversity="dissimilarity",
-        context=-1,
-        connect_gap=0,
-        bridge_probability=0.3,
-        small_mask_cells=0.0,
-        max_overlap=0.5,
         mask_resolution="grid",
+        class_by="seed",
         score="seediness",
-        class_of="seed",
-        max_instances=10,
+        small_mask_cells=0.0,
     )
+    return InstanceGrouping(rules, num_classes=2, taus=TAUS, context=-1, max_instances=10)
 
 
 def of_ours(masks, classes, image):
-    return plain_grouping()([image.predictions], [image.image_size], 0, image.output_size)
+    return plain_grouping()([image.maps], image.output_size)
 
 
 def of_panoptic_deeplab(masks, classes, image):
     return panoptic_deeplab(
-        perfect_maps(masks, classes, image.image_size, 2), 2, image.cell_size, image.output_size
+        perfect_maps(masks, classes, image.maps.image_size, 2), 2, image.cell_size, image.output_size
     )
 
 
@@ -82,7 +73,7 @@ def test_every_grouping_bears_an_image_without_objects(name, two_objects):
     if name in ("mean_shift", "mean_shift_binned", "hdbscan"):
         pytest.importorskip("sklearn")
     masks, classes, image = two_objects
-    image.predictions.class_logits[:, :, 0] = 30.0
+    image.maps.class_logits[:, 0] = 30.0
     found = GROUPINGS[name](masks[:0], classes[:0], image)
     assert len(found) == 0 and found.pred_masks.shape == (0, 64, 96)
 
