@@ -25,7 +25,7 @@ def encoded(mask):
 
 
 def slow_map(scenes, num_classes, threshold):
-    """From the definition: scenes (truth masks, classes, predicted masks, classes, scores, void), all dense."""
+    """By definition; scenes are (truth, classes, predictions, classes, scores, void), dense."""
     result = []
     for index in range(num_classes):
         ranked, objects = [], 0

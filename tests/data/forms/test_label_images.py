@@ -1,12 +1,17 @@
-"""Label images to COCO: pixels, splits, bit depths, and what is wrong with a folder is said by name."""
+"""Label images to COCO: pixels, splits and bit depths; what is wrong is said by name."""
 
 import cv2
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
+from dml_instance.data.forms.label_images import (
+    convert_label_images,
+    matched_files,
+    read_pair,
+    tiles,
+)
 from dml_instance.data.images import to_eight_bit
-from dml_instance.data.label_images import convert_label_images, matched_files, read_pair, tiles
 
 
 @pytest.fixture

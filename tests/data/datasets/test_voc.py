@@ -8,8 +8,8 @@ from detectron2.data import MetadataCatalog
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from dml_instance.data import voc
-from dml_instance.data.voc import VOC_CLASSES, load_sbd, load_train_aug, load_voc
+from dml_instance.data.datasets import voc
+from dml_instance.data.datasets.voc import VOC_CLASSES, load_sbd, load_train_aug, load_voc
 from toy_layouts import write_palette_png, write_sbd, write_voc
 from toy_scenes import square_and_disc
 
@@ -45,7 +45,7 @@ def test_voc_records_have_masks_classes_and_the_border_as_void(tmp_path):
 
 
 def test_missing_numbers_pieces_and_an_object_without_a_class(tmp_path):
-    """Object 2 of 4 does not exist, object 1 is in two pieces, object 4 has no class: it is void."""
+    """There is no object 2 of 4, object 1 is in two pieces, object 4 has no class: it is void."""
     objects = np.zeros((40, 60), np.uint8)
     objects[2:8, 2:8] = objects[2:8, 20:30] = 1
     objects[20:30, 5:15] = 3

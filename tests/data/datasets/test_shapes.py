@@ -3,9 +3,7 @@
 Scenes are judged by their pixels (contours, connected pieces, boxes), not by how they were drawn.
 """
 
-import importlib.util
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,9 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from dml_instance.data import shapes, shapes_drawing
-from dml_instance.data.shapes import CLASS_NAMES, SCENE_KINDS, write_shapes
-from dml_instance.data.shapes_drawing import DEFAULT_DIFFICULTY, Difficulty, draw_scene
+from dml_instance.data.datasets import shapes, shapes_drawing
+from dml_instance.data.datasets.shapes import CLASS_NAMES, SCENE_KINDS, write_shapes
+from dml_instance.data.datasets.shapes_drawing import (
+    DEFAULT_DIFFICULTY,
+    Difficulty,
+    draw_scene,
+)
 
 SPLITS = {"train": 5, "val": 2}
 
@@ -131,7 +133,7 @@ def test_what_a_hidden_object_covered_stays():
 
 @pytest.mark.parametrize("kind", SCENE_KINDS)
 def test_whatever_is_drawn_is_labelled(kind, monkeypatch):
-    """With a black background, white objects and no noise, white pixels and masks are the same but for the blur."""
+    """White objects on black, no noise: white pixels and masks are the same but for the blur."""
     plain = Difficulty(count=1.3, stroke=4.0, color_spread=0.0, texture=0.0, rim=0.0, noise=0.0)
     monkeypatch.setattr(Difficulty, "of", classmethod(lambda cls, level: plain))
     for seed in range(4):
@@ -249,7 +251,10 @@ def test_strokes_span_a_cell_of_a_stride_two_grid(scenes):
 
 
 def test_colour_tells_no_class(scenes):
-    """Mean colour of a class less that of the other objects of an image: under 3.5 standard errors off zero."""
+    """Mean colour of a class less that of other objects of an image.
+
+    It is under 3.5 standard errors off zero.
+    """
     offsets = {name: [] for name in CLASS_NAMES}
     for scene in [scene for kind in SCENE_KINDS for scene in scenes[kind]]:
         colors = np.array([scene.image[mask].mean(axis=0) for mask in scene.masks])
@@ -418,37 +423,3 @@ def test_a_negative_count_is_an_error(tmp_path):
 def test_a_set_without_train_is_known_again_and_an_empty_folder_is_filled(tmp_path, splits):
     assert write_shapes(tmp_path, splits, size=64)
     assert not write_shapes(tmp_path, splits, size=64)
-
-
-def test_the_tool_says_where_the_set_lies(tmp_path, capsys):
-    spec = importlib.util.spec_from_file_location(
-        "prepare_shapes", Path(__file__).parents[1] / "tools" / "prepare_shapes.py"
-    )
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    options = [
-        "--output",
-        str(tmp_path / "set"),
-        "--train",
-        "2",
-        "--val",
-        "1",
-        "--test",
-        "1",
-        "--size",
-        "64",
-    ]
-    tool.main(tool.argument_parser().parse_args(options))
-    printed = capsys.readouterr().out
-    assert str(tmp_path / "set") in printed
-    for split in ("train", "val", "test"):
-        categories = [
-            annotation["category_id"]
-            for annotation in read_split(tmp_path / "set", split)["annotations"]
-        ]
-        assert f"{categories.count(2)} bar" in next(
-            line for line in printed.splitlines() if line.startswith(split)
-        )
-    assert len(read_split(tmp_path / "set", "test")["images"]) == 1
-    with pytest.raises(SystemExit, match="--overwrite"):
-        tool.main(tool.argument_parser().parse_args([*options, "--seed", "1"]))
