@@ -19,8 +19,8 @@ from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from ..classes import number_of_classes
-from ..honoured_keys import warn_of_unread_keys
+from ..keys.classes import number_of_classes
+from ..keys.honoured import warn_of_unread_keys
 from ..schedule import schedule_iteration
 from .criterion import DMLCriterion, build_criterion
 from .ground_truth import GroundTruth
