@@ -1,5 +1,6 @@
 import pytest
 import torch
+from detectron2.layers import ShapeSpec
 
 from dml_instance.modeling.heads import EmbeddingHead, SeedHead, offsets_on_circles
 
@@ -7,7 +8,7 @@ from dml_instance.modeling.heads import EmbeddingHead, SeedHead, offsets_on_circ
 def seed_head(**changes):
     torch.manual_seed(0)
     arguments = {"num_classes": 3, "num_taus": 2, "offsets": [(0, 1), (2, 0)], "dilations": [1, 2]}
-    return SeedHead(5, **{**arguments, "channels": 8, "norm": "BN", **changes}).eval()
+    return SeedHead(ShapeSpec(channels=5), **{**arguments, "channels": 8, "norm": "BN", **changes}).eval()
 
 
 def test_offsets_lie_on_the_circles_without_repetition():
@@ -64,38 +65,32 @@ def test_dilations_set_how_far_the_seed_head_looks():
 
 def embedding_head(**changes):
     torch.manual_seed(0)
-    arguments = {
-        "dim": 3,
-        "stride": 2,
-        "coordinates": False,
-        "place_unit": 0.0,
-        "distance_scale": False,
-    }
-    return EmbeddingHead(3, **{**arguments, "num_convs": 0, "channels": 4, "norm": "BN", **changes})
+    arguments = {"dim": 3, "num_convs": 0, "channels": 4, "norm": "BN"}
+    return EmbeddingHead(ShapeSpec(channels=3, stride=2), **{**arguments, **changes})
 
 
 def test_coordinates_tell_equal_features_apart():
     features = torch.ones(1, 3, 4, 4)
     assert embedding_head()(features)[0].flatten(2).std(dim=2).max() == 0
-    assert embedding_head(coordinates=True)(features)[0].flatten(2).std(dim=2).min() > 0
+    assert embedding_head(input_coordinates=True)(features)[0].flatten(2).std(dim=2).min() > 0
 
 
-def test_place_adds_row_and_column_to_the_first_two_channels_in_its_unit():
+def test_a_semi_convolutional_embedding_has_row_and_column_in_its_first_two_channels():
     features = torch.randn(2, 3, 4, 5)
     without, _ = embedding_head()(features)
-    placed, _ = embedding_head(place_unit=8.0)(features)
-    added = placed - without
+    located, _ = embedding_head(coordinate_unit=8.0)(features)
+    added = located - without
     # cells of 2 pixels, units of 8: a quarter a cell
     torch.testing.assert_close(added[:, 0], (torch.arange(4.0) / 4)[:, None].expand(2, 4, 5))
     torch.testing.assert_close(added[:, 1], (torch.arange(5.0) / 4).expand(2, 4, 5))
     assert (added[:, 2:] == 0).all()
 
 
-def test_place_keeps_its_digits_under_autocast():
+def test_added_coordinates_keep_their_digits_under_autocast():
     features = torch.zeros(1, 3, 1, 600)
     with torch.autocast("cpu", torch.bfloat16):
-        placed, _ = embedding_head(place_unit=16.0)(features)
-    torch.testing.assert_close(placed[0, 1, 0], torch.arange(600.0) / 8, rtol=0, atol=1e-5)
+        located, _ = embedding_head(coordinate_unit=16.0)(features)
+    torch.testing.assert_close(located[0, 1, 0], torch.arange(600.0) / 8, rtol=0, atol=1e-5)
 
 
 def test_distance_scale_is_one_unless_predicted_and_then_positive_and_finite():
