@@ -1,8 +1,11 @@
+import math
+
 import pytest
 import torch
 from detectron2.layers import ShapeSpec
 
 from dml_instance.modeling.heads import EmbeddingHead, SeedHead, offsets_on_circles
+from toy_models import convolutions
 
 
 def seed_head(**changes):
@@ -104,3 +107,70 @@ def test_distance_scale_is_one_unless_predicted_and_then_positive_and_finite():
     assert scale.isfinite().all()
     assert (scale > 0).all()
     assert scale.std() > 0
+
+
+def test_the_distance_scale_is_bounded_on_both_sides():
+    head = embedding_head(distance_scale=True)
+    for value, expected in ((1e9, 8), (-1e9, -8), (1.5, 1.5)):
+        head.layers[-1].weight.data.zero_()
+        head.layers[-1].bias.data[-1] = value
+        _, scale = head(torch.zeros(1, 3, 2, 2))
+        torch.testing.assert_close(scale, torch.full((1, 2, 2), float(expected)).exp())
+
+
+def test_coordinates_go_on_where_a_tile_starts():
+    """A tile is given the pixel at which it lies; what it says is a part of what the whole says."""
+    features = torch.randn(1, 3, 6, 8)
+    for options in ({"coordinate_unit": 4.0}, {"input_coordinates": True}):
+        head = embedding_head(**options, dim=2)
+        whole, _ = head(features)
+        tile, _ = head(features[..., 2:, 3:], (4, 6))
+        torch.testing.assert_close(tile, whole[..., 2:, 3:])
+        moved, _ = head(features[..., 2:, 3:])
+        assert not torch.allclose(moved, tile)
+
+
+def test_a_head_with_input_coordinates_sees_them_in_units_of_64_pixels():
+    head = embedding_head(input_coordinates=True, dim=2)
+    head.layers[-1].weight.data.zero_()
+    head.layers[-1].weight.data[0, 3] = head.layers[-1].weight.data[1, 4] = 1
+    rows, columns = head(torch.zeros(1, 3, 65, 97))[0][0]
+    torch.testing.assert_close(rows[:, 0], torch.arange(65) / 32)
+    torch.testing.assert_close(columns[0], torch.arange(97) / 32)
+
+
+@pytest.mark.parametrize("num_convs", [0, 2])
+def test_the_embedding_head_has_so_many_convolutions_before_its_predictor(num_convs):
+    head = embedding_head(num_convs=num_convs, dim=7, channels=4)
+    sizes = [(c.in_channels, c.out_channels, *c.kernel_size) for c in convolutions(head)]
+    between = [(3, 4, 3, 3), (4, 4, 3, 3)][:num_convs]
+    assert sizes == [*between, (4 if num_convs else 3, 7, 1, 1)]
+
+
+def test_logits_of_the_seed_head_are_by_threshold_and_then_by_class():
+    head = seed_head(offsets=[], dilations=[])
+    head.layers[-1].weight.data.zero_()
+    head.layers[-1].bias.data[:] = torch.arange(8.0)
+    logits = head(torch.zeros(1, 5, 2, 3), torch.zeros(1, 4, 2, 3), torch.ones(1, 2, 3))
+    assert logits[0, :, :, 0, 0].tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_the_star_stands_behind_the_features_in_the_order_of_the_offsets():
+    head = seed_head(dilations=[], num_taus=1, num_classes=1)
+    head.layers[-1].weight.data.zero_()
+    head.layers[-1].weight.data[0, 5] = head.layers[-1].weight.data[1, 6] = 1
+    embedding = torch.zeros(1, 1, 4, 4)
+    embedding[..., 2:, :] = 9.0  # rows 0 and 1 are one object, rows 2 and 3 another
+    right, down = head(torch.randn(1, 5, 4, 4), embedding, torch.ones(1, 4, 4))[0, 0]
+    assert right.tolist() == [[1, 1, 1, 0]] * 4
+    torch.testing.assert_close(down, torch.zeros(4, 4))
+
+
+def test_the_distance_scale_narrows_the_star():
+    head = seed_head(dilations=[], offsets=[(0, 1)], num_taus=1, num_classes=1)
+    head.layers[-1].weight.data.zero_()
+    head.layers[-1].weight.data[0, 5] = 1
+    embedding = torch.arange(4.0).expand(1, 1, 1, 4)
+    for scale in (1.0, 3.0):
+        logits = head(torch.zeros(1, 5, 1, 4), embedding, torch.full((1, 1, 4), scale))
+        assert logits[0, 0, 0, 0, 0].item() == pytest.approx(2 / (1 + math.exp(scale)), rel=1e-5)
