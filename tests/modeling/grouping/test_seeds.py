@@ -2,213 +2,199 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dml_instance.modeling.grouping import (
-    Candidates,
-    class_probability,
-    find_candidates,
-    seediness,
-    select_seeds,
-)
+from dml_instance.modeling.grouping import GroupingRules
+from dml_instance.modeling.grouping.seeds import Candidates, select_seeds
 
 
 def candidates_of(embedding, score, place=None, level=None, distance_scale=None):
+    """Candidates whose position tells which they are: candidate i lies at (i, 2 i)."""
     count = len(score)
-    zeros = torch.zeros(count, dtype=torch.int64)
-    position = torch.stack([torch.arange(count), zeros], 1)
+    index = torch.arange(count)
+    position = torch.stack([index, 2 * index], 1)
     return Candidates(
         embedding=embedding,
         distance_scale=torch.ones(count) if distance_scale is None else distance_scale,
         place=position.float() if place is None else place,
         position=position,
         seediness=score,
-        tau_index=zeros,
-        pred_class=zeros,
-        level=zeros if level is None else level,
+        tau_index=index % 3,
+        pred_class=index % 5,
+        level=torch.zeros(count, dtype=torch.int64) if level is None else level,
     )
 
 
-def slow_seed_order(embedding, scale, score, count, alpha, dissimilarity):
+def chosen(candidates, limit, context=-1, **rules):
+    """Which candidates become seeds, in the order of choice."""
+    seeds = select_seeds(candidates, GroupingRules(**rules), limit=limit, context=context)
+    return seeds.position[:, 0].tolist()
+
+
+def slow_seed_order(candidates, limit, context, alpha, diversity):
     """The greedy rule, word by word: the first by S alone, then by log S + alpha log D."""
-    chosen = []
-    while len(chosen) < min(count, len(score)):
+    embedding, place = candidates.embedding.double(), candidates.place.double()
+    score, factor = candidates.seediness.tolist(), candidates.distance_scale.tolist()
+
+    def distance(p, q):
+        """From seed q to candidate p; None where the two are not compared."""
+        apart = (place[p] - place[q]).abs().max().item()
+        if candidates.level[p] != candidates.level[q] or (context >= 0 and apart > context):
+            return None
+        return factor[q] * (embedding[p] - embedding[q]).square().sum().item()
+
+    order = []
+    while len(order) < min(limit, len(score)):
         best, best_value = None, -math.inf
         for p in range(len(score)):
-            if p in chosen:
+            if p in order:
                 continue
-            value = math.log(score[p])
-            if chosen:
-                squared = min(
-                    scale[q]
-                    * sum((a - b) ** 2 for a, b in zip(embedding[p], embedding[q], strict=True))
-                    for q in chosen
-                )
-                diversity = 1 - 2 / (1 + math.exp(squared)) if dissimilarity else math.sqrt(squared)
-                value += alpha * math.log(diversity)
+            squared = [d for d in (distance(p, q) for q in order) if d is not None]
+            if diversity == "dissimilarity":
+                apart = 1 - 2 / (1 + math.exp(min(squared))) if squared else 1
+            else:
+                apart = min(math.sqrt(min(squared)), 1e4) if squared else 1e4
+            value = math.log(score[p]) + alpha * math.log(apart)
             if value > best_value:
                 best, best_value = p, value
-        chosen.append(best)
-    return chosen
+        order.append(best)
+    return order
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(0, 10_000), st.integers(1, 15), st.sampled_from([0.1, 0.3, 0.6]), st.booleans())
-def test_seed_order_equals_the_slow_rule(seed, count, alpha, dissimilarity):
+@given(
+    *(st.integers(0, 10_000), st.integers(1, 15), st.sampled_from([0.1, 0.3, 0.6])),
+    *(st.sampled_from(["distance", "dissimilarity"]), st.sampled_from([-1, 20, 45])),
+    st.sampled_from([1, 2]),
+)
+def test_seed_order_equals_the_slow_rule(seed, count, alpha, diversity, context, levels):
     generator = torch.Generator().manual_seed(seed)
-    embedding = torch.randn(count, 3, generator=generator)
-    score = torch.rand(count, generator=generator) * 0.98 + 0.01
-    scale = torch.rand(count, generator=generator) + 0.5
-    seeds = select_seeds(
-        candidates_of(embedding, score, distance_scale=scale),
-        max_seeds=10,
-        alpha=alpha,
-        dissimilarity=dissimilarity,
-        context=-1,
+    candidates = candidates_of(
+        torch.randn(count, 3, generator=generator),
+        torch.rand(count, generator=generator) * 0.98 + 0.01,
+        place=torch.rand(count, 2, generator=generator) * 100,
+        level=torch.randint(0, levels, (count,), generator=generator),
+        distance_scale=torch.rand(count, generator=generator) + 0.5,
     )
-    expected = slow_seed_order(
-        embedding.double().tolist(), scale.tolist(), score.tolist(), 10, alpha, dissimilarity
-    )
-    assert seeds.position[:, 0].tolist() == expected
-    assert torch.equal(seeds.score, score[expected])
+    limit = min(8, count - 1)  # with as many seeds as candidates there is no choice
+    rules = {"alpha": alpha, "diversity": diversity}
+    order = chosen(candidates, limit, context, **rules)
+    assert order == slow_seed_order(candidates, limit, context, **rules)
+
+
+@pytest.mark.parametrize("alpha", [0, 0.3])
+def test_a_seed_keeps_what_its_candidate_knows(alpha):
+    score = torch.tensor([0.2, 0.9, 0.5, 0.4])
+    level = torch.tensor([0, 1, 1, 0])
+    candidates = candidates_of(torch.eye(4) * 9, score, level=level)
+    seeds = select_seeds(candidates, GroupingRules(alpha=alpha), limit=3, context=-1)
+    assert seeds.position.tolist() == [[1, 2], [2, 4], [3, 6]]
+    assert seeds.tau_index.tolist() == [1, 2, 0]
+    assert seeds.pred_class.tolist() == [1, 2, 3]
+    assert seeds.level.tolist() == [1, 1, 0]
+    torch.testing.assert_close(seeds.score, torch.tensor([0.9, 0.5, 0.4]))
 
 
 def test_alpha_zero_orders_by_score():
     score = torch.tensor([0.2, 0.9, 0.5])
-    seeds = select_seeds(
-        candidates_of(torch.zeros(3, 2), score),
-        max_seeds=2,
-        alpha=0,
-        dissimilarity=True,
-        context=-1,
-    )
-    assert seeds.position[:, 0].tolist() == [1, 2]
+    assert chosen(candidates_of(torch.zeros(3, 2), score), 2, alpha=0) == [1, 2]
 
 
-@pytest.mark.parametrize("dissimilarity", [True, False])
-def test_look_alikes_out_of_context_or_on_another_scale_do_not_suppress(dissimilarity):
+def test_where_all_candidates_become_seeds_they_come_by_score_whatever_alpha():
+    """The second coincides with the first, and would come last."""
+    embedding, score = torch.tensor([[0.0], [0.0], [5.0]]), torch.tensor([0.9, 0.8, 0.7])
+    candidates = candidates_of(embedding, score)
+    assert chosen(candidates, 2, alpha=0.6) == [0, 2]
+    assert chosen(candidates, 3, alpha=0.6) == [0, 1, 2]
+    assert chosen(candidates, 4, alpha=0.6) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("alpha", [0, 0.3])
+def test_of_equal_candidates_the_first_is_chosen(alpha):
+    embedding = torch.tensor([[9.0], [0.0], [0.0], [-9.0], [18.0]])
+    score = torch.tensor([0.5, 0.9, 0.9, 0.5, 0.5])
+    expected = [1, 2, 0] if alpha == 0 else [1, 0, 3]
+    assert chosen(candidates_of(embedding, score), 3, alpha=alpha) == expected
+
+
+@pytest.mark.parametrize(("alpha", "second"), [(0.1, 1), (0.6, 2)])
+def test_alpha_weighs_diversity_against_score(alpha, second):
+    """D is about 0.1 and 0.9: 0.9 against 0.6 times 9^alpha, which is 0.75 and 2.2."""
+    squared = torch.tensor([0.0, 2 * math.atanh(0.1), 2 * math.atanh(0.9)])
+    candidates = candidates_of(squared.sqrt()[:, None], torch.tensor([0.95, 0.9, 0.6]))
+    assert chosen(candidates, 2, alpha=alpha) == [0, second]
+
+
+@pytest.mark.parametrize(("diversity", "second"), [("dissimilarity", 1), ("distance", 2)])
+def test_dissimilarity_ends_at_one_and_distance_does_not(diversity, second):
+    candidates = candidates_of(torch.tensor([[0.0], [8], [800]]), torch.tensor([0.9, 0.8, 0.7]))
+    assert chosen(candidates, 2, alpha=0.6, diversity=diversity) == [0, second]
+
+
+@pytest.mark.parametrize("diversity", ["dissimilarity", "distance"])
+def test_of_two_that_no_seed_is_compared_with_the_better_one_comes_first(diversity):
+    """And a candidate that is further than "far" does not get before them."""
+    embedding = torch.tensor([[0.0], [0.0], [0.0], [1e5]])
+    score = torch.tensor([0.9, 0.5, 0.6, 0.55])
+    place = torch.tensor([[0.0, 0], [0, 99], [99, 0], [0, 0]])
+    candidates = candidates_of(embedding, score, place)
+    assert chosen(candidates, 3, context=50, alpha=0.6, diversity=diversity) == [0, 2, 3]
+
+
+@pytest.mark.parametrize("diversity", ["dissimilarity", "distance"])
+def test_look_alikes_out_of_context_or_on_another_scale_do_not_suppress(diversity):
     embedding = torch.tensor([[0.0], [0.0], [3.0]])
     score = torch.tensor([0.9, 0.8, 0.3])
-    rules = {"max_seeds": 2, "alpha": 0.6, "dissimilarity": dissimilarity}
     near = torch.tensor([[0.0, 0.0], [5.0, 5.0], [9.0, 0.0]])
     far = torch.tensor([[0.0, 0.0], [50.0, 5.0], [9.0, 0.0]])
-    assert (
-        select_seeds(candidates_of(embedding, score, near), context=20, **rules).position[1, 0] == 2
-    )
-    assert (
-        select_seeds(candidates_of(embedding, score, far), context=20, **rules).position[1, 0] == 1
-    )
-    level = torch.tensor([0, 1, 0])
-    assert (
-        select_seeds(candidates_of(embedding, score, near, level), context=20, **rules).position[
-            1, 0
-        ]
-        == 1
-    )
+
+    def second(place, level=None):
+        candidates = candidates_of(embedding, score, place, level)
+        return chosen(candidates, 2, context=20, alpha=0.6, diversity=diversity)[1]
+
+    assert second(near) == 2
+    assert second(far) == 1
+    assert second(near, torch.tensor([0, 1, 0])) == 1
 
 
-def test_seediness_is_the_largest_foreground_probability_over_thresholds():
-    logits = torch.zeros(2, 3, 1, 2)  # T = 2, K = 2
-    logits[1, 2, 0, 0] = 4.0
-    logits[:, 0, 0, 1] = 9.0
-    score = seediness(class_probability(logits))
-    assert score[0, 0].item() == pytest.approx(math.exp(4) / (2 + math.exp(4)), rel=1e-5)
-    assert score[0, 1] < 0.001
-    found = find(torch.zeros(1, 1, 2), logits)
-    assert (found.position.tolist(), found.tau_index.tolist(), found.pred_class.tolist()) == (
-        [[0, 0]],
-        [1],
-        [1],
-    )
+@pytest.mark.parametrize(
+    ("offset", "context", "is_compared"),
+    [
+        ([20.0, 0.0], 20, True),
+        ([20.5, 0.0], 20, False),
+        ([0.0, -20.0], 20, True),
+        ([0.0, -20.5], 20, False),
+        ([-15.0, 15.0], 20, True),
+        ([0.0, 0.0], 0, True),
+        ([0.5, 0.0], 0, False),
+        ([900.0, 900.0], -1, True),
+    ],
+)
+def test_context_is_a_square_whose_border_belongs_to_it(offset, context, is_compared):
+    embedding, score = torch.tensor([[0.0], [0.0], [3.0]]), torch.tensor([0.9, 0.8, 0.3])
+    place = torch.tensor([[100.0, 200.0]] * 3)
+    place[1] += torch.tensor(offset)
+    order = chosen(candidates_of(embedding, score, place), 2, context, alpha=0.6)
+    assert order == [0, 2 if is_compared else 1]
 
 
-@pytest.mark.parametrize("classes", [1, 3])
-def test_class_probability_is_a_softmax_and_zero_where_it_is_none(classes):
-    logits = torch.randn(2, classes + 1, 4, 5) * 5
-    expected = logits.softmax(dim=1)[:, 1:]
-    torch.testing.assert_close(class_probability(logits), expected)
-    for place, value in enumerate([torch.nan, torch.inf]):
-        logits[0, 1, 0, place] = value
-        expected[0, :, 0, place] = 0.0
-    torch.testing.assert_close(class_probability(logits), expected)
+def test_distances_are_scaled_by_the_seed_and_not_by_the_candidate():
+    """Scaled by the seed the second lies at 0.01 and the third at 0.04; by themselves at 100, 0."""
+    embedding, score = torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([0.9, 0.5, 0.5])
+    factor = torch.tensor([0.01, 100.0, 1e-6])
+    candidates = candidates_of(embedding, score, distance_scale=factor)
+    assert chosen(candidates, 2, alpha=0.6) == [0, 2]
 
 
-@pytest.mark.parametrize("size", [3, 5])
-def test_peaks_equal_those_of_pooling(size):
-    score = torch.rand(13, 17)
-    smooth = F.avg_pool2d(score[None, None], 3, stride=1, padding=1, count_include_pad=False)[0, 0]
-    peaks = smooth == F.max_pool2d(smooth[None, None], size, stride=1, padding=size // 2)[0, 0]
-    found = find(
-        torch.zeros(1, 13, 17),
-        logits_with_score(score),
-        peaks_only=True,
-        peak_size=size,
-        min_seediness=0.0,
-    )
-    assert found.position.tolist() == peaks.nonzero().tolist()
-    torch.testing.assert_close(found.seediness, smooth[peaks])
-
-
-def find(embedding, logits, **changes):
-    rules = {
-        "level": 0,
-        "cell_size": 2.0,
-        "peaks_only": False,
-        "peak_size": 3,
-        "min_seediness": 0.3,
-    }
-    return find_candidates(
-        embedding,
-        torch.ones(embedding.shape[1:]),
-        class_probability(logits),
-        **{**rules, **changes},
-    )
-
-
-def logits_with_score(score):
-    """T = 1, K = 1 logits whose softmax gives ``score``."""
-    return torch.stack([torch.zeros_like(score), torch.logit(score)])[None]
-
-
-def test_all_pixels_over_the_limit_are_candidates_with_their_places():
-    score = torch.tensor([[0.9, 0.1], [0.2, 0.6]])
-    got = find(torch.randn(3, 2, 2), logits_with_score(score))
-    assert got.position.tolist() == [[0, 0], [1, 1]]
-    assert got.place.tolist() == [[1.0, 1.0], [3.0, 3.0]]
-    torch.testing.assert_close(got.seediness, torch.tensor([0.9, 0.6]))
-
-
-def test_peaks_are_one_a_hill():
-    rows, columns = torch.meshgrid(torch.arange(12.0), torch.arange(20.0), indexing="ij")
-    hills = [(4, 5), (7, 14)]
-    score = (
-        sum(0.8 * torch.exp(-((rows - r) ** 2 + (columns - c) ** 2) / 6) for r, c in hills) + 0.01
-    )
-    got = find(torch.randn(2, 12, 20), logits_with_score(score), peaks_only=True)
-    assert got.position.tolist() == [list(hill) for hill in hills]
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_cells_that_are_not_finite_are_no_candidates(bad):
-    embedding, logits = torch.randn(2, 3, 3), logits_with_score(torch.full((3, 3), 0.8))
-    embedding[1, 0, 0] = bad
-    logits[0, 1, 2, 2] = math.nan
-    got = find(embedding, logits)
-    assert [0, 0] not in got.position.tolist()
-    assert [2, 2] not in got.position.tolist()
-    assert len(got.position) == 7
-    assert len(find(torch.full((2, 3, 3), bad), logits, peaks_only=True).position) == 0
+def test_candidates_that_coincide_or_are_of_no_score_come_last_and_do_come():
+    embedding, score = torch.tensor([[0.0], [0.0], [4.0], [8.0]]), torch.tensor([0.9, 0.9, 0.1, 0])
+    candidates = candidates_of(embedding, score)
+    assert chosen(candidates, 3, alpha=0.3) == [0, 2, 1]
+    assert chosen(candidates, 3, alpha=0) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("alpha", [0, 0.3])
 def test_no_candidates_give_no_seeds(alpha):
-    seeds = select_seeds(
-        candidates_of(torch.zeros(0, 2), torch.zeros(0)),
-        max_seeds=5,
-        alpha=alpha,
-        dissimilarity=True,
-        context=-1,
-    )
-    assert len(seeds) == 0
+    empty = candidates_of(torch.zeros(0, 2), torch.zeros(0))
+    assert chosen(empty, 5, alpha=alpha) == []
