@@ -5,7 +5,7 @@ from detectron2.config import get_cfg
 
 from dml_instance import add_dml_config
 from dml_instance.modeling.grouping import GroupingRules, build_grouping
-from dml_instance.rule_nodes import node_of, rules_of
+from dml_instance.keys.rule_nodes import node_of, rules_of
 
 CHOICES = {
     "candidates": ("all", "peaks"),
