@@ -89,7 +89,7 @@ def test_all_pixels_over_the_limit_are_candidates_with_their_places():
     score = torch.tensor([[0.9, 0.1], [0.2, 0.6]])
     got = find(torch.randn(3, 2, 2), logits_with_score(score))
     assert got.position.tolist() == [[0, 0], [1, 1]]
-    assert got.place.tolist() == [[1.0, 1.0], [3.0, 3.0]]
+    assert got.coordinates.tolist() == [[1.0, 1.0], [3.0, 3.0]]
     torch.testing.assert_close(got.seediness, torch.tensor([0.9, 0.6]))
 
 
@@ -118,7 +118,7 @@ def test_a_place_is_the_middle_of_the_cell_in_pixels_of_the_image(stride, scale,
     score = torch.full((3, 5), 0.01)
     score[2, 3] = 0.9
     got = find(torch.zeros(1, 3, 5), logits_with_score(score), stride=stride, scale=scale)
-    assert got.place.tolist() == [[2.5 * pixels, 3.5 * pixels]]
+    assert got.coordinates.tolist() == [[2.5 * pixels, 3.5 * pixels]]
 
 
 def test_a_candidate_has_what_the_maps_say_of_its_cell():

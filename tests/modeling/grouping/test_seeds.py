@@ -17,7 +17,7 @@ def candidates_of(embedding, score, place=None, level=None, distance_scale=None)
     return Candidates(
         embedding=embedding,
         distance_scale=torch.ones(count) if distance_scale is None else distance_scale,
-        place=position.float() if place is None else place,
+        coordinates=position.float() if place is None else place,
         position=position,
         seediness=score,
         tau_index=index % 3,
@@ -34,7 +34,7 @@ def chosen(candidates, limit, context=-1, **rules):
 
 def slow_seed_order(candidates, limit, context, alpha, diversity):
     """The greedy rule, word by word: the first by S alone, then by log S + alpha log D."""
-    embedding, place = candidates.embedding.double(), candidates.place.double()
+    embedding, place = candidates.embedding.double(), candidates.coordinates.double()
     score, factor = candidates.seediness.tolist(), candidates.distance_scale.tolist()
 
     def distance(p, q):
