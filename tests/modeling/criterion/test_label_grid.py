@@ -2,12 +2,18 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from dml_instance.modeling.criterion.label_grid import (
+    LabelGrid,
     instance_coverage,
     instance_id_map,
+    resized_masks,
     without_ignored,
 )
+from dml_instance.modeling.ground_truth import GroundTruth
+from slow_criterion import SlowGrid, resized
 
 
 def masks_of(*drawings):
@@ -106,3 +112,57 @@ def test_coverage_keeps_a_border_that_whole_cells_lose():
         iou[name] = ((mask & truth).sum((1, 2)) / (mask | truth).sum((1, 2))).mean().item()
     assert iou["whole"] < 0.9
     assert iou["coverage"] > 0.98
+
+
+def test_a_larger_stride_than_the_image_gives_one_cell():
+    masks = torch.ones(1, 3, 5, dtype=torch.bool)
+    assert instance_coverage(masks, 8).tolist() == [[[15 / 64]]]
+    assert instance_coverage(masks, 128).item() == pytest.approx(15 / 128**2)
+    full = torch.ones(1, 128, 256, dtype=torch.bool)
+    assert instance_coverage(full, 128).tolist() == [[[1.0, 1.0]]]
+
+
+def test_masks_are_resized_by_the_pixel_at_each_centre():
+    masks = masks_of(["#..#", ".##.", "#...", "...#"])
+    assert torch.equal(resized_masks(masks, (4, 4)), masks)
+    double = resized_masks(masks, (8, 8))
+    assert double.dtype == torch.bool
+    assert torch.equal(double, masks.repeat_interleave(2, 1).repeat_interleave(2, 2))
+    assert torch.equal(resized_masks(double, (4, 4)), masks)
+    assert resized_masks(masks[:0], (8, 6)).shape == (0, 8, 6)
+
+
+def test_masks_that_share_a_cell_count_together():
+    """Three objects of a quarter each make a cell no background; the best covered wins it."""
+    quarters = masks_of(["#...", "...."], [".#..", "...."], ["....", "#..."], ["..#.", "...."])
+    quarters[2, 1, 2:] = True
+    ids = id_map(quarters, 2)
+    # Object 3 owns the second cell, where it covers half; object 4 lost it and is given it back.
+    assert ids[0, 1] == 4
+    assert ids[0, 0] in (1, 2, 3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.integers(0, 3),
+    st.sampled_from([1, 2]),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.sampled_from([None, (4, 7), (11, 6)]),
+)
+def test_a_grid_equals_the_loops_over_pixels(seed, count, stride, size, image_size):
+    rng = np.random.default_rng(seed)
+    masks, ignored = rng.random((count, *size)) < 0.4, rng.random(size) < 0.25
+    image_size = image_size or size
+    slow = SlowGrid(masks, ignored, image_size, stride)
+    areas = slow.coverage.sum((1, 2)).round(6).tolist()
+    assume(len(set(areas)) == count)  # of two of one size either may lie on top
+    truth = GroundTruth(
+        torch.from_numpy(masks), torch.zeros(count, dtype=torch.int64), torch.from_numpy(ignored)
+    )
+    grid = LabelGrid.of(truth, image_size, stride)
+    np.testing.assert_allclose(grid.coverage.numpy(), slow.coverage, atol=1e-6)
+    assert np.array_equal(resized_masks(truth.masks, image_size), resized(masks, image_size))
+    assert grid.ids.tolist() == slow.ids.tolist()
+    assert grid.flat_ids.tolist() == slow.ids.clip(0).ravel().tolist()
+    assert grid.count == count
