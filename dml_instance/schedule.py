@@ -6,7 +6,10 @@ _NAME = "schedule_iteration"
 
 
 def put_schedule_iteration(storage: EventStorage, iteration: int) -> None:
-    """Say, before a step, which iteration of SOLVER.MAX_ITER it stands for; for trainers that count minutes."""
+    """Say, before a step, which iteration of SOLVER.MAX_ITER it stands for.
+
+    For trainers that count minutes.
+    """
     storage.put_scalar(_NAME, iteration, smoothing_hint=False)
 
 

@@ -7,7 +7,7 @@ from detectron2.modeling import build_model
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dml_instance.benchmark.scenes import drawn_cells
+from benchmarks.timing.scenes import drawn_cells
 from dml_instance.engine import Trainer, load_config, load_trained
 from dml_instance.modeling.tiling import predict_tiles, tile_spans
 from dml_instance.structures import PixelPredictions

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dml_instance.engine import load_config
-from dml_instance.evaluation import with_test_views
 from dml_instance.modeling.views import VIEWS, predict_views
 from dml_instance.structures import PixelPredictions
 
@@ -139,49 +138,3 @@ def test_the_network_says_the_same_of_every_view_of_an_image(ours, tile_size, mo
 def test_a_number_of_views_that_there_is_not_is_an_error():
     with pytest.raises(ValueError, match=r"TEST_AUGMENTATIONS is one of \[1, 2, 4, 8\], got 3"):
         built("dml_slim_unet", "MODEL.DML.TEST_AUGMENTATIONS", "3")
-
-
-def test_mask_rcnn_sees_the_mirror_image_too():
-    cfg, model = built(
-        "mask_rcnn_R_18_FPN", "MODEL.DML.TEST_AUGMENTATIONS", "2", "TEST.DETECTIONS_PER_IMAGE", "20"
-    )
-    averaged = with_test_views(cfg, model).eval()
-    image = torch.randint(0, 255, (3, 64, 96), dtype=torch.uint8)
-    sizes = {"height": 128, "width": 192}
-
-    def found_by(detector):
-        with torch.no_grad():
-            return [
-                detector([{"image": x, **sizes}])[0]["instances"] for x in (image, image.flip(-1))
-            ]
-
-    alone, alone_mirrored = found_by(model)
-    assert len(alone) != len(alone_mirrored) or not torch.allclose(
-        alone.scores, alone_mirrored.scores
-    )
-    as_it_is, mirrored = found_by(averaged)
-    torch.testing.assert_close(as_it_is.scores, mirrored.scores)
-    left, right = mirrored.pred_boxes.tensor[:, 0], mirrored.pred_boxes.tensor[:, 2]
-    torch.testing.assert_close(as_it_is.pred_boxes.tensor[:, 0], 192 - right, rtol=1e-3, atol=1e-2)
-    torch.testing.assert_close(as_it_is.pred_boxes.tensor[:, 2], 192 - left, rtol=1e-3, atol=1e-2)
-    assert as_it_is.pred_masks.shape[1:] == (128, 192)
-    differing = (as_it_is.pred_masks ^ mirrored.pred_masks.flip(-1)).float().mean()
-    assert differing < 1e-3
-
-
-def test_a_model_that_sees_one_view_is_evaluated_as_it_is():
-    cfg, model = built("mask_rcnn_R_18_FPN")
-    assert with_test_views(cfg, model) is model
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["MODEL.DML.TEST_AUGMENTATIONS", "4"],
-        ["MODEL.DML.TEST_AUGMENTATIONS", "2", "MODEL.META_ARCHITECTURE", "RetinaNet"],
-    ],
-)
-def test_views_that_another_model_cannot_see_are_an_error(options):
-    cfg = load_config("configs/DSB2018/mask_rcnn_R_18_FPN.yaml", ["MODEL.WEIGHTS", "", *options])
-    with pytest.raises(ValueError, match=r"MODEL\.DML\.TEST_AUGMENTATIONS is \d, but"):
-        with_test_views(cfg, nn.Identity())

@@ -31,7 +31,6 @@ from dml_instance.engine import (
     load_trained,
     use_huge_pages,
 )
-from dml_instance.evaluation import with_test_views
 
 
 def main(args: argparse.Namespace) -> int:
@@ -40,7 +39,6 @@ def main(args: argparse.Namespace) -> int:
     try:
         register_given(args.register_coco)
         model, cfg = load_trained(args.config_file, args.weights, args.opts, needs_data=False)
-        model = with_test_views(cfg, model)
         records = [{"file_name": file} for file in image_files(args.input)]
     except (FileNotFoundError, KeyError, ValueError) as error:
         sys.exit(f"error: {error.args[0]}")
@@ -48,7 +46,8 @@ def main(args: argparse.Namespace) -> int:
     with PredictionWriter(args.output, class_names_of(cfg)) as writer:
 
         def segment(record: dict) -> None:
-            found = model([mapper(record)])[0]["instances"]
+            inputs = {**mapper(record), "file_name": record["source"]}
+            found = model([inputs])[0]["instances"]
             writer.add(record["source"], found, args.min_score)
 
         skipped = for_each_image(records, segment, "segmenting")

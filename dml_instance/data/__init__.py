@@ -1,7 +1,7 @@
 """Data sets; importing this registers the built-in ones with Detectron2."""
 
+from ..classes import number_of_classes, set_num_classes
 from .augmentation import build_test_augmentation
-from .classes import number_of_classes, set_num_classes
 from .coco import add_registration_option, register_coco, register_given
 from .datasets.builtin import register_all
 from .mapper import build_test_mapper, build_train_mapper

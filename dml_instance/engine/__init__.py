@@ -16,7 +16,6 @@ from .results import (
     RESULTS_FILE,
     TRAINING_FILE,
     machine,
-    peak_memory_mib,
     predictions_folder,
     results_table,
 )
@@ -36,7 +35,6 @@ __all__ = [
     "load_trained",
     "machine",
     "metadata_of",
-    "peak_memory_mib",
     "predictions_folder",
     "results_table",
     "trains_in_bfloat16",

@@ -5,12 +5,15 @@ from detectron2.config import CfgNode
 from detectron2.solver import build
 from torch import nn
 
+# How the names of a backbone's parameters begin: in Detectron2's models, and in this project's.
+_BACKBONES = ("backbone.", "network.backbone.")
+
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     """The optimiser that ``SOLVER.OPTIMIZER`` names.
 
     "SGD" is Detectron2's own. "AdamW" follows the same keys for the rate, weight decay and
-    clipping of gradients; parameters whose name begins with ``backbone.`` learn at
+    clipping of gradients; the parameters of ``model.backbone`` learn at
     ``SOLVER.BACKBONE_MULTIPLIER`` times the rate.
 
     Raises:
@@ -32,7 +35,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         base_lr=cfg.SOLVER.BASE_LR,
         weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
         weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
-        lr_factor_func=lambda parameter: factor if parameter.startswith("backbone.") else 1.0,
+        lr_factor_func=lambda name: factor if name.startswith(_BACKBONES) else 1.0,
     )
     return build.maybe_add_gradient_clipping(cfg, torch.optim.AdamW)(
         parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY

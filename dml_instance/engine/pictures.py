@@ -12,8 +12,8 @@ from torch import nn
 
 from ..data import build_test_mapper
 from ..modeling import DMLInstance
-from ..modeling.grouping import class_probability, seediness
-from ..modeling.meta_arch import ground_truth
+from ..modeling.ground_truth import object_masks
+from ..modeling.grouping.seeds import class_probability, seediness
 from ..visualization import (
     draw_ground_truth,
     draw_instances,
@@ -50,7 +50,7 @@ def picture_of(
     pictures.append(("predicted instances", draw_instances(rgb, instances, metadata, min_score)))
     if "annotations" in record:
         truth = annotations_to_instances(record["annotations"], size, "bitmask")
-        masks, _ = ground_truth(truth, size)
+        masks, _ = object_masks(truth, size)
         pictures.append(("ground truth", draw_ground_truth(rgb, masks, metadata)))
     return panel(pictures)
 
@@ -59,15 +59,9 @@ def _maps_of(
     model: DMLInstance, inputs: list[dict], size: tuple[int, int], min_score: float
 ) -> list[tuple[str, np.ndarray]]:
     """Titled pictures (H, W, 3) of what the network says of one image."""
-    scale = model.test_scales[-1]  # of several the finest, as a rule
-    images = model.preprocess_image(inputs, scale)
-    prediction = model.predict_pixels(images, scale)
-    (seen_size,) = images.image_sizes
-    embedding, _, class_logits = prediction.of_image(0, seen_size)
-    seeds = model.grouping.seeds([prediction], [seen_size], 0)
+    ((*_, maps),) = model.pyramids(inputs)  # of several scales the finest, as a rule
+    seeds = model.grouping.seeds([maps])
     cells = seeds.position[seeds.score >= min_score].cpu().numpy()
-    cell_size = np.array(size) / np.array(seen_size) * prediction.stride
-    heat = seediness_heat(
-        seediness(class_probability(class_logits)), (cells + 0.5) * cell_size, size
-    )
-    return [("embedding", embedding_colors(embedding, size)), ("seediness and seeds", heat)]
+    places = (cells + 0.5) * np.array(maps.cell_size(size))
+    heat = seediness_heat(seediness(class_probability(maps.class_logits)), places, size)
+    return [("embedding", embedding_colors(maps.embedding, size)), ("seediness and seeds", heat)]

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from ..data import add_registration_option
 from ..data.images import eight_bit_file
+from ..modeling import DMLInstance, fuse_conv_norms
 from .config import load_config
 from .trainer import Trainer
 
@@ -47,7 +48,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 def load_trained(
     config_file: str, weights: str | None, options: Sequence[str] = (), *, needs_data: bool = True
 ) -> tuple[nn.Module, CfgNode]:
-    """A trained model ready for inference, and its config.
+    """A trained model ready for inference, with its norms fused, and its config.
 
     Args:
         config_file: a yaml of configs/, or the ``config.yaml`` that a training left in its
@@ -66,6 +67,8 @@ def load_trained(
         raise FileNotFoundError(f"no weights at {weights}; train first, or give --weights")
     model = Trainer.build_model(cfg).eval()
     DetectionCheckpointer(model).load(weights)
+    if isinstance(model, DMLInstance):
+        fuse_conv_norms(model)
     return model, cfg
 
 

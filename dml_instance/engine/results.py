@@ -2,7 +2,6 @@
 
 import os
 import platform
-import sys
 from datetime import datetime, timezone
 
 import torch
@@ -31,15 +30,6 @@ def machine() -> dict[str, str | int | None]:
         "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
-
-
-def peak_memory_mib() -> float:
-    """The most memory that this process has held so far, without its data loaders, in MiB."""
-    # Not on Windows.
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
 def predictions_folder(output_dir: str, dataset_name: str) -> str:

@@ -13,7 +13,8 @@ from detectron2.engine import DefaultTrainer
 from detectron2.utils import comm
 
 from ..data import build_test_mapper, build_train_mapper, build_train_sampler
-from ..evaluation import with_test_views
+from ..honoured_keys import honouring_keys
+from ..modeling import DMLInstance, fused_copy
 from .evaluators import build_evaluator
 from .hooks import InferenceTimer, TrainingClock
 from .optimizer import build_optimizer
@@ -26,7 +27,8 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg):
-        model = super().build_model(cfg)
+        with honouring_keys():
+            model = super().build_model(cfg)
         if trains_in_bfloat16(cfg):
             model.forward = BFloat16Forward(model)
         return model
@@ -60,11 +62,13 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def test(cls, cfg, model, evaluators=None):
-        """As ``DefaultTrainer.test``, under ``MODEL.DML.TEST_AUGMENTATIONS``.
+        """As ``DefaultTrainer.test``; also writes ``results.json`` into OUTPUT_DIR.
 
-        Also writes ``results.json`` into OUTPUT_DIR.
+        What is scored of a ``DMLInstance`` is a copy with its norms fused, as it will be used.
         """
-        model = with_test_views(cfg, model)
+        model = getattr(model, "module", model)  # behind DistributedDataParallel
+        if isinstance(model, DMLInstance):
+            model = fused_copy(model)
         with InferenceTimer(model) as timer:
             results = super().test(cfg, model, evaluators)
         if comm.is_main_process():

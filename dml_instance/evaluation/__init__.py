@@ -1,7 +1,6 @@
 """mAP^r, the mask metric of Pascal VOC, for any data set with masks."""
 
 from .average_precision import ImageMasks, mean_average_precision_masks
-from .views import with_test_views
 from .voc_instance import VOCInstanceEvaluator, score_predictions
 
 __all__ = [
@@ -9,5 +8,4 @@ __all__ = [
     "VOCInstanceEvaluator",
     "mean_average_precision_masks",
     "score_predictions",
-    "with_test_views",
 ]

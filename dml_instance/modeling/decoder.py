@@ -1,4 +1,4 @@
-"""A light top-down decoder: from the coarse features of any backbone to one fine feature map.
+"""From the features of a backbone to the one map that a head reads.
 
 Shapes: B images, C decoder channels, H x W image pixels.
 """
@@ -6,12 +6,59 @@ Shapes: B images, C decoder channels, H x W image pixels.
 from collections.abc import Sequence
 
 import torch.nn.functional as F
+from detectron2.config import configurable
 from detectron2.layers import ShapeSpec
+from detectron2.utils.registry import Registry
 from torch import Tensor, nn
 
 from .layers import conv_norm_relu
 
+DECODER_REGISTRY = Registry("DECODER")
+DECODER_REGISTRY.__doc__ = """
+Decoders by name, for ``MODEL.DML.DECODER.NAME``. Called with (cfg, input_shape, stride=...): the
+backbone's ``output_shape()`` and the stride wanted, in pixels. The module takes the backbone's
+features, a dict, to one map (B, C, H / stride, W / stride), and has ``stride`` and ``channels``.
+"""
 
+
+def build_decoder(cfg, input_shape: dict[str, ShapeSpec], *, stride: int) -> nn.Module:
+    """The decoder that ``MODEL.DML.DECODER.NAME`` names, to a stride in pixels."""
+    return DECODER_REGISTRY.get(cfg.MODEL.DML.DECODER.NAME)(cfg, input_shape, stride=stride)
+
+
+class SingleFeature(nn.Module):
+    """No decoder, as in the paper: one feature of the backbone as it is.
+
+    Attributes:
+        in_feature: its name; stride: in pixels; channels: C.
+    """
+
+    def __init__(self, input_shape: dict[str, ShapeSpec], *, in_features: Sequence[str]):
+        """
+        Args:
+            input_shape: the backbone's ``output_shape()``.
+            in_features: the name of the one feature; empty where the backbone gives only one.
+
+        Raises:
+            ValueError: for none or several features, or one that the backbone does not have.
+        """
+        super().__init__()
+        names = list(in_features or input_shape)
+        if len(names) != 1 or names[0] not in input_shape:
+            raise ValueError(
+                "without a decoder (MODEL.DML.DECODER.CHANNELS 0) MODEL.DML.IN_FEATURES names one "
+                f"feature of {sorted(input_shape)}, got {names}"
+            )
+        (self.in_feature,) = names
+        self.stride = input_shape[self.in_feature].stride
+        self.channels = input_shape[self.in_feature].channels
+
+    def forward(self, features: dict[str, Tensor]) -> Tensor:
+        """The feature, (B, C, h, w)."""
+        return features[self.in_feature]
+
+
+@DECODER_REGISTRY.register()
 class TopDownDecoder(nn.Module):
     """From the coarsest feature upwards: double the size, add the next feature, convolve; a U-Net's
     second half.
@@ -20,11 +67,12 @@ class TopDownDecoder(nn.Module):
     coarse levels in the fine one; an embedding that is cut at a threshold shows them.
     """
 
+    @configurable
     def __init__(
         self,
         input_shape: dict[str, ShapeSpec],
         *,
-        in_features: Sequence[str],
+        in_features: Sequence[str] = (),
         channels: int,
         stride: int,
         norm: str,
@@ -32,7 +80,8 @@ class TopDownDecoder(nn.Module):
         """
         Args:
             input_shape: the backbone's ``output_shape()``.
-            in_features: names of the features to use; those finer than the output are left out.
+            in_features: names of the features to use, empty: all; those finer than the output are
+                left out.
             channels: C.
             stride: stride of the output, a power of two, no coarser than the coarsest feature.
             norm: Detectron2's name of a norm.
@@ -42,11 +91,13 @@ class TopDownDecoder(nn.Module):
                 joins.
         """
         super().__init__()
+        in_features = list(in_features or input_shape)
         missing = [name for name in in_features if name not in input_shape]
         if missing:
             raise ValueError(
-                f"MODEL.DML.IN_FEATURES names {missing}, but the backbone gives {sorted(input_shape)}; set "
-                "MODEL.RESNETS.OUT_FEATURES (or the backbone's own key) and IN_FEATURES alike"
+                f"MODEL.DML.IN_FEATURES names {missing}, but the backbone gives "
+                f"{sorted(input_shape)}; set MODEL.RESNETS.OUT_FEATURES (or the backbone's own "
+                "key) and IN_FEATURES alike"
             )
         by_stride = {input_shape[name].stride: name for name in in_features}
         coarsest = max(by_stride)
@@ -57,9 +108,11 @@ class TopDownDecoder(nn.Module):
             or (coarsest // stride) & (coarsest // stride - 1)
         ):
             raise ValueError(
-                f"MODEL.DML.DECODER.STRIDE {stride} cannot be reached by doubling from stride {coarsest}"
+                f"MODEL.DML.DECODER.STRIDE {stride} cannot be reached by doubling from stride "
+                f"{coarsest}"
             )
         self.stride = stride
+        self.channels = channels
         # Levels from coarse to fine; one without a feature of its own is only upsampled and
         # convolved.
         self._levels = [(coarsest, by_stride[coarsest])]
@@ -71,7 +124,8 @@ class TopDownDecoder(nn.Module):
         }
         if unused:
             raise ValueError(
-                f"MODEL.DML.IN_FEATURES {sorted(unused)} lie at no stride between {coarsest} and {stride}"
+                f"MODEL.DML.IN_FEATURES {sorted(unused)} lie at no stride between {coarsest} and "
+                f"{stride}"
             )
         self.lateral = nn.ModuleDict(
             {
@@ -83,6 +137,17 @@ class TopDownDecoder(nn.Module):
         self.merge = nn.ModuleList(
             conv_norm_relu(channels, channels, 3, norm) for _ in self._levels[1:]
         )
+
+    @classmethod
+    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec], *, stride: int):
+        dml = cfg.MODEL.DML
+        return {
+            "input_shape": input_shape,
+            "in_features": dml.IN_FEATURES,
+            "channels": dml.DECODER.CHANNELS,
+            "stride": stride,
+            "norm": dml.NORM,
+        }
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """Backbone features, each (B, C_i, H / s_i, W / s_i), to (B, C, H / stride, W / stride)."""

@@ -2,7 +2,7 @@
 cell.
 
 Shapes: B images, C feature channels, D embedding channels, T thresholds, K classes, h x w grid
-    cells.
+cells.
 """
 
 import math
@@ -10,14 +10,29 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+from detectron2.config import configurable
+from detectron2.layers import ShapeSpec
+from detectron2.utils.registry import Registry
 from torch import Tensor, nn
 
-from ..similarity import self_similarity
 from .layers import conv_norm_relu
+from .similarity import self_similarity
 
-# Cells of coordinates enter the embedding head in these units, in pixels: a few units across an
-# image.
-COORDINATE_UNIT = 64.0
+EMBEDDING_HEAD_REGISTRY = Registry("EMBEDDING_HEAD")
+EMBEDDING_HEAD_REGISTRY.__doc__ = """
+Embedding heads by name, for ``MODEL.DML.EMBEDDING_HEAD.NAME``. Called with (cfg, input_shape), the
+``ShapeSpec`` of the map that it reads; its forward function is that of ``EmbeddingHead``.
+"""
+
+SEED_HEAD_REGISTRY = Registry("SEED_HEAD")
+SEED_HEAD_REGISTRY.__doc__ = """
+Seed heads by name, for ``MODEL.DML.SEED_HEAD.NAME``. Called with (cfg, input_shape, stride=...,
+num_taus=..., num_classes=...): the ``ShapeSpec`` of the map that it reads, and the stride of the
+embedding in pixels; its forward function is that of ``SeedHead``.
+"""
+
+# Coordinates enter the embedding head in these units, in pixels: a few units across an image.
+INPUT_COORDINATE_UNIT = 64.0
 
 # Bound of the logarithm of the distance_scale: keeps it finite whatever the network says.
 LOG_DISTANCE_SCALE = 8.0
@@ -38,46 +53,72 @@ def _predictor(
     return nn.Sequential(*layers, predictor)
 
 
-class EmbeddingHead(nn.Module):
-    """Features to embeddings; cells of one object shall lie close together, and far from those of any other."""
+def build_embedding_head(cfg, input_shape: ShapeSpec) -> nn.Module:
+    """The head that ``MODEL.DML.EMBEDDING_HEAD.NAME`` names."""
+    return EMBEDDING_HEAD_REGISTRY.get(cfg.MODEL.DML.EMBEDDING_HEAD.NAME)(cfg, input_shape)
 
+
+def build_seed_head(cfg, input_shape: ShapeSpec, **sizes: int) -> nn.Module:
+    """The head that ``MODEL.DML.SEED_HEAD.NAME`` names; ``sizes`` as SEED_HEAD_REGISTRY says."""
+    return SEED_HEAD_REGISTRY.get(cfg.MODEL.DML.SEED_HEAD.NAME)(cfg, input_shape, **sizes)
+
+
+@EMBEDDING_HEAD_REGISTRY.register()
+class EmbeddingHead(nn.Module):
+    """Features to embeddings; cells of one object shall lie close together, and far from those of
+    any other."""
+
+    @configurable
     def __init__(
         self,
-        in_channels: int,
+        input_shape: ShapeSpec,
         *,
-        dim: int,
-        stride: int,
-        coordinates: bool,
-        place_unit: float,
-        distance_scale: bool,
-        num_convs: int,
         channels: int,
         norm: str,
+        dim: int = 16,
+        num_convs: int = 1,
+        input_coordinates: bool = False,
+        coordinate_unit: float = 0.0,
+        distance_scale: bool = False,
     ):
         """
         Args:
-            in_channels: channels of the feature map.
+            input_shape: channels and stride of the feature map.
+            channels, norm: of the convolutions before the predictor.
             dim: D.
-            stride: of the feature map in pixels, for the coordinates.
-            coordinates: whether the head also sees the row and the column of each cell.
-            place_unit: add the row and column of each cell, in so many pixels, to the first two
-                channels; 0: do not.
+            num_convs: how many convolutions.
+            input_coordinates: whether the head also sees the row and the column of each cell.
+            coordinate_unit: semi-convolutional embedding: add the row and column of each cell, in
+                units of so many pixels, to the first two channels; 0: do not.
             distance_scale: whether the head predicts how much distances from each cell count;
                 otherwise 1.
-            num_convs, channels, norm: the convolutions before the predictor.
         """
         super().__init__()
-        self.stride = stride
-        self.coordinates = coordinates
-        self.place_unit = place_unit
+        self.stride = input_shape.stride
+        self.input_coordinates = input_coordinates
+        self.coordinate_unit = coordinate_unit
         self.distance_scale = distance_scale
         self.layers = _predictor(
-            in_channels + 2 * coordinates,
+            input_shape.channels + 2 * input_coordinates,
             dim + distance_scale,
             dilations=[1] * num_convs,
             channels=channels,
             norm=norm,
         )
+
+    @classmethod
+    def from_config(cls, cfg, input_shape: ShapeSpec):
+        head = cfg.MODEL.DML.EMBEDDING_HEAD
+        return {
+            "input_shape": input_shape,
+            "dim": head.DIM,
+            "num_convs": head.NUM_CONVS,
+            "channels": head.CHANNELS,
+            "norm": cfg.MODEL.DML.NORM,
+            "input_coordinates": head.INPUT_COORDINATES,
+            "coordinate_unit": head.COORDINATE_UNIT,
+            "distance_scale": head.DISTANCE_SCALE,
+        }
 
     def forward(self, features: Tensor, origin: tuple[int, int] = (0, 0)) -> tuple[Tensor, Tensor]:
         """
@@ -88,24 +129,22 @@ class EmbeddingHead(nn.Module):
         Returns:
             Embedding (B, D, h, w), and distance_scale (B, h, w) float32, > 0.
         """
-        if self.coordinates:
-            place = self._place(features, COORDINATE_UNIT, origin).to(features.dtype)
-            features = torch.cat([features, place.expand(len(features), -1, -1, -1)], dim=1)
+        if self.input_coordinates:
+            seen = self._coordinates(features, INPUT_COORDINATE_UNIT, origin).to(features.dtype)
+            features = torch.cat([features, seen.expand(len(features), -1, -1, -1)], dim=1)
         embedding = self.layers(features)
         distance_scale = torch.ones_like(embedding[:, 0], dtype=torch.float32)
         if self.distance_scale:
-            distance_scale = (
-                embedding[:, -1].float().clamp(-LOG_DISTANCE_SCALE, LOG_DISTANCE_SCALE).exp()
-            )
+            logarithm = embedding[:, -1].float().clamp(-LOG_DISTANCE_SCALE, LOG_DISTANCE_SCALE)
+            distance_scale = logarithm.exp()
             embedding = embedding[:, :-1]
-        if self.place_unit > 0:
-            place = self._place(features, self.place_unit, origin).expand(len(features), -1, -1, -1)
-            embedding = torch.cat(
-                [embedding[:, :2].float() + place, embedding[:, 2:].float()], dim=1
-            )
+        if self.coordinate_unit > 0:
+            added = self._coordinates(features, self.coordinate_unit, origin)
+            added = added.expand(len(features), -1, -1, -1)
+            embedding = torch.cat([embedding[:, :2].float() + added, embedding[:, 2:].float()], 1)
         return embedding, distance_scale
 
-    def _place(self, features: Tensor, unit: float, origin: tuple[int, int]) -> Tensor:
+    def _coordinates(self, features: Tensor, unit: float, origin: tuple[int, int]) -> Tensor:
         """(2, h, w) float32: row and column of each cell in units of so many pixels."""
         rows, columns = (
             (torch.arange(side, device=features.device) * self.stride + first) / unit
@@ -124,15 +163,14 @@ def offsets_on_circles(
     offsets = {}
     for radius in radii:
         for angle in (2 * math.pi * k / directions for k in range(directions)):
-            offset = (
-                round(radius * math.sin(angle) / stride),
-                round(radius * math.cos(angle) / stride),
-            )
+            row, column = radius * math.sin(angle) / stride, radius * math.cos(angle) / stride
+            offset = (round(row), round(column))
             if offset != (0, 0):
                 offsets[offset] = None
     return list(offsets)
 
 
+@SEED_HEAD_REGISTRY.register()
 class SeedHead(nn.Module):
     """Features to, for every threshold, the class of the mask that would be grown from each cell.
 
@@ -142,35 +180,52 @@ class SeedHead(nn.Module):
     what is judged.
     """
 
+    @configurable
     def __init__(
         self,
-        in_channels: int,
+        input_shape: ShapeSpec,
         *,
         num_classes: int,
-        num_taus: int,
-        offsets: Sequence[tuple[int, int]],
-        dilations: Sequence[int],
         channels: int,
         norm: str,
+        num_taus: int = 3,
+        dilations: Sequence[int] = (1, 2, 4, 8),
+        offsets: Sequence[tuple[int, int]] = (),
     ):
         """
         Args:
-            in_channels: C.
+            input_shape: channels of the feature map.
             num_classes: K; num_taus: T.
+            channels, norm: of the convolutions before the predictor.
+            dilations: in cells, one for each of these convolutions.
             offsets: (rows, columns) in cells of the embedding, from ``offsets_on_circles``; empty:
                 features alone.
-            dilations, channels, norm: the convolutions before the predictor.
         """
         super().__init__()
         self.num_taus = num_taus
         self.offsets = tuple(offsets)
         self.layers = _predictor(
-            in_channels + len(self.offsets),
+            input_shape.channels + len(self.offsets),
             num_taus * (num_classes + 1),
             dilations=dilations,
             channels=channels,
             norm=norm,
         )
+
+    @classmethod
+    def from_config(
+        cls, cfg, input_shape: ShapeSpec, *, stride: int, num_taus: int, num_classes: int
+    ):
+        head = cfg.MODEL.DML.SEED_HEAD
+        return {
+            "input_shape": input_shape,
+            "num_classes": num_classes,
+            "num_taus": num_taus,
+            "dilations": head.DILATIONS,
+            "channels": head.CHANNELS,
+            "norm": cfg.MODEL.DML.NORM,
+            "offsets": offsets_on_circles(head.RADII, head.DIRECTIONS, stride),
+        }
 
     def forward(self, features: Tensor, embedding: Tensor, distance_scale: Tensor) -> Tensor:
         """

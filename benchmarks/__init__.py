@@ -1,0 +1,1 @@
+"""What measures and compares models; run from the repository's root, not installed."""

@@ -1,0 +1,1 @@
+"""Time, memory and operations of training, inference, grouping and scoring."""

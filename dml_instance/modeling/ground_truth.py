@@ -1,0 +1,72 @@
+"""The annotated objects of an image, from what Detectron2's data loader gives.
+
+Shapes: G objects, H x W image pixels.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from detectron2.structures import BitMasks, Instances, PolygonMasks
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """The annotated objects of one image.
+
+    Attributes:
+        masks: (G, H, W) bool.
+        classes: (G,) int64 in [0, K).
+        ignored: (H, W) bool, pixels that are neither object nor background.
+    """
+
+    masks: Tensor
+    classes: Tensor
+    ignored: Tensor
+
+    @classmethod
+    def of_input(cls, x: dict) -> "GroundTruth":
+        """From Detectron2's input dict: ``image``, ``instances``, and ``ignored`` where it has it.
+
+        Raises:
+            ValueError: as ``object_masks``.
+        """
+        size = tuple(x["image"].shape[-2:])
+        ignored = x["ignored"] if "ignored" in x else torch.zeros(size, dtype=torch.bool)
+        return cls(*object_masks(x["instances"], size), ignored)
+
+    def to(self, device: torch.device) -> "GroundTruth":
+        """The same on another device."""
+        return GroundTruth(*(values.to(device) for values in vars(self).values()))
+
+
+def object_masks(instances: Instances, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """What Detectron2's data loader gives, as tensors.
+
+    Args:
+        instances: with ``gt_classes`` and ``gt_masks`` (BitMasks or PolygonMasks); Detectron2's
+            mapper leaves ``gt_masks`` out where there is no object.
+        image_size: (H, W).
+
+    Returns:
+        masks (G, H, W) bool and classes (G,) int64.
+
+    Raises:
+        ValueError: for instances without masks, or masks of another size than the image.
+    """
+    if len(instances) == 0:
+        masks = torch.zeros((0, *image_size), dtype=torch.bool)
+        return masks, torch.zeros(0, dtype=torch.int64)
+    if not instances.has("gt_masks"):
+        raise ValueError(
+            "the training data has objects without masks: set MODEL.MASK_ON True and train on a "
+            "data set whose annotations have a segmentation"
+        )
+    masks = instances.gt_masks
+    if isinstance(masks, PolygonMasks):
+        masks = BitMasks.from_polygon_masks(masks, *image_size)
+    if masks.tensor.shape[-2:] != tuple(image_size):
+        raise ValueError(
+            f"gt_masks are {tuple(masks.tensor.shape[-2:])}, but the image is {tuple(image_size)}"
+        )
+    return masks.tensor.bool(), instances.gt_classes

@@ -1,0 +1,262 @@
+"""The maps of an image to its instances: seeds are chosen, masks grown, scored and drawn.
+
+This is the torch side; what it calls beside ``seeds`` takes and gives NumPy arrays.
+
+Shapes: D embedding channels, T thresholds, K classes, h x w grid cells, N seeds or instances,
+n masks, H x W output pixels.
+"""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from detectron2.config import configurable
+from detectron2.structures import Boxes, Instances
+from detectron2.utils.registry import Registry
+from torch import Tensor, nn
+
+from ...rule_nodes import rules_of
+from ..similarity import distance_threshold, similarity
+from ..structures import ImageMaps, Seeds
+from .growing import Grids, GrowingSeeds, GrownMasks, grow_masks
+from .pieces import PieceCounter
+from .rendering import draw_masks
+from .rules import GroupingRules
+from .scoring import seed_probability, small_mask_factor, vote_classes
+from .seeds import Candidates, class_probability, find_candidates, select_seeds
+
+GROUPING_REGISTRY = Registry("GROUPING")
+GROUPING_REGISTRY.__doc__ = """
+Groupings by name, for ``MODEL.DML.GROUPING.NAME``. Called with (cfg, num_classes=...); the module
+is called as ``InstanceGrouping`` is. If it has a method ``observe``, it sees the objects of the
+training data.
+"""
+
+# Masks of more bytes than this stay on the CPU, where only what is set takes memory: those of a
+# large image.
+_LARGEST_ON_DEVICE = 2**32
+
+# TEST.DETECTIONS_PER_IMAGE is meant for an image of at most so many pixels.
+_USUAL_PIXELS = 512**2
+
+_logger = logging.getLogger(__name__)
+
+
+def build_grouping(cfg, num_classes: int) -> nn.Module:
+    """The grouping that ``MODEL.DML.GROUPING.NAME`` names."""
+    return GROUPING_REGISTRY.get(cfg.MODEL.DML.GROUPING.NAME)(cfg, num_classes=num_classes)
+
+
+@GROUPING_REGISTRY.register()
+class InstanceGrouping(nn.Module):
+    """Seediness to diverse seeds to masks to scored ``Instances``.
+
+    It has no weights. What it learns from the training data, which classes lie in pieces, is part
+    of the checkpoint.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        rules: GroupingRules,
+        *,
+        num_classes: int,
+        taus: Sequence[float],
+        context: float,
+        max_instances: int = 100,
+        min_score: float = 0.0,
+    ):
+        """
+        Args:
+            rules: how it goes about it.
+            num_classes: K.
+            taus: the T similarity thresholds.
+            context: pixels of the image beyond which two seeds are not compared; negative: all are.
+            max_instances: the best this many are returned; in an image of more than 512 x 512
+                pixels so many for each 512 x 512 pixels.
+            min_score: least score of an instance, in [0, 1].
+        """
+        super().__init__()
+        self.rules = rules
+        self.taus = tuple(taus)
+        self.thresholds = np.array([distance_threshold(tau) for tau in self.taus])
+        self.context = context
+        self.max_instances = max_instances
+        self.min_score = min_score
+        self.pieces = None
+        if rules.bridges_by_class:
+            self.pieces = PieceCounter(num_classes, rules.min_share_apart)
+
+    @classmethod
+    def from_config(cls, cfg, num_classes: int):
+        dml = cfg.MODEL.DML
+        return {
+            "rules": rules_of(GroupingRules, dml.GROUPING),
+            "num_classes": num_classes,
+            "taus": dml.TAUS,
+            "context": dml.CONTEXT,
+            "max_instances": cfg.TEST.DETECTIONS_PER_IMAGE,
+            "min_score": _min_score(cfg),
+        }
+
+    def observe(self, masks: Tensor, classes: Tensor) -> None:
+        """Take the objects of a training image into account.
+
+        Args:
+            masks: (G, H, W) bool.
+            classes: (G,) int64 in [0, K).
+        """
+        if self.pieces is not None:
+            self.pieces.count(masks, classes)
+
+    def seeds(self, pyramid: Sequence[ImageMaps]) -> Seeds:
+        """The seeds of an image, in the order of choice; see ``select_seeds``."""
+        return self._seeds(pyramid, [class_probability(m.class_logits) for m in pyramid], "")
+
+    def forward(
+        self,
+        pyramid: Sequence[ImageMaps],
+        output_size: tuple[int, int],
+        image_name: str = "an image",
+    ) -> Instances:
+        """The instances of an image.
+
+        Args:
+            pyramid: its maps, one a scale, on any device.
+            output_size: (H, W) wanted.
+            image_name: for warnings.
+
+        Returns:
+            ``pred_masks`` (N, H, W) bool, ``scores`` (N,) float32 in descending order,
+            ``pred_classes`` (N,) int64 and ``pred_boxes``, on the device of the maps, or on the CPU
+            if the masks have more than 4 GiB. Memory: the pages of N x H x W bytes that masks lie
+            in, and that of ``grow_masks``. A limit that was reached is logged as a warning.
+        """
+        probabilities = [class_probability(maps.class_logits) for maps in pyramid]
+        seeds = self._seeds(pyramid, probabilities, image_name)
+        grids = self._grids(pyramid, probabilities)
+        growing, order = self._growing(pyramid, seeds)
+        masks = grow_masks(grids, growing, self.rules.max_overlap)
+        classes, scores = self._classify(masks, seeds, order[masks.seed], probabilities)
+
+        ranked = np.argsort(-scores, kind="stable")
+        scores = scores.astype(np.float32)
+        ranked = ranked[scores[ranked] >= self.min_score]
+        limit = self._instance_limit(output_size)
+        drawn, pixels, boxes = draw_masks(
+            masks,
+            ranked,
+            grids,
+            cell_sizes=[maps.cell_size(output_size) for maps in pyramid],
+            output_size=output_size,
+            interpolate=self.rules.mask_resolution == "output",
+            limit=limit,
+        )
+        if len(drawn) == limit < len(ranked):
+            _logger.warning(
+                "%s: the best %d of %d instances are returned; raise TEST.DETECTIONS_PER_IMAGE, or "
+                "MODEL.DML.SCORE_THRESH_TEST to leave out weak ones",
+                *(image_name, limit, len(ranked)),
+            )
+        result = Instances(output_size)
+        result.pred_boxes = Boxes(torch.from_numpy(boxes.astype(np.float32)))
+        result.scores = torch.from_numpy(scores[drawn])
+        result.pred_classes = torch.from_numpy(classes[drawn])
+        result.pred_masks = torch.from_numpy(pixels)
+        if pixels.nbytes > _LARGEST_ON_DEVICE:
+            return result
+        return result.to(pyramid[0].embedding.device)
+
+    def _seeds(
+        self, pyramid: Sequence[ImageMaps], probabilities: list[Tensor], image_name: str
+    ) -> Seeds:
+        candidates = Candidates.cat(
+            [
+                find_candidates(maps, probability, level, self.rules)
+                for level, (maps, probability) in enumerate(
+                    zip(pyramid, probabilities, strict=True)
+                )
+            ]
+        )
+        height, width = (side / pyramid[0].scale for side in pyramid[0].image_size)
+        limit = self.rules.seed_limit((round(height), round(width)))
+        # Of all pixels only a few are ever wanted; of peaks every one may be an object.
+        if image_name and self.rules.candidates == "peaks" and len(candidates) > limit:
+            _logger.warning(
+                "%s: %d of %d possible seeds are grown; raise MODEL.DML.GROUPING.MAX_SEEDS",
+                *(image_name, limit, len(candidates)),
+            )
+        return select_seeds(candidates, self.rules, limit=limit, context=self.context)
+
+    def _grids(self, pyramid: Sequence[ImageMaps], probabilities: list[Tensor]) -> Grids:
+        """The maps as NumPy arrays."""
+        is_bridge = [
+            # Asked where there is a gap to bridge: with many classes it takes its time.
+            p.sum(dim=1).amax(dim=0) >= self.rules.bridge_probability
+            if self._gap(maps) > 0
+            else torch.zeros(p.shape[-2:], dtype=torch.bool)
+            for maps, p in zip(pyramid, probabilities, strict=True)
+        ]
+        return Grids(
+            tuple(_as_array(maps.embedding.permute(1, 2, 0).float()) for maps in pyramid),
+            tuple(_as_array(maps.distance_scale.float()) for maps in pyramid),
+            tuple(_as_array(values) for values in is_bridge),
+        )
+
+    def _gap(self, maps: ImageMaps) -> int:
+        """Cells bridged within a mask at a scale; -1: masks are taken whole."""
+        if self.rules.connect_gap < 0:
+            return -1
+        return round(self.rules.connect_gap * maps.scale / maps.stride)
+
+    def _growing(
+        self, pyramid: Sequence[ImageMaps], seeds: Seeds
+    ) -> tuple[GrowingSeeds, np.ndarray]:
+        """Seeds by descending score as NumPy arrays, and the index of each in ``seeds``."""
+        gap = torch.tensor([self._gap(maps) for maps in pyramid], device=seeds.level.device)
+        gap = gap[seeds.level]
+        if self.pieces is not None:
+            is_in_pieces = self.pieces.in_pieces().to(gap.device)[seeds.pred_class]
+            gap = torch.where(is_in_pieces, gap, gap.clamp(max=0))
+        order = _as_array(seeds.score.argsort(descending=True, stable=True))
+        position, level, tau_index, gap = (
+            _as_array(values)[order]
+            for values in (seeds.position, seeds.level, seeds.tau_index, gap)
+        )
+        return GrowingSeeds(position, level, self.thresholds[tau_index], gap), order
+
+    def _classify(
+        self, masks: GrownMasks, seeds: Seeds, seed: np.ndarray, probabilities: list[Tensor]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Class (n,) int64 and score (n,) float64 of each mask; ``seed`` (n,) is its index."""
+        tau_index, scores, classes = (
+            _as_array(values)[seed] for values in (seeds.tau_index, seeds.score, seeds.pred_class)
+        )
+        scores = scores.astype(np.float64)
+        if self.rules.class_by == "vote":
+            arrays = [probability.cpu().numpy() for probability in probabilities]
+            scores = seed_probability(arrays, tau_index, masks)
+            if arrays[0].shape[1] > 1:  # with one class there is nothing to vote on
+                classes, share = vote_classes(arrays, tau_index, masks)
+                scores *= share
+        if self.rules.score == "seediness_similarity":
+            alike = similarity(torch.from_numpy(masks.squared_distance)).numpy()
+            scores *= masks.total(alike) / masks.area
+        return classes, scores * small_mask_factor(masks, self.rules.small_mask_cells)
+
+    def _instance_limit(self, output_size: tuple[int, int]) -> int:
+        height, width = output_size
+        return round(self.max_instances * max(height * width / _USUAL_PIXELS, 1))
+
+
+def _as_array(values: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(values.detach().cpu().numpy())
+
+
+def _min_score(cfg) -> float:
+    """``MODEL.DML.SCORE_THRESH_TEST``, or Detectron2's own key where somebody has set that."""
+    # Detectron2's demo and its VisualizationDemo know this key alone. Its default is made for boxes
+    # and would drop what AP ranks.
+    stock, default = cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST, 0.05
+    return max(cfg.MODEL.DML.SCORE_THRESH_TEST, 0.0 if stock == default else stock)

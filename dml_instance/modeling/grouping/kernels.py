@@ -1,0 +1,329 @@
+"""The loops over cells and pixels of the grouping, compiled by numba.
+
+All compiled functions are in this one file: numba keeps machine code on disk, and notices when the
+file of a function changes, but not when that of another one that it calls does. ``growing.py`` and
+``rendering.py`` say what the functions are for, and are what other code calls.
+
+Shapes: D embedding channels, h x w grid cells, n seeds or masks, H x W output pixels.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from numba import njit
+
+# Before interpolation distances are clipped at so many thresholds. Another object can be any
+# distance away; unclipped, the cut between two cells would move the nearer to this one the more
+# distinct the other is, and masks would shrink.
+_CLIP = 3.0
+
+# The distance of a candidate that there is no seed to compare with, and the least one of which the
+# logarithm is taken.
+_FAR = 1e4
+_TINY = float(np.finfo(np.float32).tiny)
+
+
+def _compiled(function: Callable, **options) -> Callable:
+    """Machine code on the first call, kept for the next process wherever a folder for it can be
+    written."""
+    try:
+        return njit(cache=True, **options)(function)
+    except (
+        RuntimeError
+    ):  # numba's, where neither the package's folder nor the user's cache can be written
+        return njit(**options)(function)
+
+
+# Free to add the channels in any order, that is, many at once.
+@partial(_compiled, fastmath={"reassoc"})
+def _squared_distance(embedding, distance_scale, seed, row, column):
+    """From a seed, (row, column), to a cell: float32, not finite where an embedding is not."""
+    total = np.float32(0)
+    for channel in range(embedding.shape[2]):
+        difference = embedding[row, column, channel] - embedding[seed[0], seed[1], channel]
+        total += difference * difference
+    return total * distance_scale[seed[0], seed[1]]
+
+
+@_compiled
+def choose(
+    embedding, distance_scale, log_score, level, place, count, alpha, by_dissimilarity, context
+):
+    """See ``seeds.select_seeds``. The candidates are a grid (P, 1).
+
+    Returns:
+        The ``count`` candidates that are chosen, in their order, int64.
+    """
+    chosen = np.empty(count, np.int64)
+    is_left = np.ones(len(log_score), np.bool_)
+    # "Far from all" has to be a number: with an infinite one every such candidate would tie,
+    # whatever its score.
+    log_diversity = np.full(len(log_score), 0.0 if by_dissimilarity else np.log(_FAR))
+    for step in range(count):
+        best, value = -1, -np.inf
+        for index in range(len(log_score)):
+            balanced = log_score[index] + alpha * log_diversity[index]
+            if is_left[index] and balanced > value:
+                best, value = index, balanced
+        chosen[step], is_left[best] = best, False
+        for index in range(len(log_score)):
+            apart = max(
+                abs(place[index, 0] - place[best, 0]), abs(place[index, 1] - place[best, 1])
+            )
+            if is_left[index] and level[index] == level[best] and (context < 0 or apart <= context):
+                squared = _squared_distance(embedding, distance_scale, (best, 0), index, 0)
+                diversity = np.tanh(squared / 2) if by_dissimilarity else np.sqrt(squared)
+                log_diversity[index] = min(log_diversity[index], np.log(max(diversity, _TINY)))
+    return chosen
+
+
+@_compiled
+def _is_bridged(is_bridge, row, column, other_row, other_column):
+    """Whether a gap may be bridged over all cells between two, on the straight line from one to the
+    other."""
+    steps = max(abs(other_row - row), abs(other_column - column))
+    for step in range(1, steps):
+        at_row = int(np.rint(row + (other_row - row) * step / steps))
+        at_column = int(np.rint(column + (other_column - column) * step / steps))
+        if not is_bridge[at_row, at_column]:
+            return False
+    return True
+
+
+@_compiled
+def _grow(
+    embedding, distance_scale, is_bridge, seed, threshold, gap, stamp, mark, cells, distances, start
+):
+    """Write a mask's cells and their distances from ``start`` on.
+
+    ``stamp`` (h, w) becomes -mark in the cells of the mask and mark in those that were found too
+    far from the seed.
+
+    Returns:
+        The end of the cells.
+    """
+    height, width = stamp.shape
+    reach = gap + 1 if gap >= 0 else max(height, width)
+    # The mask is its own queue: what lies near enough to its first cells is appended behind its
+    # last. A seed that is not finite is not similar to itself.
+    cells[start], distances[start], stamp[seed] = seed, 0, -mark
+    end = start + int(
+        _squared_distance(embedding, distance_scale, seed, seed[0], seed[1]) <= threshold
+    )
+    head = start
+    while head < end:
+        at_row, at_column = np.int64(cells[head, 0]), np.int64(cells[head, 1])
+        for row in range(max(at_row - reach, 0), min(at_row + reach + 1, height)):
+            for column in range(max(at_column - reach, 0), min(at_column + reach + 1, width)):
+                if abs(stamp[row, column]) == mark:
+                    continue
+                distance = _squared_distance(embedding, distance_scale, seed, row, column)
+                if distance <= threshold:
+                    if gap > 0 and not _is_bridged(is_bridge, at_row, at_column, row, column):
+                        continue  # another cell of the mask may reach it
+                    stamp[row, column] = -mark
+                    cells[end], distances[end] = (row, column), distance
+                    end += 1
+                else:
+                    stamp[row, column] = mark
+        head += 1
+        if gap < 0:  # the first look saw the whole grid
+            break
+    return end
+
+
+@_compiled
+def _bounds(cells):
+    """First row and column of cells (c, 2), and the first beyond the last."""
+    top, left, bottom, right = (
+        np.int64(cells[0, 0]),
+        np.int64(cells[0, 1]),
+        np.int64(0),
+        np.int64(0),
+    )
+    for row, column in cells:
+        top, left = min(top, row), min(left, column)
+        bottom, right = max(bottom, row + 1), max(right, column + 1)
+    return top, left, bottom, right
+
+
+@_compiled
+def _own_elsewhere(owned, stamp, mark, bounds):
+    """Own the cells whose first corner a mask of another grid, ``stamp`` == -mark, covers."""
+    rows, columns = owned.shape
+    height, width = stamp.shape
+    for row in range(bounds[0] * rows // height, -(-bounds[2] * rows // height)):
+        for column in range(bounds[1] * columns // width, -(-bounds[3] * columns // width)):
+            if stamp[row * height // rows, column * width // columns] == -mark:
+                owned[row, column] = True
+
+
+@_compiled
+def grow(grids, owned, stamps, positions, levels, thresholds, gaps, max_overlap):
+    """See ``growing.grow_masks``; ``owned`` bool and ``stamps`` int32 are zeros of the shapes of
+    the grids.
+
+    ``gaps`` is that of each seed.
+
+    Returns:
+        The seeds that stay (n,), their bounds (n, 4), where their cells start (n + 1,), the cells,
+        their distances.
+    """
+    kept, bounds = np.empty(len(positions), np.int64), np.empty((len(positions), 4), np.int64)
+    starts = np.zeros(len(positions) + 1, np.int64)
+    cells, distances = np.empty((0, 2), np.int32), np.empty(0, np.float32)
+    count = 0
+    for index in range(len(positions)):
+        level, seed = levels[index], (positions[index, 0], positions[index, 1])
+        mine, stamp = owned[level], stamps[level]
+        if max_overlap < 1 and mine[seed]:
+            continue
+        start = starts[count]
+        if start + stamp.size > len(cells):
+            size = max(start + stamp.size, 2 * len(cells))
+            longer_cells, longer_distances = (
+                np.empty((size, 2), np.int32),
+                np.empty(size, np.float32),
+            )
+            longer_cells[:start], longer_distances[:start] = cells[:start], distances[:start]
+            cells, distances = longer_cells, longer_distances
+        mark = index + 1
+        end = _grow(
+            *(grids.embeddings[level], grids.distance_scales[level], grids.is_bridge[level]),
+            *(seed, thresholds[index], gaps[index], stamp, mark, cells, distances, start),
+        )
+        part = cells[start:end]
+        num_owned = 0
+        for row, column in part:
+            num_owned += mine[row, column]
+        if len(part) == 0 or num_owned > max_overlap * len(part):
+            continue
+        for row, column in part:
+            mine[row, column] = True
+        of_mask = _bounds(part)
+        for other in range(len(owned)):
+            if other != level:
+                _own_elsewhere(owned[other], stamp, mark, of_mask)
+        kept[count], starts[count + 1] = index, end
+        bounds[count] = of_mask
+        count += 1
+    end = starts[count]
+    return (
+        kept[:count],
+        bounds[:count],
+        starts[: count + 1],
+        cells[:end].copy(),
+        distances[:end].copy(),
+    )
+
+
+@_compiled
+def _pixels_of(cells, size, limit, interpolate):
+    """The pixels in a range of cells, and what lies under each, along one axis.
+
+    Args:
+        cells: (first, last) of a window, half open; size: pixels a cell; limit: of the image.
+
+    Returns:
+        The first pixel whose centre lies in the cells, and for it and each that follows: the lower
+        of two cells of the window, and the weight of the next one in the linear interpolation
+        between their centres.
+    """
+    first, last = (
+        min(int(np.rint(cells[0] * size)), limit),
+        min(int(np.rint(cells[1] * size)), limit),
+    )
+    lower, weight = np.empty(last - first, np.int64), np.zeros(last - first, np.float32)
+    for index in range(last - first):
+        # In cells from the window's edge; cell i spans [i, i + 1), and beyond the outermost centres
+        # nothing changes.
+        place = (first + index + 0.5) / size - cells[0]
+        if interpolate:
+            place -= 0.5
+        place = min(max(place, 0.0), cells[1] - cells[0] - 1.0)
+        lower[index] = int(place)
+        if interpolate:
+            weight[index] = place - lower[index]
+    return first, lower, weight
+
+
+@_compiled
+def _clipped_distances(embedding, distance_scale, seed, threshold, window, cells, distances):
+    """Distances in a window, (first, last) rows and columns, clipped; what is near but not of the
+    mask is far."""
+    (top, bottom), (left, right) = window
+    cut = np.float32(_CLIP) * np.float32(threshold)
+    near = np.empty((bottom - top, right - left), np.float32)
+    for row in range(top, bottom):
+        for column in range(left, right):
+            distance = _squared_distance(embedding, distance_scale, seed, row, column)
+            near[row - top, column - left] = distance if threshold < distance < cut else cut
+    for index in range(len(cells)):
+        near[cells[index, 0] - top, cells[index, 1] - left] = distances[index]
+    return near
+
+
+@_compiled
+def _draw_one(canvas, near, threshold, rows, columns):
+    """Set the pixels of (H, W) ``canvas`` at which the interpolated distance is at most the
+    threshold.
+
+    Returns:
+        First row and column that are set, and the first beyond the last; not beyond the first where
+        none is.
+    """
+    (first_row, lower_row, row_weight), (first_column, lower_column, column_weight) = rows, columns
+    height, width = near.shape
+    top, left, bottom, right = canvas.shape[0], canvas.shape[1], 0, 0
+    across, one = np.empty(width, np.float32), np.float32(1)
+    for i in range(len(lower_row)):
+        above, below = near[lower_row[i]], near[min(lower_row[i] + 1, height - 1)]
+        for j in range(width):
+            across[j] = above[j] * (one - row_weight[i]) + below[j] * row_weight[i]
+        for j in range(len(lower_column)):
+            before, after = across[lower_column[j]], across[min(lower_column[j] + 1, width - 1)]
+            if before * (one - column_weight[j]) + after * column_weight[j] <= threshold:
+                row, column = first_row + i, first_column + j
+                canvas[row, column] = True
+                top, left = min(top, row), min(left, column)
+                bottom, right = max(bottom, row + 1), max(right, column + 1)
+    return top, left, bottom, right
+
+
+@_compiled
+def draw(canvases, order, grids, masks, cell_sizes, interpolate):
+    """See ``rendering.draw_masks``; ``canvases`` (N, H, W) are zeros, ``cell_sizes`` (levels, 2).
+
+    Returns:
+        The masks that were drawn (m,), of ``order``, and their boxes (m, 4): left, top, right,
+        bottom, half open.
+    """
+    drawn, boxes = np.empty(len(canvases), np.int64), np.empty((len(canvases), 4), np.int64)
+    count = 0
+    for index in order:
+        if count == len(canvases):
+            break
+        level, threshold = masks.level[index], masks.threshold[index]
+        seed = masks.position[index, 0], masks.position[index, 1]
+        embedding, distance_scale = grids.embeddings[level], grids.distance_scales[level]
+        height, width = distance_scale.shape
+        top, left, bottom, right = masks.bounds[index]
+        # One cell more on each side, for the cut between two cells.
+        window = (
+            (max(top - 1, 0), min(bottom + 1, height)),
+            (max(left - 1, 0), min(right + 1, width)),
+        )
+        mine = slice(masks.start[index], masks.start[index + 1])
+        cells, distances = masks.cells[mine], masks.squared_distance[mine]
+        near = _clipped_distances(
+            embedding, distance_scale, seed, threshold, window, cells, distances
+        )
+        rows = _pixels_of(window[0], cell_sizes[level, 0], canvases.shape[1], interpolate)
+        columns = _pixels_of(window[1], cell_sizes[level, 1], canvases.shape[2], interpolate)
+        top, left, bottom, right = _draw_one(canvases[count], near, threshold, rows, columns)
+        if bottom > top:
+            drawn[count] = index
+            boxes[count] = left, top, right, bottom
+            count += 1
+    return drawn[:count], boxes[:count]

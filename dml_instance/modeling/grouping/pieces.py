@@ -1,0 +1,66 @@
+"""Which classes have objects that lie in pieces, as the training data says.
+
+Shapes: K classes, G objects of an image, H x W pixels.
+"""
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+class PieceCounter(nn.Module):
+    """Counts in training how much of the objects of each class lies apart from their largest piece.
+
+    A bar is cut by the bars that cross it, and its pieces have to be found again; a cell in a crowd
+    is not, and what looks like another piece of it is another cell. The counts are part of the
+    checkpoint, as a norm's statistics are.
+    """
+
+    # Objects of a class that are looked at: the mean of so many is known to a hundredth, and then
+    # it costs nothing.
+    ENOUGH = 1000
+    # A class of which fewer were seen may be anything.
+    FEW = 30
+
+    def __init__(self, num_classes: int, min_share_apart: float):
+        """
+        Args:
+            num_classes: K.
+            min_share_apart: mean share of an object, in (0, 1], from which its class counts as one
+                in pieces.
+
+        """
+        super().__init__()
+        self.min_share_apart = min_share_apart
+        self.register_buffer("num_objects", torch.zeros(num_classes, dtype=torch.int64))
+        self.register_buffer("sum_apart", torch.zeros(num_classes))
+
+    @torch.no_grad()
+    def count(self, masks: Tensor, classes: Tensor) -> None:
+        """Take the objects of an image into account, until there are enough of their class.
+
+        Args:
+            masks: (G, H, W) bool; read on the CPU.
+            classes: (G,) int64.
+        """
+        # By class first: once there are enough of all, no pixel is looked at any more.
+        is_wanted = self.num_objects.cpu()[classes.cpu()] < self.ENOUGH
+        masks, classes = masks.cpu()[is_wanted], classes.cpu()[is_wanted]
+        has_pixels = masks.flatten(1).any(dim=1)
+        shares = [_share_apart(mask) for mask in masks[has_pixels].byte().numpy()]
+        classes = classes[has_pixels].to(self.num_objects.device)
+        self.num_objects.index_add_(0, classes, torch.ones_like(classes))
+        self.sum_apart.index_add_(0, classes, self.sum_apart.new_tensor(shares))
+
+    def in_pieces(self) -> Tensor:
+        """(K,) bool: the classes whose objects lie in pieces, and those of which it is unknown."""
+        mean = self.sum_apart / self.num_objects.clamp(min=1)
+        return (mean >= self.min_share_apart) | (self.num_objects < self.FEW)
+
+
+def _share_apart(mask: np.ndarray) -> float:
+    """The share of a mask (H, W) uint8, not empty, outside its largest piece; pieces do not touch,
+    even at corners."""
+    areas = cv2.connectedComponentsWithStats(mask, connectivity=8)[2][1:, cv2.CC_STAT_AREA]
+    return 1 - areas.max() / areas.sum()
