@@ -40,7 +40,10 @@ def of_ours(masks, classes, image):
 
 def of_panoptic_deeplab(masks, classes, image):
     return panoptic_deeplab(
-        perfect_maps(masks, classes, image.maps.image_size, 2), 2, image.cell_size, image.output_size
+        perfect_maps(masks, classes, image.maps.image_size, 2),
+        2,
+        image.cell_size,
+        image.output_size,
     )
 
 

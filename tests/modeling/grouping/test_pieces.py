@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from dml_instance.modeling.pieces import PieceCounter
+from dml_instance.modeling.grouping.pieces import PieceCounter
 
 
 def bars(count, gap):
@@ -51,9 +51,3 @@ def test_enough_objects_are_enough_and_empty_masks_are_none():
     counter.count(torch.zeros(0, 8, 12, dtype=torch.bool), torch.zeros(0, dtype=torch.int64))
     assert counter.num_objects.tolist() == [PieceCounter.ENOUGH, 2]
     assert counter.sum_apart.tolist() == pytest.approx([0, 0.4])
-
-
-@pytest.mark.parametrize("share", [-0.1, 1.5])
-def test_a_share_out_of_range_is_named_with_its_key(share):
-    with pytest.raises(ValueError, match=r"MIN_SHARE_APART.*in \[0, 1\]"):
-        PieceCounter(2, share)

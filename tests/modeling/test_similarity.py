@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dml_instance.similarity import (
+from dml_instance.modeling.similarity import (
     distance_threshold,
     log_dissimilarity,
     log_similarity,

@@ -5,15 +5,14 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dml_instance.modeling.losses import (
+from dml_instance.modeling.criterion.losses import (
     class_loss,
+    iou_prediction_loss,
     mask_loss,
     pair_loss,
-    quality_loss,
     seed_loss,
-    seed_loss_weight,
 )
-from dml_instance.similarity import COINCIDENCE_MARGIN
+from dml_instance.modeling.similarity import COINCIDENCE_MARGIN
 
 
 def slow_pair_loss(embedding, scale, group, size, normalization):
@@ -165,21 +164,22 @@ def test_seed_loss_by_hand():
     assert seed_loss(logits, target_class, probability).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_quality_and_class_loss_add_up_to_the_seed_loss_of_sure_objects():
+def test_iou_prediction_and_class_loss_add_up_to_the_seed_loss_of_sure_objects():
     logits = torch.randn(6, 3, 5)
     target_class = torch.randint(0, 4, (6,))
     whole = seed_loss(logits, target_class[:, None].expand(-1, 3), torch.ones(6, 3))
-    parts = quality_loss(logits, torch.ones(6, 3)) + class_loss(
+    parts = iou_prediction_loss(logits, torch.ones(6, 3)) + class_loss(
         logits.permute(1, 2, 0), target_class, torch.ones(6)
     )
     torch.testing.assert_close(whole, parts)
 
 
-def test_quality_and_class_loss_by_hand():
-    """p = (0.5, 0.3, 0.2) of background and two classes; object with probability 0.1, and of the second class."""
+def test_iou_prediction_and_class_loss_by_hand():
+    """p = (0.5, 0.3, 0.2) of background and two classes; object with probability 0.1, and of the
+    second class."""
     logits = torch.tensor([[[0.5, 0.3, 0.2]]]).log()
-    quality = quality_loss(logits, torch.tensor([[0.1]])).item()
-    assert quality == pytest.approx(-(0.1 * math.log(0.5) + 0.9 * math.log(0.5)), rel=1e-5)
+    of_iou = iou_prediction_loss(logits, torch.tensor([[0.1]])).item()
+    assert of_iou == pytest.approx(-(0.1 * math.log(0.5) + 0.9 * math.log(0.5)), rel=1e-5)
     two_pixels = torch.stack([logits[0, 0], torch.zeros(3)], 1)[None]
     of_class = class_loss(two_pixels, torch.tensor([1, 0]), torch.tensor([3.0, 1.0])).item()
     assert of_class == pytest.approx((3 * -math.log(0.2 / 0.5) + math.log(2)) / 4, rel=1e-5)
@@ -189,7 +189,7 @@ def test_quality_and_class_loss_by_hand():
     "loss_of",
     [
         lambda x: seed_loss(x[:0], torch.zeros(0, 3, dtype=torch.int64), torch.zeros(0, 3)),
-        lambda x: quality_loss(x[:0], torch.zeros(0, 3)),
+        lambda x: iou_prediction_loss(x[:0], torch.zeros(0, 3)),
         lambda x: class_loss(x.permute(1, 2, 0), torch.zeros(4, dtype=torch.int64), torch.zeros(4)),
     ],
 )
@@ -199,12 +199,3 @@ def test_without_pixels_the_losses_of_seeds_are_zero_and_attached(loss_of):
     loss.backward()
     assert loss.item() == 0
     assert (logits.grad == 0).all()
-
-
-def test_lambda_is_a_ramp():
-    ramp = [seed_loss_weight(i, final=0.2, start=2, end=6) for i in range(8)]
-    assert ramp == pytest.approx([0, 0, 0.05, 0.1, 0.15, 0.2, 0.2, 0.2])
-
-
-def test_lambda_without_a_ramp_is_constant():
-    assert [seed_loss_weight(i, final=0.2, start=0, end=0) for i in range(3)] == [0.2, 0.2, 0.2]

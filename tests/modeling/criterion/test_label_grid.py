@@ -3,7 +3,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dml_instance.masks import instance_coverage, instance_id_map, without_ignored
+from dml_instance.modeling.criterion.label_grid import (
+    instance_coverage,
+    instance_id_map,
+    without_ignored,
+)
 
 
 def masks_of(*drawings):
@@ -81,7 +85,8 @@ def test_odd_sizes_and_no_instances(size):
 
 
 def test_coverage_keeps_a_border_that_whole_cells_lose():
-    """What a grid of stride 2 can say of discs the size of nuclei, cut at one half between the cells."""
+    """What a grid of stride 2 can say of discs the size of nuclei, cut at one half between the
+    cells."""
     rows, columns = np.mgrid[:32, :32]
     rng = np.random.default_rng(0)
     discs = [

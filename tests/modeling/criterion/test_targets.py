@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dml_instance.modeling.targets import (
+from dml_instance.modeling.criterion.targets import (
     compared_pairs,
     object_bounds,
     sample_cells_per_group,
@@ -11,7 +11,7 @@ from dml_instance.modeling.targets import (
     seed_targets,
     window_cells,
 )
-from dml_instance.similarity import pairwise_squared_distance
+from dml_instance.modeling.similarity import pairwise_squared_distance
 
 IDS = torch.tensor([[0, 0, 0, 0, 0, 0], [0, 1, 1, 0, 0, 0], [0, 1, 1, 0, 0, 2], [0, 0, 0, 0, 0, 0]])
 
