@@ -15,12 +15,13 @@ from setuptools import Distribution
 import dml_instance
 from dml_instance import add_dml_config
 from dml_instance.engine import load_config
-from tool_runner import load_tool
+from tool_runner import load_script, load_tool
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 LEAVES = [path for path in CONFIGS if not path.name.startswith("Base")]
 TOOLS = sorted((ROOT / "tools").glob("*.py"))
+configuration = load_script(ROOT / "docs" / "generate_configuration.py")
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -59,35 +60,25 @@ def test_a_yaml_states_only_what_differs_from_its_base(path):
     assert not repeated
 
 
-def dml_keys():
-    cfg = get_cfg()
-    add_dml_config(cfg)
-
-    def walk(node, prefix):
-        for key, value in node.items():
-            if isinstance(value, type(node)):
-                yield from walk(value, f"{prefix}.{key}")
-            else:
-                yield f"{prefix}.{key}"
-
-    return list(walk(cfg.MODEL.DML, "DML"))
+def rule_fields():
+    """Keys that are fields of a dataclass of rules, by which the code reads them."""
+    for path in (ROOT / "dml_instance").rglob("rules.py"):
+        yield from configuration.field_comments(path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("key", dml_keys())
+@pytest.mark.parametrize("key", configuration.added_keys())
 def test_every_key_is_read_somewhere(key):
-    sources = [path for path in (ROOT / "dml_instance").rglob("*.py") if path.name != "config.py"]
     leaf = key.rpartition(".")[2]
-    assert any(re.search(rf"\.{leaf}\b", path.read_text()) for path in sources), (
-        f"MODEL.{key} is never read"
-    )
+    is_field = key in dict(rule_fields())
+    read = rf"\.{leaf.lower()}\b" if is_field else rf"\.{leaf}\b(?! = )"
+    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "dml_instance").rglob("*.py"))
+    # To comment on a value, or to check its range, is not to read it.
+    code = (re.sub(r"#.*|    def __post_init__[\s\S]*?(?=\n    def )", "", s) for s in sources)
+    assert any(re.search(read, source) for source in code), f"{key} is never read"
 
 
-@pytest.mark.parametrize("key", dml_keys())
-def test_every_key_has_a_comment(key):
-    lines = (ROOT / "dml_instance" / "config.py").read_text().splitlines()
-    name = f"    {key.replace('DML.', 'dml.', 1)} = "
-    (place,) = [index for index, line in enumerate(lines) if line.startswith(name)]
-    assert lines[place - 1].lstrip().startswith("#")
+def test_the_page_of_keys_has_a_comment_for_each_and_is_current():
+    assert configuration.PAGE.read_text(encoding="utf-8") == configuration.page()
 
 
 @pytest.mark.parametrize("path", TOOLS, ids=lambda path: path.stem)

@@ -22,12 +22,17 @@ TINY = [
 
 
 @cache
+def load_script(path):
+    """The module of a script that is in no package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
 def load_tool(name):
     """The module of a tool, by its name without ending."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    return tool
+    return load_script(ROOT / "tools" / f"{name}.py")
 
 
 def run_tool(name, *arguments, ok=True):

@@ -2,7 +2,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 
-from dml_instance.data import number_of_classes, set_num_classes
+from dml_instance.keys.classes import number_of_classes, set_num_classes
 from toy_scenes import data_config, square_and_disc, write_coco
 
 
