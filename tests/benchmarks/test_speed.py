@@ -88,6 +88,7 @@ def test_training_iterations_are_taken_apart(registration, tmp_path):
     options += ("INPUT.CROP.SIZE", "[64,64]", "DATALOADER.NUM_WORKERS", 1)
     options += ("OUTPUT_DIR", tmp_path / "none")
     ours = ("--run", "ours", "configs/DSB2018/dml_slim_unet.yaml", *options)
+    options += ("MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", 8, "MODEL.RPN.POST_NMS_TOPK_TRAIN", 20)
     theirs = ("--run", "mask_rcnn", "configs/DSB2018/mask_rcnn_R_18_FPN.yaml", *options)
     given = ("--register-coco", registration, "--repeats", 2)
     rows = rows_of("training", tmp_path, *given, *ours, *theirs)
