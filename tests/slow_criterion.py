@@ -37,10 +37,10 @@ class SlowGrid:
             part = self.coverage[(slice(None), *cell)]
             if part.sum() >= 0.5:
                 # The largest part wins, and of equal ones the smaller object.
-                ids[cell] = 1 + max(range(len(part)), key=lambda g: (part[g], -area[g]))  # noqa: B023
+                ids[cell] = 1 + max(range(len(part)), key=lambda g: (part[g], -area[g]))
         # An object that wins no cell gets the one that it covers most.
         for g in [g for g in range(len(area)) if not (ids == g + 1).any() and area[g] > 0]:
-            ids[max(self.cells, key=lambda cell: self.coverage[(g, *cell)])] = g + 1  # noqa: B023
+            ids[max(self.cells, key=lambda cell: self.coverage[(g, *cell)])] = g + 1
         for cell in self.cells:
             if ids[cell] == 0 and lost[cell] > 0.5:
                 ids[cell] = -1

@@ -49,9 +49,7 @@ class Drawing:
         count = max(int(c) for c in "".join(rows).translate(str.maketrans(".x", "00")))
         masks = np.stack([pixels == str(g + 1) for g in range(count)])
         classes = torch.tensor(list(classes or [0] * count))
-        self.truth = GroundTruth(
-            torch.from_numpy(masks), classes, torch.from_numpy(pixels == "x")
-        )
+        self.truth = GroundTruth(torch.from_numpy(masks), classes, torch.from_numpy(pixels == "x"))
         self.letters, self.stride = letters, stride
         self.embedding = torch.zeros(1, *letters.shape)
         self.distance_scale = torch.ones(letters.shape)
@@ -338,7 +336,9 @@ def test_taus(taus):
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4])
-@pytest.mark.parametrize(("context", "is_compared"), [(-1, True), (0, False), (2, False), (3, True)])
+@pytest.mark.parametrize(
+    ("context", "is_compared"), [(-1, True), (0, False), (2, False), (3, True)]
+)
 def test_context(stride, context, is_compared):
     """Twins three cells apart, with ignored cells between: compared where the context, given in
     pixels, is three cells or more."""

@@ -4,8 +4,8 @@ import pytest
 from detectron2.config import get_cfg
 
 from dml_instance import add_dml_config
-from dml_instance.modeling.grouping import GroupingRules, build_grouping
 from dml_instance.keys.rule_nodes import node_of, rules_of
+from dml_instance.modeling.grouping import GroupingRules, build_grouping
 
 CHOICES = {
     "candidates": ("all", "peaks"),
