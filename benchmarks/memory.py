@@ -50,7 +50,7 @@ class AddedMemory:
     is seen.
 
     Attributes:
-        mib: after the block, MiB; NaN where ``peak_memory_mib`` is.
+        mib: after the block, MiB, >= 0; NaN where ``peak_memory_mib`` is.
     """
 
     def __enter__(self):
@@ -64,7 +64,8 @@ class AddedMemory:
         return self
 
     def __exit__(self, *_):
-        self.mib = round(self._peak() - self._before, 1)
+        # Linux counts pages of each processor apart: sums may be off by some.
+        self.mib = round(max(self._peak() - self._before, 0.0), 1)
 
 
 def _peak_since_cleared() -> float:

@@ -42,7 +42,10 @@ def argument_parser() -> argparse.ArgumentParser:
         "results", nargs="+", metavar="FILE.json", help="written by benchmarks.speed"
     )
     parser.add_argument(
-        "--page", default="benchmarks/notebook/performance.md", metavar="FILE.md", help="default: %(default)s"
+        "--page",
+        default="benchmarks/notebook/performance.md",
+        metavar="FILE.md",
+        help="default: %(default)s",
     )
     parser.add_argument(
         "--images", default="docs/images", metavar="DIR", help="for plots (default: %(default)s)"

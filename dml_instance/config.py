@@ -14,10 +14,10 @@ this file and those two.
 from detectron2.config import CfgNode as CN
 from detectron2.projects.deeplab import add_deeplab_config
 
+from .keys.renamed import take_old_spellings
+from .keys.rule_nodes import node_of
 from .modeling.criterion.rules import CriterionRules
 from .modeling.grouping.rules import GroupingRules
-from .renamed_keys import take_old_spellings
-from .rule_nodes import node_of
 
 
 def add_dml_config(cfg: CN) -> None:

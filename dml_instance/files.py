@@ -9,7 +9,7 @@ def write_text(path: str, text: str) -> None:
     """Write a file under a temporary name and move it into place."""
     # Of each process its own: several may write the same cache at once.
     temporary = f"{path}.{os.getpid()}.part"
-    with open(temporary, "w", encoding="utf-8") as file:
+    with open(temporary, "w", encoding="utf-8", newline="\n") as file:
         file.write(text)
     os.replace(temporary, path)
 

@@ -2,26 +2,16 @@
 
 import contextlib
 import importlib
-import importlib.util
 import io
-import logging
 import sys
-from functools import cache
 from unittest import mock
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.utils.logger import setup_logger
 
+from command_lines import forget_all_but
 from dml_instance.data.datasets.builtin import register_all
 from doc_pages import ROOT
-
-
-@cache
-def _of_file(path):
-    spec = importlib.util.spec_from_file_location((ROOT / path).stem, ROOT / path)
-    program = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(program)
-    return program
+from tool_runner import forget_loggers, load_script
 
 
 def program_of(words):
@@ -32,7 +22,7 @@ def program_of(words):
     """
     if words[1] == "-m":
         return importlib.import_module(words[2]), words[3:]
-    return _of_file(words[1]), words[2:]
+    return load_script(ROOT / words[1]), words[2:]
 
 
 def parsed(words):
@@ -56,31 +46,18 @@ def run(words):
     program, arguments = parsed(words)
     known = set(DatasetCatalog.list())
     printed, status = io.StringIO(), 0
-    _forget_loggers()
+    forget_loggers()
     with contextlib.redirect_stdout(printed), mock.patch.object(sys, "argv", words[1:]):
         try:
             status = program.main(arguments)
         except SystemExit as end:
             status = end.code
         finally:
-            _forget_loggers()
-            for name in set(DatasetCatalog.list()) - known:
-                DatasetCatalog.remove(name)
-                MetadataCatalog.remove(name)
+            forget_loggers()
+            forget_all_but(known)
     if isinstance(status, str) or status == 1:
         raise RuntimeError(f"{' '.join(words)}: {status}\n{printed.getvalue()[-3000:]}")
     return printed.getvalue()
-
-
-def _forget_loggers():
-    """Detectron2 keeps loggers that write to the streams of the first command that ran."""
-    setup_logger.cache_clear()
-    for name in ("detectron2", "fvcore", "dml_instance"):
-        logger = logging.getLogger(name)
-        for handler in logger.handlers[:]:
-            logger.removeHandler(handler)
-            handler.close()
-        logger.propagate = True
 
 
 @contextlib.contextmanager

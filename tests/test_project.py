@@ -1,8 +1,6 @@
-"""What holds for the project as a whole: every yaml builds, every key is read, every tool explains itself."""
+"""What holds for the project as a whole: its yamls, keys, tools and packaging."""
 
 import ast
-import importlib.util
-import os
 import re
 import subprocess
 import sys
@@ -12,21 +10,18 @@ import pytest
 import yaml
 from detectron2.config import get_cfg
 from detectron2.modeling import build_model
+from setuptools import Distribution
 
+import dml_instance
 from dml_instance import add_dml_config
 from dml_instance.engine import load_config
+from tool_runner import load_script, load_tool
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 LEAVES = [path for path in CONFIGS if not path.name.startswith("Base")]
 TOOLS = sorted((ROOT / "tools").glob("*.py"))
-
-
-def load_tool(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    return tool
+configuration = load_script(ROOT / "docs" / "generate_configuration.py")
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -65,64 +60,62 @@ def test_a_yaml_states_only_what_differs_from_its_base(path):
     assert not repeated
 
 
-def dml_keys():
-    cfg = get_cfg()
-    add_dml_config(cfg)
-
-    def walk(node, prefix):
-        for key, value in node.items():
-            if isinstance(value, type(node)):
-                yield from walk(value, f"{prefix}.{key}")
-            else:
-                yield f"{prefix}.{key}"
-
-    return list(walk(cfg.MODEL.DML, "DML"))
+def rule_fields():
+    """Keys that are fields of a dataclass of rules, by which the code reads them."""
+    for path in (ROOT / "dml_instance").rglob("rules.py"):
+        yield from configuration.field_comments(path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("key", dml_keys())
+@pytest.mark.parametrize("key", configuration.added_keys())
 def test_every_key_is_read_somewhere(key):
-    sources = [path for path in (ROOT / "dml_instance").rglob("*.py") if path.name != "config.py"]
     leaf = key.rpartition(".")[2]
-    assert any(re.search(rf"\.{leaf}\b", path.read_text()) for path in sources), (
-        f"MODEL.{key} is never read"
-    )
+    is_field = key in dict(rule_fields())
+    read = rf"\.{leaf.lower()}\b" if is_field else rf"\.{leaf}\b(?! = )"
+    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "dml_instance").rglob("*.py"))
+    # To comment on a value, or to check its range, is not to read it.
+    code = (re.sub(r"#.*|    def __post_init__[\s\S]*?(?=\n    def )", "", s) for s in sources)
+    assert any(re.search(read, source) for source in code), f"{key} is never read"
 
 
-@pytest.mark.parametrize("key", dml_keys())
-def test_every_key_has_a_comment(key):
-    lines = (ROOT / "dml_instance" / "config.py").read_text().splitlines()
-    name = f"    {key.replace('DML.', 'dml.', 1)} = "
-    (place,) = [index for index, line in enumerate(lines) if line.startswith(name)]
-    assert lines[place - 1].lstrip().startswith("#")
+def test_the_page_of_keys_has_a_comment_for_each_and_is_current():
+    assert configuration.PAGE.read_text(encoding="utf-8") == configuration.page()
 
 
 @pytest.mark.parametrize("path", TOOLS, ids=lambda path: path.stem)
 def test_every_tool_has_help(path, capsys):
     with pytest.raises(SystemExit) as ended:
-        load_tool(path).argument_parser().parse_args(["--help"])
+        load_tool(path.stem).argument_parser().parse_args(["--help"])
     assert ended.value.code == 0
     assert "usage" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(
-    not Path("/proc/self/smaps").exists(), reason="the system does not say how memory is mapped"
-)
-@pytest.mark.parametrize("chosen", [None, "0"])
-def test_large_tensors_lie_in_huge_pages_unless_the_user_says_otherwise(chosen):
-    """The system's own word on a tensor's memory, "hg": huge pages were asked for."""
-    code = (
-        "import dml_instance, torch; x = torch.ones(2**26); print(open('/proc/self/smaps').read())"
-    )
-    environment = {key: value for key, value in os.environ.items() if key != "THP_MEM_ALLOC_ENABLE"}
-    environment |= {} if chosen is None else {"THP_MEM_ALLOC_ENABLE": chosen}
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment
-    )
-    sizes_and_flags = re.findall(
-        r"^Size: +(\d+) kB(?:\n.*)*?\nVmFlags:(.*)", result.stdout, flags=re.MULTILINE
-    )
-    is_asked_for = ["hg" in flags.split() for size, flags in sizes_and_flags if int(size) >= 2**18]
-    assert any(is_asked_for) == (chosen is None)
+def test_every_file_of_the_package_is_installed_and_nothing_else(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    distribution = Distribution()
+    distribution.parse_config_files()
+    installed = set()
+    for package in distribution.packages:
+        folder = ROOT / package.replace(".", "/")
+        for pattern in ("*.py", *distribution.package_data.get(package, [])):
+            installed |= {path for path in folder.glob(pattern) if path.is_file()}
+    there = {
+        path
+        for path in (ROOT / "dml_instance").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert installed == there
+    assert distribution.get_version() == dml_instance.__version__
+
+
+def test_importing_sets_no_variables_and_needs_nothing_that_only_unix_has():
+    code = """
+import os, sys, detectron2.engine, detectron2.evaluation
+sys.modules |= dict.fromkeys(("resource", "fcntl", "grp", "pwd"))
+before = dict(os.environ)
+import dml_instance.engine, dml_instance.engine.pictures
+assert dict(os.environ) == before
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, cwd=ROOT)
 
 
 def test_the_package_says_what_to_do_without_detectron2():

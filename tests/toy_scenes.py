@@ -128,3 +128,18 @@ def assert_is_instance_result(result, height, width, num_classes):
         assert len(rows), "an empty mask is no detection"
         expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
         assert box.tolist() == [float(value) for value in expected]
+
+
+def crowd_of_cells(height, width, step, seed=0):
+    """Bright discs in a jittered grid of ``step`` pixels on a dark, noisy ground: (H, W, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:height, :width]
+    image = np.full((height, width), 20.0)
+    for y in np.arange(step / 2, height, step):
+        for x in np.arange(step / 2, width, step):
+            (dy, dx), radius = rng.uniform(-0.1, 0.1, 2) * step, rng.uniform(0.3, 0.38) * step
+            beyond = np.hypot(rows - y - dy, columns - x - dx) - radius
+            inside = (0.5 - beyond / 2).clip(0, 1)  # a border that is two pixels wide
+            image += inside * (rng.uniform(100, 220) - image)
+    image += rng.normal(0, 5, image.shape)
+    return np.repeat(image.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)

@@ -35,6 +35,7 @@ from dml_instance.engine import (
 
 def main(args: argparse.Namespace) -> int:
     """Segment everything; returns the exit status: 0 if at least one image was segmented."""
+    setup_logger(name="dml_instance")
     try:
         register_given(args.register_coco)
         model, cfg = load_trained(args.config_file, args.weights, args.opts, needs_data=False)
@@ -78,5 +79,4 @@ def argument_parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     use_huge_pages()
-    setup_logger(name="dml_instance")
     sys.exit(main(argument_parser().parse_args()))

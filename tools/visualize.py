@@ -32,6 +32,7 @@ from dml_instance.engine.pictures import picture_of
 
 def main(args: argparse.Namespace) -> int:
     """Draw everything; returns the exit status: 0 if at least one picture was drawn."""
+    setup_logger(name="dml_instance")
     try:
         register_given(args.register_coco)
         needs_data = not (args.input or args.dataset)
@@ -85,5 +86,4 @@ def argument_parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     use_huge_pages()
-    setup_logger(name="dml_instance")
     sys.exit(main(argument_parser().parse_args()))

@@ -73,7 +73,7 @@ def compare_groupings(name: str, run: tuple, dataset: str, images: int, repeats:
     for record in tqdm(records, desc=name, unit="image"):
         (x,) = inputs_of([record], cfg)
         image = predict(model, x)
-        cells.append(int(foreground(image.maps[2])[0].sum()))
+        cells.append(int(foreground(image.maps.class_logits)[0].sum()))
         maps = perfect_maps(*_objects(record), image.maps.image_size, image.maps.stride)
 
         def ours(image=image) -> Instances:

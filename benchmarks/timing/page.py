@@ -126,7 +126,8 @@ def plot_growth(rows: Sequence[dict], path: str) -> None:
     for axes in panels.flat:
         _make_logarithmic(axes)
         axes.grid(alpha=0.3)
-        axes.legend()
+        if axes.lines:
+            axes.legend()
     figure.tight_layout()
     figure.savefig(path, dpi=100)
 

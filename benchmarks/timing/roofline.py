@@ -97,7 +97,7 @@ def grouping_work(image: Predicted, boxes: Tensor) -> Work:
         image: the predictions.
         boxes: (N, 4) float, left, top, right and bottom in output pixels, half open.
     """
-    embedding, _, class_logits = image.maps
+    embedding, class_logits = image.maps.embedding, image.maps.class_logits
     pixels = int(((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).sum())
     cells = int(pixels / math.prod(image.cell_size))
     channels = len(embedding)

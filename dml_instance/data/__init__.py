@@ -1,6 +1,6 @@
 """Data sets; importing this registers the built-in ones with Detectron2."""
 
-from ..classes import number_of_classes, set_num_classes
+from ..keys.classes import number_of_classes, set_num_classes
 from .augmentation import build_test_augmentation
 from .coco import add_registration_option, register_coco, register_given
 from .datasets.builtin import register_all

@@ -13,7 +13,7 @@ from detectron2.engine import DefaultTrainer
 from detectron2.utils import comm
 
 from ..data import build_test_mapper, build_train_mapper, build_train_sampler
-from ..honoured_keys import honouring_keys
+from ..keys.honoured import honouring_keys
 from ..modeling import DMLInstance, fused_copy
 from .evaluators import build_evaluator
 from .hooks import InferenceTimer, TrainingClock

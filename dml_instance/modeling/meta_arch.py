@@ -19,8 +19,8 @@ from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from ..classes import number_of_classes
-from ..honoured_keys import warn_of_unread_keys
+from ..keys.classes import number_of_classes
+from ..keys.honoured import warn_of_unread_keys
 from ..schedule import schedule_iteration
 from .criterion import DMLCriterion, build_criterion
 from .ground_truth import GroundTruth
@@ -213,7 +213,7 @@ class DMLInstance(nn.Module):
             images = [
                 F.interpolate(
                     image[None],
-                    size=[max(round(side * scale), 1) for side in image.shape[-2:]],
+                    size=[_scaled(side, scale) for side in image.shape[-2:]],
                     mode="bilinear",
                     align_corners=False,
                     antialias=scale < 1,
@@ -254,6 +254,14 @@ class DMLInstance(nn.Module):
     def _predict(self, images: Tensor, origin: tuple[int, int], scale: float) -> BatchMaps:
         """The network on images, or on tiles whose first pixel lies at ``origin``."""
         return BatchMaps(*self.network(images, origin), stride=self.network.stride, scale=scale)
+
+
+def _scaled(side: int | Tensor, scale: float) -> int | Tensor:
+    """Pixels of a side at a scale, at least 1; a tensor, which a side is while it is traced, so
+    that the graph takes images of other sizes too."""
+    if isinstance(side, Tensor):
+        return (side.double() * scale).round().clamp(min=1).long()
+    return max(round(side * scale), 1)
 
 
 def _to_state_names(module: nn.Module, state: dict, prefix: str, metadata: dict) -> None:

@@ -14,7 +14,7 @@ from detectron2.config import configurable
 from detectron2.utils.registry import Registry
 from torch import Tensor
 
-from ...rule_nodes import rules_of
+from ...keys.rule_nodes import rules_of
 from ..ground_truth import GroundTruth
 from ..similarity import pairwise_squared_distance
 from ..structures import ImageMaps

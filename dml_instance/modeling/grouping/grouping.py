@@ -16,7 +16,7 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils.registry import Registry
 from torch import Tensor, nn
 
-from ...rule_nodes import rules_of
+from ...keys.rule_nodes import rules_of
 from ..similarity import distance_threshold, similarity
 from ..structures import ImageMaps, Seeds
 from .growing import Grids, GrowingSeeds, GrownMasks, grow_masks

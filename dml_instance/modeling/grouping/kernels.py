@@ -47,10 +47,10 @@ def _squared_distance(embedding, distance_scale, seed, row, column):
 
 
 @_compiled
-def choose(
-    embedding, distance_scale, log_score, level, place, count, alpha, by_dissimilarity, context
-):
-    """See ``seeds.select_seeds``. The candidates are a grid (P, 1).
+def choose(maps, log_score, level, coordinates, count, alpha, by_dissimilarity, context):
+    """See ``seeds.select_seeds``.
+
+    ``maps`` are the embedding and distance scale of the candidates, as a grid (P, 1).
 
     Returns:
         The ``count`` candidates that are chosen, in their order, int64.
@@ -68,11 +68,11 @@ def choose(
                 best, value = index, balanced
         chosen[step], is_left[best] = best, False
         for index in range(len(log_score)):
-            apart = max(
-                abs(place[index, 0] - place[best, 0]), abs(place[index, 1] - place[best, 1])
-            )
+            rows = abs(coordinates[index, 0] - coordinates[best, 0])
+            columns = abs(coordinates[index, 1] - coordinates[best, 1])
+            apart = max(rows, columns)
             if is_left[index] and level[index] == level[best] and (context < 0 or apart <= context):
-                squared = _squared_distance(embedding, distance_scale, (best, 0), index, 0)
+                squared = _squared_distance(maps[0], maps[1], (best, 0), index, 0)
                 diversity = np.tanh(squared / 2) if by_dissimilarity else np.sqrt(squared)
                 log_diversity[index] = min(log_diversity[index], np.log(max(diversity, _TINY)))
     return chosen
@@ -92,25 +92,24 @@ def _is_bridged(is_bridge, row, column, other_row, other_column):
 
 
 @_compiled
-def _grow(
-    embedding, distance_scale, is_bridge, seed, threshold, gap, stamp, mark, cells, distances, start
-):
-    """Write a mask's cells and their distances from ``start`` on.
+def _grow(maps, seed, threshold, gap, stamp, mark, found, start):
+    """Write a mask's cells and their distances, ``found``, from ``start`` on.
 
-    ``stamp`` (h, w) becomes -mark in the cells of the mask and mark in those that were found too
-    far from the seed.
+    ``maps`` are embedding, distance scale and is_bridge of the grid. ``stamp`` (h, w) becomes -mark
+    in the cells of the mask and mark in those that were found too far from the seed.
 
     Returns:
         The end of the cells.
     """
+    embedding, distance_scale, is_bridge = maps
+    cells, distances = found
     height, width = stamp.shape
     reach = gap + 1 if gap >= 0 else max(height, width)
     # The mask is its own queue: what lies near enough to its first cells is appended behind its
     # last. A seed that is not finite is not similar to itself.
     cells[start], distances[start], stamp[seed] = seed, 0, -mark
-    end = start + int(
-        _squared_distance(embedding, distance_scale, seed, seed[0], seed[1]) <= threshold
-    )
+    to_itself = _squared_distance(embedding, distance_scale, seed, seed[0], seed[1])
+    end = start + int(to_itself <= threshold)
     head = start
     while head < end:
         at_row, at_column = np.int64(cells[head, 0]), np.int64(cells[head, 1])
@@ -136,16 +135,23 @@ def _grow(
 @_compiled
 def _bounds(cells):
     """First row and column of cells (c, 2), and the first beyond the last."""
-    top, left, bottom, right = (
-        np.int64(cells[0, 0]),
-        np.int64(cells[0, 1]),
-        np.int64(0),
-        np.int64(0),
-    )
+    top, left = np.int64(cells[0, 0]), np.int64(cells[0, 1])
+    bottom, right = np.int64(0), np.int64(0)
     for row, column in cells:
         top, left = min(top, row), min(left, column)
         bottom, right = max(bottom, row + 1), max(right, column + 1)
     return top, left, bottom, right
+
+
+@_compiled
+def _with_room(cells, distances, used, more):
+    """Arrays with room for ``more`` entries behind the ``used`` ones: these, or longer copies."""
+    if used + more <= len(cells):
+        return cells, distances
+    size = max(used + more, 2 * len(cells))
+    longer_cells, longer_distances = np.empty((size, 2), np.int32), np.empty(size, np.float32)
+    longer_cells[:used], longer_distances[:used] = cells[:used], distances[:used]
+    return longer_cells, longer_distances
 
 
 @_compiled
@@ -180,18 +186,11 @@ def grow(grids, owned, stamps, positions, levels, thresholds, gaps, max_overlap)
         if max_overlap < 1 and mine[seed]:
             continue
         start = starts[count]
-        if start + stamp.size > len(cells):
-            size = max(start + stamp.size, 2 * len(cells))
-            longer_cells, longer_distances = (
-                np.empty((size, 2), np.int32),
-                np.empty(size, np.float32),
-            )
-            longer_cells[:start], longer_distances[:start] = cells[:start], distances[:start]
-            cells, distances = longer_cells, longer_distances
+        cells, distances = _with_room(cells, distances, start, stamp.size)
         mark = index + 1
+        maps = grids.embeddings[level], grids.distance_scales[level], grids.is_bridge[level]
         end = _grow(
-            *(grids.embeddings[level], grids.distance_scales[level], grids.is_bridge[level]),
-            *(seed, thresholds[index], gaps[index], stamp, mark, cells, distances, start),
+            maps, seed, thresholds[index], gaps[index], stamp, mark, (cells, distances), start
         )
         part = cells[start:end]
         num_owned = 0
@@ -209,13 +208,8 @@ def grow(grids, owned, stamps, positions, levels, thresholds, gaps, max_overlap)
         bounds[count] = of_mask
         count += 1
     end = starts[count]
-    return (
-        kept[:count],
-        bounds[:count],
-        starts[: count + 1],
-        cells[:end].copy(),
-        distances[:end].copy(),
-    )
+    found = cells[:end].copy(), distances[:end].copy()
+    return kept[:count], bounds[:count], starts[: count + 1], found[0], found[1]
 
 
 @_compiled

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -27,7 +28,7 @@ class Candidates:
     Attributes:
         embedding: (P, D).
         distance_scale: (P,) > 0.
-        place: (P, 2) float, row and column in pixels of the network's input at scale 1.
+        coordinates: (P, 2) float, row and column in pixels of the network's input at scale 1.
         position: (P, 2) int64, row and column in the grid of the scale.
         seediness: (P,) in [0, 1].
         tau_index, pred_class, level: (P,) int64, as in ``Seeds``.
@@ -35,7 +36,7 @@ class Candidates:
 
     embedding: Tensor
     distance_scale: Tensor
-    place: Tensor
+    coordinates: Tensor
     position: Tensor
     seediness: Tensor
     tau_index: Tensor
@@ -119,7 +120,7 @@ def find_candidates(
     candidates = Candidates(
         embedding=embeddings,
         distance_scale=factors,
-        place=(position + 0.5) * (maps.stride / maps.scale),
+        coordinates=(position + 0.5) * (maps.stride / maps.scale),
         position=position,
         seediness=score[rows, columns],
         tau_index=best // num_classes,
@@ -174,12 +175,12 @@ def select_seeds(
     if rules.alpha == 0 or len(candidates) <= limit:
         chosen = log_score.argsort(descending=True, stable=True)[:limit]
     else:
-        grid = candidates.embedding[:, None], candidates.distance_scale[:, None]
-        columns = (*grid, log_score, candidates.level, candidates.place)
-        arrays = (column.detach().cpu().contiguous().numpy() for column in columns)
-        by_dissimilarity = rules.diversity == "dissimilarity"
+        maps = candidates.embedding[:, None], candidates.distance_scale[:, None]
+        columns = log_score, candidates.level, candidates.coordinates
         indices = kernels.choose(
-            *arrays, limit, float(rules.alpha), by_dissimilarity, float(context)
+            tuple(_as_array(values) for values in maps),
+            *(_as_array(values) for values in columns),
+            *(limit, float(rules.alpha), rules.diversity == "dissimilarity", float(context)),
         )
         chosen = torch.from_numpy(indices).to(log_score.device)
     return Seeds(
@@ -189,3 +190,7 @@ def select_seeds(
         score=candidates.seediness[chosen],
         level=candidates.level[chosen],
     )
+
+
+def _as_array(values: Tensor) -> np.ndarray:
+    return values.detach().cpu().contiguous().numpy()

@@ -27,7 +27,8 @@ class InferenceRules:
     def __post_init__(self):
         if not self.scales or min(self.scales) <= 0:
             raise ValueError(
-                f"MODEL.DML.TEST_SCALES needs positive numbers, got {list(self.scales)}"
+                "MODEL.DML.TEST_SCALES, and MODEL.DML.PYRAMID_SCALES where it is empty, needs "
+                f"positive numbers, got {list(self.scales)}"
             )
         if self.augmentations not in SYMMETRIES:
             raise ValueError(

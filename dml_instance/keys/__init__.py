@@ -1,0 +1,1 @@
+"""What is done with config keys below the model: old spellings, rules, the number of classes."""

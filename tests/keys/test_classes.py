@@ -1,0 +1,71 @@
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import register_coco_instances
+
+from dml_instance.keys.classes import number_of_classes, set_num_classes
+from toy_scenes import data_config, square_and_disc, write_coco
+
+
+def test_the_number_of_classes_follows_from_the_data(tmp_path, registered):
+    registered("toy_set", *write_coco(tmp_path, "toy", [square_and_disc()]))
+    cfg = data_config("DATASETS.TRAIN", ("toy_set",), "DATASETS.TEST", ("toy_set",))
+    set_num_classes(cfg)
+    assert cfg.MODEL.DML.NUM_CLASSES == cfg.MODEL.ROI_HEADS.NUM_CLASSES == 2
+
+
+@pytest.mark.parametrize("key", ["MODEL.DML.NUM_CLASSES", "MODEL.ROI_HEADS.NUM_CLASSES"])
+def test_a_contradicting_number_of_classes_is_an_error(tmp_path, registered, key):
+    registered("toy_set", *write_coco(tmp_path, "toy", [square_and_disc()]))
+    with pytest.raises(ValueError, match=f"{key} is 3.*toy_set.*square, disc"):
+        set_num_classes(data_config("DATASETS.TRAIN", ("toy_set",), key, 3))
+
+
+def test_sets_of_different_classes_and_unknown_sets_are_errors(tmp_path, registered):
+    registered("toy_set", *write_coco(tmp_path, "toy", [square_and_disc()]))
+    registered(
+        "other_set", *write_coco(tmp_path, "other", [square_and_disc()], class_names=["a", "b"])
+    )
+    with pytest.raises(ValueError, match="toy_set and other_set"):
+        set_num_classes(
+            data_config("DATASETS.TRAIN", ("toy_set",), "DATASETS.TEST", ("other_set",))
+        )
+    with pytest.raises(KeyError, match="no_such_set.*--register-coco"):
+        set_num_classes(data_config("DATASETS.TRAIN", ("no_such_set",)))
+
+
+@pytest.fixture
+def lazy_set(tmp_path):
+    """A set whose class names Detectron2 knows once it is loaded."""
+    path, images = write_coco(tmp_path, "toy", [square_and_disc()])
+    register_coco_instances("lazy_set", {}, str(path), str(images))
+    yield path
+    DatasetCatalog.remove("lazy_set")
+    MetadataCatalog.remove("lazy_set")
+
+
+def test_a_number_in_the_config_counts_as_it_is():
+    cfg = data_config("MODEL.DML.NUM_CLASSES", 7, "DATASETS.TRAIN", ("no_such_set",))
+    assert number_of_classes(cfg) == 7
+
+
+@pytest.mark.parametrize("key", ["DATASETS.TRAIN", "DATASETS.TEST"])
+def test_detectron2s_own_sets_have_a_number_without_their_files(key):
+    assert number_of_classes(data_config(key, ("coco_2017_val",))) == 80
+
+
+def test_a_set_that_names_its_classes_when_it_is_loaded_is_loaded(lazy_set):
+    assert number_of_classes(data_config("DATASETS.TRAIN", ("lazy_set",))) == 2
+
+
+def test_what_names_no_classes_is_said_with_the_cure(lazy_set):
+    with pytest.raises(ValueError, match=r"NUM_CLASSES is not set.*DATASETS\.TRAIN"):
+        number_of_classes(data_config())
+    lazy_set.unlink()
+    with pytest.raises(FileNotFoundError, match=r"lazy_set.*toy\.json.*thing_classes") as caught:
+        number_of_classes(data_config("DATASETS.TRAIN", ("lazy_set",)))
+    assert "\n" not in str(caught.value)
+    DatasetCatalog.register("nameless_set", list)
+    with pytest.raises(ValueError, match=r"nameless_set has no class names.*thing_classes"):
+        number_of_classes(data_config("DATASETS.TEST", ("nameless_set",)))
+    DatasetCatalog.remove("nameless_set")
+    MetadataCatalog.remove("nameless_set")

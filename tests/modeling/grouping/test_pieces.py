@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis.extra import numpy as hnp
+from scipy import ndimage
+
+from dml_instance.modeling.grouping.pieces import PieceCounter
+
+
+def bars(count, gap):
+    """(count, 8, 12) masks of a bar of 8 pixels and, beyond a gap, 2 more."""
+    masks = torch.zeros(count, 8, 12, dtype=torch.bool)
+    masks[:, 3, :8] = True
+    masks[:, 3, 8 + gap : 10 + gap] = True
+    return masks
+
+
+def counted(num_classes=2, min_share=0.1, **classes):
+    counter = PieceCounter(num_classes, min_share)
+    for name, masks in classes.items():
+        counter.count(masks, torch.full((len(masks),), int(name[1:])))
+    return counter
+
+
+def test_the_mean_share_outside_the_largest_piece_decides():
+    assert counted(c0=bars(40, 1), c1=bars(40, 0)).in_pieces().tolist() == [True, False]
+    assert counted(min_share=0.21, c0=bars(40, 1)).in_pieces()[0].item() is False
+    mixed = torch.cat([bars(20, 1), bars(20, 0)])
+    assert counted(c0=mixed).sum_apart[0].item() == pytest.approx(20 * 0.2)
+
+
+@given(hnp.arrays(bool, (6, 7)).filter(np.any))
+def test_the_share_apart_is_that_of_labelling(mask):
+    labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
+    areas = np.bincount(labels.ravel())[1:]
+    counter = counted(c1=torch.from_numpy(mask)[None])
+    assert counter.num_objects.tolist() == [0, 1]
+    assert counter.sum_apart[1].item() == pytest.approx(1 - areas.max() / areas.sum(), abs=1e-6)
+
+
+def test_of_a_class_hardly_seen_nothing_is_known():
+    few = PieceCounter.FEW
+    assert counted(c0=bars(few - 1, 0), c1=bars(few, 0)).in_pieces().tolist() == [True, False]
+
+
+def test_enough_objects_are_enough_and_empty_masks_are_none():
+    counter = counted(c0=bars(PieceCounter.ENOUGH, 0))
+    counter.count(bars(3, 1), torch.tensor([0, 1, 1]))
+    counter.count(torch.zeros(2, 8, 12, dtype=torch.bool), torch.tensor([1, 1]))
+    counter.count(torch.zeros(0, 8, 12, dtype=torch.bool), torch.zeros(0, dtype=torch.int64))
+    assert counter.num_objects.tolist() == [PieceCounter.ENOUGH, 2]
+    assert counter.sum_apart.tolist() == pytest.approx([0, 0.4])

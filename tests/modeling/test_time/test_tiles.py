@@ -1,0 +1,119 @@
+"""Large images in tiles: every cell once, the same result as at once, nothing split or doubled
+where tiles meet."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.modeling import build_model
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dml_instance.modeling.structures import BatchMaps
+from dml_instance.modeling.test_time import predict_tiles
+from dml_instance.modeling.test_time.tiles import tile_spans
+from toy_models import config_of_file
+from toy_scenes import crowd_of_cells
+
+
+@given(
+    st.integers(1, 60), st.integers(1, 700), st.integers(0, 300), st.sampled_from([1, 2, 16, 32])
+)
+def test_spans_cover_every_pixel_once_and_know_their_surroundings(units, size, overlap, unit):
+    length = units * unit
+    overlap = min(overlap, size - 1)
+    spans = tile_spans(length, size, overlap, unit)
+    assert [span.first for span in spans] == [0, *(span.last for span in spans[:-1])]
+    assert spans[-1].last == length
+    largest = max(size // unit, 1) * unit
+    for span in spans:
+        assert 0 <= span.start <= span.first < span.last <= span.stop <= length
+        assert span.start % unit == span.stop % unit == 0 and span.stop - span.start <= largest
+        # Tiles move on by a unit at least; what is shared can be less only where tiles are that
+        # small.
+        known = min(overlap, largest - unit) // 2
+        assert span.start == 0 or span.first - span.start >= known
+        assert span.stop == length or span.stop - span.last >= known
+
+
+@pytest.mark.parametrize("stride", [1, 2, 8])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_tiles_are_put_where_they_belong(stride, layout):
+    """What is said of a cell is the mean of its pixels: put together, the image at the stride
+    again."""
+
+    def predict(images, origin):
+        grid = torch.nn.functional.avg_pool2d(images, stride)
+        corner = torch.tensor(origin).view(1, 2, 1, 1).expand(len(images), 2, *grid.shape[-2:])
+        embedding = torch.cat([grid, corner], 1).contiguous(memory_format=layout)
+        return BatchMaps(embedding, grid[:, 0], grid[:, None], stride, scale=0.5)
+
+    images = torch.randn(2, 3, 96, 160)
+    whole = predict_tiles(predict, images, size=64, overlap=24, unit=16)
+    expected = torch.nn.functional.avg_pool2d(images, stride)
+    torch.testing.assert_close(whole.embedding[:, :3], expected)
+    torch.testing.assert_close(whole.distance_scale, expected[:, 0])
+    torch.testing.assert_close(whole.class_logits, expected[:, None])
+    assert (whole.stride, whole.scale) == (stride, 0.5)
+    assert whole.embedding.is_contiguous(memory_format=layout)
+    corners = whole.embedding[0, 3:, :: 16 // stride, :: 16 // stride]
+    assert corners[0].unique().tolist() == [0.0, 32.0]
+    assert corners[1].unique().tolist() == [0.0, 32.0, 64.0, 96.0]
+
+
+def test_what_fits_one_tile_is_seen_at_once():
+    calls = []
+
+    def predict(images, origin):
+        calls.append((tuple(images.shape[-2:]), origin))
+        return BatchMaps(images, images[:, 0], images[:, None], 1)
+
+    predict_tiles(predict, torch.zeros(1, 3, 32, 64), size=64, overlap=16, unit=16)
+    assert calls == [((32, 64), (0, 0))]
+
+
+@pytest.fixture(scope="module")
+def nuclei():
+    options = ("MODEL.DML.NUM_CLASSES", 1, "TEST.DETECTIONS_PER_IMAGE", 1000)
+    model = build_model(config_of_file("DSB2018/dml_slim_unet.yaml", *options)).eval()
+    DetectionCheckpointer(model).load("dml://nuclei")
+    return model
+
+
+@torch.no_grad()
+def instances(model, image, size, overlap):
+    model.inference_rules = replace(model.inference_rules, tile_size=size, tile_overlap=overlap)
+    return model([{"image": torch.from_numpy(image.transpose(2, 0, 1).copy())}])[0]["instances"]
+
+
+def test_no_object_is_split_or_doubled_at_a_seam(nuclei):
+    """A trained model on a crowd of cells, some of which lie on every seam."""
+    image = crowd_of_cells(288, 384, 32)
+
+    def masks_of(size, overlap):
+        found = instances(nuclei, image, size, overlap)
+        return found.pred_masks[found.scores >= 0.2].flatten(1).float()
+
+    whole = masks_of(0, 0)
+    for overlap in (128, 192):
+        tiled = masks_of(256, overlap)
+        assert len(whole) == len(tiled) == 9 * 12
+        shared = whole @ tiled.T
+        iou = shared / (whole.sum(1)[:, None] + tiled.sum(1)[None] - shared)
+        assert iou.amax(dim=1).min() >= 0.95 and iou.amax(dim=0).min() >= 0.95
+
+
+def test_the_coordinates_of_a_tile_are_part_of_its_embedding():
+    """A blank image, an untrained model: what tells cells apart are their coordinates, which must
+    not start anew in a tile."""
+    tiles = ("MODEL.DML.TILES.SIZE", 256, "MODEL.DML.TILES.OVERLAP", 128)
+    options = ("MODEL.DML.NUM_CLASSES", 1, "MODEL.DML.TEST_SCALES", [1.0], *tiles)
+    model = build_model(config_of_file("DSB2018/dml_slim_unet.yaml", *options)).eval()
+    with torch.no_grad():
+        (pyramid,) = model.pyramids([{"image": torch.zeros(3, 384, 384)}])
+    unit = model.network.stride / model.network.embedding_head.coordinate_unit
+    coordinates = pyramid[0].embedding[:2].numpy()
+    np.testing.assert_allclose(np.diff(coordinates[0], axis=0), unit, atol=1e-4)
+    np.testing.assert_allclose(np.diff(coordinates[1], axis=1), unit, atol=1e-4)

@@ -1,0 +1,100 @@
+"""Runs the tools of tools/ inside the test's process: importing torch for each takes minutes."""
+
+import contextlib
+import importlib.util
+import io
+import logging
+import os
+import traceback
+from functools import cache
+from pathlib import Path
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.utils.logger import setup_logger
+
+ROOT = Path(__file__).parents[1]
+# Options of a training of seconds.
+TINY = [
+    *("SOLVER.IMS_PER_BATCH", "2", "SOLVER.CHECKPOINT_PERIOD", "3", "DATALOADER.NUM_WORKERS", "0"),
+    *("MODEL.DML.BACKBONE.CHANNELS", "[8,12,16,20,24]", "MODEL.DML.BACKBONE.BLOCKS", "[1,1,1,1]"),
+    *("INPUT.RANDOM_FLIP", "none", "INPUT.AUG.RIGHT_ANGLES", "False", "MODEL.DEVICE", "cpu"),
+]
+
+
+@cache
+def load_script(path):
+    """The module of a script that is in no package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+def load_tool(name):
+    """The module of a tool, by its name without ending."""
+    return load_script(ROOT / "tools" / f"{name}.py")
+
+
+def run_tool(name, *arguments, ok=True):
+    """Run a tool as its command line does, in the root of the repository.
+
+    Args:
+        name: of the tool, without ending.
+        arguments: of its command line, of any type.
+        ok: whether it is to end with status 0.
+
+    Returns:
+        What it printed and logged, and the trace of an exception that it let through.
+    """
+    tool, printed = load_tool(name), io.StringIO()
+    known, folder = set(DatasetCatalog.list()), os.getcwd()
+    forget_loggers()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        try:
+            os.chdir(ROOT)
+            status = tool.main(tool.argument_parser().parse_args([str(a) for a in arguments])) or 0
+        except SystemExit as end:
+            status = end.code or 0
+            if isinstance(status, str):
+                print(status)
+        except Exception:
+            status = 1
+            traceback.print_exc()
+        finally:
+            os.chdir(folder)
+            forget_loggers()
+            for dataset in set(DatasetCatalog.list()) - known:
+                DatasetCatalog.remove(dataset)
+                MetadataCatalog.remove(dataset)
+    assert (status == 0) == ok, printed.getvalue()[-6000:]
+    return printed.getvalue()
+
+
+def train(data, output, iterations, *options, ok=True):
+    """Train and evaluate a tiny model on a data set, see ``run_tool``.
+
+    Args:
+        data: (annotation file, image folder) in COCO's format.
+        output: OUTPUT_DIR.
+        iterations: of the schedule.
+        options: of the command line, then overrides.
+    """
+    path, images = data
+    return run_tool(
+        *("train_net", "--config-file", "configs/Shapes/dml_slim_unet.yaml"),
+        *("--register-coco", f"toy={path}:{images}", *options),
+        *("DATASETS.TRAIN", "('toy',)", "DATASETS.TEST", "('toy',)", "OUTPUT_DIR", output),
+        *("SOLVER.MAX_ITER", iterations, *TINY),
+        ok=ok,
+    )
+
+
+def forget_loggers():
+    """Detectron2 keeps loggers that write to the streams of the first tool that ran."""
+    setup_logger.cache_clear()
+    for name in ("detectron2", "fvcore", "dml_instance"):
+        logger = logging.getLogger(name)
+        for handler in logger.handlers[:]:
+            logger.removeHandler(handler)
+            handler.close()
+        logger.propagate = True

@@ -1,0 +1,88 @@
+"""Segmentation of a user's images, as files."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from tool_runner import run_tool
+from toy_scenes import square_and_disc
+
+
+def test_the_config_of_a_training_draws_and_predicts_without_its_data_and_beside_it(
+    data, trained, tmp_path
+):
+    """A config.yaml names data sets that only the training knew, and holds every override."""
+    image, _, _ = square_and_disc()
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "deep.tif"), image[..., 0].astype(np.uint16) * 200 + 1000)
+    cv2.imwrite(str(tmp_path / "in" / "eight.png"), image)
+    (tmp_path / "in" / "broken.png").write_bytes(b"no image")
+    config = ("--config-file", trained[0] / "config.yaml")
+    everything = ("--min-score", "0", "MODEL.DML.GROUPING.MIN_SEEDINESS", "0.001")
+    run_tool(
+        "visualize",
+        *config,
+        "--input",
+        tmp_path / "in" / "deep.tif",
+        "--output",
+        tmp_path / "drawn",
+    )
+    drawn = cv2.imread(str(tmp_path / "drawn" / "deep.png"))
+    assert 20 < drawn[30:, :310].mean() < 200, "stretched, not cut off at 255"
+    toy = ("--register-coco", f"toy={data[0]}:{data[1]}")
+    for source in ((), ("--dataset", "toy")):
+        run_tool(
+            "visualize", *config, *toy, *source, "--number", 1, "--output", tmp_path / "beside"
+        )
+    assert "'nowhere'" in run_tool("visualize", *config, "--dataset", "nowhere", ok=False)
+    assert len(list((tmp_path / "beside").iterdir())) == 1
+
+    printed = run_tool(
+        "predict",
+        *config,
+        *toy,
+        "--input",
+        tmp_path / "in",
+        "--output",
+        tmp_path / "out",
+        *everything,
+    )
+    assert "objects in 2 images" in printed and "1 files skipped" in printed
+    coco = json.loads((tmp_path / "out" / "instances.json").read_text())
+    rows = list(csv.DictReader((tmp_path / "out" / "objects.csv").open()))
+    assert len(rows) == len(coco["annotations"]) > 0
+    assert {row["class"] for row in rows} <= {"square", "disc"}
+    for name in ("deep.tif", "eight.png"):
+        labels = cv2.imread(
+            str(tmp_path / "out" / "labels" / f"{name[:-4]}.png"), cv2.IMREAD_UNCHANGED
+        )
+        assert labels.dtype == np.uint16 and labels.shape == (64, 96)
+        of_image = [row for row in rows if row["image"] == name]
+        numbers, areas = np.unique(labels[labels > 0], return_counts=True)
+        assert set(numbers) <= {int(row["label"]) for row in of_image}
+        best = next(row for row in of_image if row["label"] == "1")
+        assert int(best["area"]) == areas[0], "the best object hides the others"
+        rows_of_best, _ = np.nonzero(labels == 1)
+        assert float(best["center_row"]) == pytest.approx(rows_of_best.mean(), abs=0.06)
+        assert float(best["height"]) == rows_of_best.max() - rows_of_best.min() + 1
+    images = {image["id"]: image for image in coco["images"]}
+    assert all(
+        coco_mask.decode(a["segmentation"]).sum() == a["area"] > 0 for a in coco["annotations"]
+    )
+    assert all(
+        a["segmentation"]["size"] == [images[a["image_id"]][k] for k in ("height", "width")]
+        for a in coco["annotations"]
+    )
+
+
+def test_inputs_of_one_name_are_refused(trained, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / "x.png"), square_and_disc()[0])
+    config = ("--config-file", trained[0] / "config.yaml", "--output", tmp_path / "out")
+    printed = run_tool("predict", *config, "--input", tmp_path / "a", tmp_path / "b", ok=False)
+    assert "have one name" in printed and "Traceback" not in printed

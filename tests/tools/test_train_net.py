@@ -1,0 +1,117 @@
+"""Training as a user runs it, on tiny data: train, resume, evaluate, and bad input."""
+
+import json
+
+import pytest
+import torch
+
+from tool_runner import run_tool, train
+from toy_scenes import square_and_disc, write_coco
+
+
+def test_a_run_prints_a_table_and_writes_the_same_figures(trained):
+    output, printed = trained
+    results = json.loads((output / "results.json").read_text())
+    assert set(results["metrics"]["toy"]) == {"bbox", "segm"}
+    assert results["ms_per_image"] > 0
+    assert results["training"]["iterations"] == 6
+    assert results["training"]["minutes"] > 0
+    assert "| toy" in printed and "training min" in printed
+    assert "eta:" in printed and "loss_pair" in printed
+
+
+def test_a_resumed_run_knows_its_iteration_and_lambda(data, trained, tmp_path):
+    """Six iterations at once log the same lambda as three with three more after a stop."""
+
+    def lambdas(folder):
+        rows = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
+        return {
+            row["iteration"]: row["dml/seed_lambda"] for row in rows if "dml/seed_lambda" in row
+        }
+
+    # MAX_ITER is the schedule's length, so the stop is made by taking the later checkpoint away
+    output, _ = trained
+    for name in ("config.yaml", "metrics.json", "model_0000002.pth"):
+        (tmp_path / name).write_bytes((output / name).read_bytes())
+    (tmp_path / "metrics.json").unlink()
+    (tmp_path / "last_checkpoint").write_text("model_0000002.pth")
+    printed = train(data, tmp_path, 6, "--resume")
+    assert "Starting training from iteration 3" in printed
+    assert lambdas(tmp_path)[5] == lambdas(output)[5]
+    state = torch.load(tmp_path / "model_final.pth", weights_only=True)
+    assert state["iteration"] == 5
+    assert state["trainer"]["hooks"]["TrainingClock"]["seconds"] > 0
+
+
+def test_eval_only_repeats_the_figures_of_the_run(data, trained, tmp_path):
+    output, _ = trained
+    train(data, tmp_path, 6, "--eval-only", "MODEL.WEIGHTS", output / "model_final.pth")
+    first, again = (
+        json.loads((folder / "results.json").read_text())["metrics"]
+        for folder in (output, tmp_path)
+    )
+    assert again == first
+
+
+def test_the_coco_figures_agree_with_pycocotools_on_the_saved_predictions(data, trained):
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    output, _ = trained
+    predictions = output / "inference" / "toy" / "coco_instances_results.json"
+    if not json.loads(predictions.read_text()):
+        pytest.skip("six iterations found nothing")
+    truth = COCO(str(data[0]))
+    evaluation = COCOeval(truth, truth.loadRes(str(predictions)), "segm")
+    evaluation.params.maxDets = [1, 10, 100]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    reported = json.loads((output / "results.json").read_text())["metrics"]["toy"]["segm"]
+    assert reported["AP"] == pytest.approx(100 * evaluation.stats[0], abs=1e-6)
+    assert reported["AP50"] == pytest.approx(100 * evaluation.stats[1], abs=1e-6)
+
+
+def test_results_outside_the_expected_range_fail_the_run(data, tmp_path):
+    expected = "[['segm', 'AP', 99.0, 0.5]]"
+    printed = train(data, tmp_path, 2, "TEST.EXPECTED_RESULTS", expected, ok=False)
+    assert "Result verification failed" in printed
+
+
+@pytest.mark.parametrize("registration", ["toy", "toy=only.json", "=a.json:b"])
+def test_a_malformed_registration_is_explained(registration):
+    config = ("--config-file", "configs/Shapes/dml_slim_unet.yaml")
+    printed = run_tool("train_net", *config, "--register-coco", registration, ok=False)
+    assert "NAME=ANNOTATIONS.json:IMAGE_DIR" in printed
+    assert "Traceback" not in printed
+
+
+def test_a_contradicting_class_number_ends_with_one_clear_line(data, tmp_path):
+    printed = train(data, tmp_path, 2, "MODEL.DML.NUM_CLASSES", "5", ok=False)
+    assert "MODEL.DML.NUM_CLASSES is 5, but toy has 2 classes: square, disc" in printed
+    assert "Traceback" not in printed
+
+
+def test_a_corrupt_training_image_is_named(tmp_path):
+    path, images = write_coco(tmp_path, "toy", [square_and_disc()] * 2)
+    (images / "002.png").write_bytes((images / "002.png").read_bytes()[:100])
+    printed = train((path, images), tmp_path / "out", 3, ok=False)
+    assert "002.png" in printed and "Mend or replace this file" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["SOLVER.MAX_ITER", "3", "--register-coco", "a=b:c"],
+            "--register-coco stands behind a KEY VALUE pair",
+        ),
+        (["MODEL.DML.NO_SUCH_KEY", "3"], "NO_SUCH_KEY"),
+        (["SOLVER.MAX_ITER"], "odd length"),
+    ],
+)
+def test_overrides_that_do_not_exist_or_come_too_early_are_named(options, message):
+    printed = run_tool(
+        "train_net", "--config-file", "configs/Shapes/dml_slim_unet.yaml", *options, ok=False
+    )
+    assert message in printed and "Traceback" not in printed
