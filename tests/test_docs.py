@@ -1,0 +1,247 @@
+"""What the pages say works: their blocks of code, links, and names of files and keys.
+
+Blocks are taken from the pages as they are, and run on tiny data as ``page_rules.RULES`` says; a
+command that several pages have is run once, and what no rule covers fails. The pages of
+``benchmarks/`` tell of days past: their commands are only parsed.
+"""
+
+import os
+import re
+import sys
+from unittest.mock import MagicMock
+
+import pytest
+from detectron2.modeling import build_model
+
+import page_commands
+from benchmarks import compare
+from benchmarks.comparison.budget import train_within_budget
+from benchmarks.timing import inference
+from dml_instance.engine import load_config, results_table
+from dml_instance.files import read_json
+from dml_instance.modeling import GROUPING_REGISTRY
+from doc_inputs import CLASSES, IMAGE, MASKS, draw_inputs
+from doc_pages import ROOT, anchors, blocks, commands, links, pages, spans
+from page_rules import CPU, Reader, only_files
+from toy_scenes import assert_is_instance_result, data_config, model_input
+
+CURRENT = pages("README.md", "CONTRIBUTING.md", "docs/**/*.md")
+OF_THEIR_DAY = pages("benchmarks/**/*.md")
+ALL = pages("*.md", "docs/**/*.md", "benchmarks/**/*.md", "third_party/**/*.md")
+
+
+def train_here(args):
+    """``compare.train_all`` without processes of its own, which would import torch."""
+    for name, *_ in args.run:
+        cfg = compare.run_config(args, name)
+        os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
+        train_within_budget(cfg, args.minutes, args.score_at)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    """Stands where the pages want a reader to stand, beside images of her own."""
+    folder = tmp_path_factory.mktemp("docs")
+    for name in ("configs", "tools"):
+        (folder / name).symlink_to(ROOT / name)
+    draw_inputs(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("FVCORE_CACHE", str(folder / "cache"))
+        patch.setattr(compare, "train_all", train_here)
+        patch.setattr(inference, "in_fresh_process", lambda function, *args: function(*args))
+        with page_commands.built_in_data_sets_below("datasets", patch):
+            reader = Reader()
+            reader.type(["python", "tools/prepare_shapes.py"])
+            reader.first("tools/prepare_nuclei.py", "docs/getting_started.md")
+            reader.first("tools/prepare_label_images.py", "README.md")
+            (folder / "datasets" / "toys").symlink_to("cell")
+            yield reader
+
+
+BLOCKS = [block for page in CURRENT for block in blocks(page)]
+
+
+def of_language(language, of=BLOCKS):
+    return pytest.mark.parametrize("block", [b for b in of if b.language == language], ids=str)
+
+
+def test_every_block_is_of_a_kind_that_is_tested():
+    assert {block.language for block in BLOCKS} == {"", "bash", "python", "yaml"}
+
+
+@of_language("bash")
+def test_commands_run(reader, block):
+    for words in commands(block.text):
+        reader.type(words)
+
+
+@pytest.fixture
+def execute(reader):
+    """Runs the text of a block of Python, whose registered classes are forgotten in the end."""
+    known = dict(GROUPING_REGISTRY)
+
+    def execute(text):
+        if "output/cell/" in text:
+            reader.first("tools/train_net.py", "README.md")
+        names = {"bgr_image": IMAGE}
+        exec(compile(text, "a page", "exec"), names)
+        return names
+
+    yield execute
+    GROUPING_REGISTRY._obj_map.clear()
+    GROUPING_REGISTRY._obj_map.update(known)
+
+
+@of_language("python")
+def test_python_runs(execute, block):
+    names = execute(block.text)
+    if "instances" in names:
+        assert_is_instance_result({"instances": names["instances"]}, *IMAGE.shape[:2], 1)
+
+
+@of_language("yaml")
+def test_a_yaml_builds_a_model_with_the_parts_that_its_page_registers(execute, tmp_path, block):
+    for other in blocks(block.page):
+        if other.language == "python":
+            execute(other.text)
+    base = ROOT / "configs" / "Shapes" / "dml_slim_unet.yaml"
+    (tmp_path / "part.yaml").write_text(f'_BASE_: "{base}"\n{block.text}')
+    model = build_model(load_config(str(tmp_path / "part.yaml"), CPU)).eval()
+    named = re.findall(r'NAME: "(\w+)"', block.text)
+    assert named and set(named) <= {type(module).__name__ for module in model.modules()}
+    (result,) = model([model_input(IMAGE, MASKS, CLASSES)])
+    assert_is_instance_result(result, *IMAGE.shape[:2], 6)
+
+
+def of_demo(reader, lines):
+    """Figures are those of the shipped model, which a demo trained."""
+    shipped = read_json(str(ROOT / "dml_instance" / "model_zoo" / "models.json"))["shapes"]
+    printed = [row.split("|")[1:-2] for row in results_table(shipped).splitlines()]
+    assert [line.split("|")[1:-2] for line in lines] == printed
+
+
+def files_of_demo(reader, lines):
+    source = (ROOT / "tools" / "demo.py").read_text()
+    assert all(f'("{line[:10].strip()}", ' in source and line[9] == " " for line in lines)
+
+
+def of_label_images(reader, lines):
+    printed = reader.first("tools/prepare_label_images.py", "README.md").splitlines()
+    assert lines[-1] == "    ..." and lines[:-1] == printed[: len(lines) - 1]
+
+
+def layout(reader, lines):
+    """The data flow is one of modules and what they pass on; below it lie folders and files,
+    indented by two columns a level."""
+    end = lines.index("") if "" in lines else len(lines)
+    modules = {path.stem for path in (ROOT / "dml_instance" / "modeling").rglob("*")}
+    passed_on = {
+        "batched_inputs",
+        "images",
+        "maps",
+        "embedding",
+        "seediness",
+        "losses",
+        "Instances",
+    }
+    words = set(re.findall(r"\w+", " ".join(lines[:end])))
+    assert words <= modules | passed_on | {"training", "inference"}
+    parents = []
+    for line in lines[end + 1 :]:
+        indent, name = re.match(r"( *)(\S+)", line).groups()
+        parents = [*parents[: len(indent) // 2], name]
+        assert (ROOT / "".join(parents)).exists(), line
+
+
+# What a block without a language begins with, and what holds for it.
+SHOWN = {
+    "batched_inputs -> ": layout,
+    "| data set": of_demo,
+    "data set ": files_of_demo,
+    "6 train, 2 val": of_label_images,
+}
+
+
+@of_language("")
+def test_what_a_page_shows_is_so(reader, block):
+    (check,) = [check for start, check in SHOWN.items() if block.text.startswith(start)]
+    check(reader, block.text.splitlines())
+
+
+def parse_of_its_day(words, monkeypatch):
+    """A command is understood, and so are the keys behind it, in old spellings too."""
+    if words[0].startswith(".venv-stardist"):
+        for name in ("tensorflow", "csbdeep", "csbdeep.utils", "stardist", "stardist.models"):
+            monkeypatch.setitem(sys.modules, name, MagicMock())
+        words = [os.path.basename(words[0]), *words[1:]]
+    if words[0] == "pip" or words[:3] == ["python", "-m", "venv"]:
+        only_files(words)
+        return
+    _, args = page_commands.parsed(words)
+    overrides = getattr(args, "opts", [])
+    configs = [[args.config_file]] if hasattr(args, "config_file") else []
+    for _, *run in getattr(args, "run", None) or []:
+        # Of benchmarks.speed weights stand behind the config.
+        configs.append([run[0], *run[1 + (len(run) - 1) % 2 :]])
+    for config, *options in configs:
+        options = [*overrides, *options, "MODEL.DML.NUM_CLASSES", "1"]
+        load_config(str(ROOT / config), options, needs_data=False)
+
+
+@of_language("bash", [block for page in OF_THEIR_DAY for block in blocks(page)])
+def test_commands_of_their_day_are_understood(monkeypatch, block):
+    for words in commands(block.text):
+        parse_of_its_day(words, monkeypatch)
+
+
+@pytest.mark.parametrize("page", OF_THEIR_DAY)
+def test_commands_in_the_text_are_understood(monkeypatch, page):
+    """Where a program alone is named it is there; "..." stands for what is left out."""
+    for span in spans(page):
+        words = commands(span)[0] if span.startswith("python ") else []
+        if len(words) > 4 and "..." not in words:
+            parse_of_its_day(
+                [re.sub(r"\bNAME\b", "dml_R_50_voc_aug", w) for w in words], monkeypatch
+            )
+        elif words and "stardist" not in words[2]:
+            page_commands.program_of(words)
+
+
+@pytest.mark.parametrize("page", ALL)
+def test_links_lead_somewhere(page):
+    for target in links(page):
+        path, _, anchor = target.partition("#")
+        other = os.path.normpath(os.path.join(os.path.dirname(page), path)) if path else page
+        assert (ROOT / other).exists(), target
+        assert not anchor or anchor in anchors(other), target
+
+
+@pytest.mark.parametrize("page", [*CURRENT, "benchmarks/README.md"])
+def test_named_files_are_there(page):
+    folders = r"(configs|tools|benchmarks|docs|tests|dml_instance|third_party)/[\w./*-]*"
+    named = [span for span in spans(page) if re.fullmatch(folders, span)]
+    assert [name for name in named if not list(ROOT.glob(name.rstrip("/")))] == []
+
+
+@pytest.mark.parametrize("page", OF_THEIR_DAY)
+def test_named_figures_are_there(page):
+    """Names of raw results are relative to their folder; those without one are any run's."""
+    named = [span for span in spans(page) if re.fullmatch(r"[\w./*-]+\.json", span)]
+    named = [name for name in named if name not in ("report.json", "results.json")]
+    results = ROOT / "benchmarks" / "results"
+    assert [name for name in named if not list(results.glob(name))] == []
+
+
+@pytest.mark.parametrize("page", CURRENT)
+def test_named_keys_exist(page):
+    """Keys with a dot, whole or without what stands before, and with or without a value."""
+    known = f"\n{data_config().dump()}"
+    keys = set()
+    parents = []
+    for line in known.splitlines():
+        if match := re.match(r"( *)([A-Z0-9_]+):", line):
+            parents = [*parents[: len(match[1]) // 2], match[2]]
+            keys |= {".".join(parents[start:]) for start in range(len(parents))}
+    named = (re.match(r"([A-Z][A-Z_]*(?:\.[A-Z0-9_]+)+)\.?(?: |$)", span) for span in spans(page))
+    assert [match[1] for match in named if match and match[1] not in keys] == []
