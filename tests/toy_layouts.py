@@ -32,7 +32,7 @@ def write_palette_png(path, values):
 
 
 def write_voc(root, scenes, splits):
-    """VOCdevkit/VOC2012 of scenes {name: (image, masks, classes)}; splits {name of a split: names of images}."""
+    """VOCdevkit/VOC2012 of scenes {name: (image, masks, classes)} and splits {split: names}."""
     folder = root / "VOCdevkit" / "VOC2012"
     for part in ("JPEGImages", "Annotations", "ImageSets/Main", "ImageSets/Segmentation"):
         (folder / part).mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def write_sbd(root, scenes, splits):
 
 
 def write_cityscapes(root, scenes, split, labels):
-    """cityscapes/leftImg8bit and gtFine of scenes {name: (image, masks, classes)}, class i being labels[i]."""
+    """cityscapes/leftImg8bit and gtFine of scenes (image, masks, classes); class i is labels[i]."""
     from cityscapesscripts.helpers.labels import name2label
 
     images, truth = (

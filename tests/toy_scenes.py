@@ -35,7 +35,7 @@ def data_config(*overrides):
 
 
 def model_input(image, masks, classes):
-    """One dict as the stock mapper gives it in training, without gt_masks where there is no object."""
+    """What the stock mapper gives in training, without gt_masks where there is no object."""
     size = image.shape[:2]
     instances = Instances(size)
     instances.gt_classes = torch.as_tensor(classes, dtype=torch.int64)
@@ -64,7 +64,7 @@ def rle(mask):
 
 
 def write_coco(folder, name, scenes, class_names=CLASS_NAMES, as_polygons=False, first_category=1):
-    """Scenes (image, masks, classes) as a COCO data set; returns (annotation file, image folder)."""
+    """(Annotation file, image folder) of a COCO data set of scenes (image, masks, classes)."""
     images, annotations = [], []
     (folder / name).mkdir(parents=True)
     for image_id, (image, masks, classes) in enumerate(scenes, start=1):
@@ -107,7 +107,7 @@ def write_coco(folder, name, scenes, class_names=CLASS_NAMES, as_polygons=False,
 
 
 def assert_is_instance_result(result, height, width, num_classes):
-    """The output contract: fields, lengths, dtypes, ranges, order and size of one image's result."""
+    """The output contract: fields, lengths, dtypes, ranges, order and size of a result."""
     assert set(result) == {"instances"}
     instances = result["instances"]
     assert isinstance(instances, Instances)
@@ -131,7 +131,7 @@ def assert_is_instance_result(result, height, width, num_classes):
 
 
 def crowd_of_cells(height, width, step, seed=0):
-    """Bright discs in a jittered grid of ``step`` pixels on a dark, noisy ground: (H, W, 3) uint8."""
+    """(H, W, 3) uint8: bright discs in a jittered grid of ``step`` pixels on dark, noisy ground."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:height, :width]
     image = np.full((height, width), 20.0)

