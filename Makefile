@@ -1,4 +1,5 @@
-# make demo, make test: everything from an empty machine with Python >= 3.10. Nothing outside this folder is touched.
+# make demo, make test: everything from an empty machine with Python >= 3.10. Nothing outside this
+# folder is touched.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +13,8 @@ help:  ## show this help
 setup: $(STAMP)  ## create the environment in .venv
 
 $(STAMP): requirements.txt constraints.txt pyproject.toml third_party/d2wheel/d2wheel.py
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and \
+	    "Python 3.10 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar on -r requirements.txt
 	touch $@

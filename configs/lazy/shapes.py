@@ -12,7 +12,7 @@ from dml_instance.modeling.backbone import slim_resnet
 WIDTHS, NAMES = (16, 32, 64, 128, 256), ("stem", "res2", "res3", "res4", "res5")
 SHAPES = {n: ShapeSpec(channels=WIDTHS[i], stride=2 << i) for i, n in enumerate(NAMES)}
 METRIC = {"taus": (0.25, 0.5, 0.75), "context": 32}
-BLOCK = {"channels": 32, "norm": "BN"}  # of every convolution in decoders and heads
+BLOCK, SEED_BLOCK = ({"channels": c, "norm": "BN"} for c in (32, 64))  # of every convolution
 model = L(DMLInstance)(pixel_mean=[127.0] * 3, pixel_std=[50.0] * 3, normalize_each_image=True)
 model.criterion = L(criterion.DMLCriterion)(**METRIC, max_iter="${train.max_iter}")
 model.grouping = L(grouping.InstanceGrouping)(**METRIC, num_classes=6)
@@ -23,7 +23,7 @@ net.backbone = L(slim_resnet)(in_channels=3, channels=WIDTHS, out_features=NAMES
 net.decoder = L(decoder.TopDownDecoder)(input_shape=SHAPES, stride=2, **BLOCK)
 net.seed_decoder = L(decoder.TopDownDecoder)(input_shape=SHAPES, stride=4, **BLOCK)
 net.embedding_head = L(heads.EmbeddingHead)(input_shape=ShapeSpec(channels=32, stride=2), **BLOCK)
-net.seed_head = L(heads.SeedHead)(input_shape=ShapeSpec(channels=32), num_classes=6, **BLOCK)
+net.seed_head = L(heads.SeedHead)(input_shape=ShapeSpec(channels=32), num_classes=6, **SEED_BLOCK)
 net.seed_head.offsets = heads.offsets_on_circles((4, 8, 16, 32), directions=16, stride=2)
 
 train = get_config("common/train.py").train
