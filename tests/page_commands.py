@@ -46,18 +46,30 @@ def run(words):
     program, arguments = parsed(words)
     known = set(DatasetCatalog.list())
     printed, status = io.StringIO(), 0
-    forget_loggers()
-    with contextlib.redirect_stdout(printed), mock.patch.object(sys, "argv", words[1:]):
+    with (
+        contextlib.redirect_stdout(printed),
+        mock.patch.object(sys, "argv", words[1:]),
+        own_loggers(),
+    ):
         try:
             status = program.main(arguments)
         except SystemExit as end:
             status = end.code
         finally:
-            forget_loggers()
             forget_all_but(known)
     if isinstance(status, str) or status == 1:
         raise RuntimeError(f"{' '.join(words)}: {status}\n{printed.getvalue()[-3000:]}")
     return printed.getvalue()
+
+
+@contextlib.contextmanager
+def own_loggers():
+    """Detectron2's loggers are set up anew inside, and forgotten afterwards."""
+    forget_loggers()
+    try:
+        yield
+    finally:
+        forget_loggers()
 
 
 @contextlib.contextmanager

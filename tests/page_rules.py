@@ -98,6 +98,18 @@ def model_cost(words):
     return page_commands.run([*words[:3], "--size", "64", "64", *words[3:]])
 
 
+def lazy_train_net(words):
+    """A step by Detectron2's own program, where this Detectron2 has it."""
+    program = pytest.importorskip(words[2], reason="official Detectron2 keeps its tools elsewhere")
+    few = ["train.max_iter=1", "train.eval_period=0", "dataloader.train.num_workers=0"]
+    few += ["dataloader.train.total_batch_size=2", "lr_multiplier.warmup_length=1"]
+    args = program.default_argument_parser().parse_args([*words[3:], *few])
+    with page_commands.own_loggers():
+        program.main(args)
+    assert "model_final.pth" in os.listdir("output/shapes/lazy")
+    return ""
+
+
 def make(words):
     """What it would do is shown, not done."""
     if shutil.which("make") is None:
@@ -123,6 +135,7 @@ RULES = {
     "benchmarks.compare": compare_models,
     "benchmarks.model_cost": model_cost,
     "benchmarks.speed": measure_speed,
+    "detectron2.tools.lazyconfig_train_net": lazy_train_net,
     "docs/generate_configuration.py": lambda words: page_commands.run([*words, "--check"]),
     "tools/extract_backbone.py": extract_backbone,
     "tools/predict.py": predict,
