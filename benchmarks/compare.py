@@ -25,7 +25,7 @@ from detectron2.engine import default_setup
 from tqdm import tqdm
 
 from dml_instance.data import add_registration_option, register_given
-from dml_instance.engine import RESULTS_FILE, load_config, machine
+from dml_instance.engine import RESULTS_FILE, load_config, machine, use_huge_pages
 from dml_instance.files import read_json
 
 from .comparison.budget import Turns, referee, train_within_budget
@@ -218,4 +218,6 @@ def argument_parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    # Processes that are started from here do so as well.
+    use_huge_pages()
     main(argument_parser().parse_args())

@@ -20,7 +20,7 @@ from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.events import EventStorage
 
-from dml_instance.engine import load_config, machine
+from dml_instance.engine import load_config, machine, use_huge_pages
 from dml_instance.files import write_json
 
 from .memory import peak_memory_mib
@@ -121,4 +121,5 @@ def argument_parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     main(argument_parser().parse_args())

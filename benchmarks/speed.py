@@ -37,7 +37,7 @@ import sys
 from tqdm import tqdm
 
 from dml_instance.data import add_registration_option, register_given
-from dml_instance.engine import machine
+from dml_instance.engine import machine, use_huge_pages
 from dml_instance.files import write_json
 
 from .peers.groupings import compare_groupings
@@ -223,4 +223,6 @@ def argument_parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    # Processes that are started from here do so as well.
+    use_huge_pages()
     main(argument_parser().parse_args())
