@@ -104,7 +104,8 @@ def main(args: argparse.Namespace) -> None:
     for name, command in commands(args).items():
         row = {"trainer": name, "iterations": args.iterations, **run(name, command)}
         first = rows[0]["AP"] if rows else row["AP"]
-        rows.append({**row, "times_ours": round(row["AP"] / first, 3)})
+        # Nothing is learnt in a handful of iterations.
+        rows.append({**row, "times_ours": round(row["AP"] / first, 3) if first else None})
     header = list(rows[0])
     print(table([list(row.values()) for row in rows], header, digits=2))
     if args.output:
@@ -115,7 +116,9 @@ def main(args: argparse.Namespace) -> None:
 
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.stock_trainer",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--iterations", type=int, default=400, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
