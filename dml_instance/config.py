@@ -149,8 +149,14 @@ def _add_training(cfg: CN) -> None:
     """Keys that tools/train_net.py honours, for every meta-architecture."""
     # "SGD" (Detectron2's) or "AdamW".
     cfg.SOLVER.OPTIMIZER = "SGD"
-    # AdamW only: the backbone learns at BASE_LR times this, > 0. Under 1 keeps more of pretrained
-    # weights. Measured.
+    cfg.SOLVER.ADAMW = CN()
+    # AdamW's own SOLVER.BASE_LR, > 0; None: the same. A yaml can so hold a recipe for AdamW beside
+    # one for SGD, which Detectron2's own trainer follows.
+    cfg.SOLVER.ADAMW.BASE_LR = None
+    # AdamW's own SOLVER.WEIGHT_DECAY, >= 0; None: the same.
+    cfg.SOLVER.ADAMW.WEIGHT_DECAY = None
+    # AdamW only: the backbone learns at its BASE_LR times this, > 0. Under 1 keeps more of
+    # pretrained weights. Measured.
     cfg.SOLVER.BACKBONE_MULTIPLIER = 1.0
     # Forward pass of a training step on the CPU under bfloat16 autocast: "on", "off", or "auto",
     # where the processor has instructions for it. On CUDA SOLVER.AMP.ENABLED is the key.

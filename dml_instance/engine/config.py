@@ -8,6 +8,7 @@ from detectron2.config import CfgNode, get_cfg
 
 from ..config import add_dml_config
 from ..data import set_num_classes
+from .optimizer import ADAMW_KEYS
 
 
 def load_config(
@@ -26,8 +27,8 @@ def load_config(
 
     Raises:
         FileNotFoundError: for a missing yaml.
-        ValueError: for an override that does not exist or lacks its value, an option of the
-            command line among them, and as ``set_num_classes``.
+        ValueError: for an override that does not exist, lacks its value, or would change nothing,
+            for an option of the command line among them, and as ``set_num_classes``.
         KeyError: as ``set_num_classes``.
     """
     for option in options:
@@ -45,8 +46,22 @@ def load_config(
     except AssertionError as error:
         # yacs asserts that keys exist, and that there is a value for each.
         raise ValueError(f"{error}; this project's keys stand in dml_instance/config.py") from error
+    _check_rates(cfg, options)
     if cfg.MODEL.DEVICE == "cuda" and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
     if needs_data or cfg.MODEL.DML.NUM_CLASSES == 0:
         set_num_classes(cfg)
     return cfg
+
+
+def _check_rates(cfg: CfgNode, options: Sequence[str]) -> None:
+    """Refuse an override of what only SGD reads where AdamW has a value of its own."""
+    given = set(options[0::2])
+    for key in ADAMW_KEYS:
+        of_adamw = f"SOLVER.ADAMW.{key}"
+        is_unread = cfg.SOLVER.OPTIMIZER == "AdamW" and cfg.SOLVER.ADAMW[key] is not None
+        if is_unread and f"SOLVER.{key}" in given and of_adamw not in given:
+            raise ValueError(
+                f"SOLVER.{key} is read by SGD, and SOLVER.OPTIMIZER is AdamW, whose {of_adamw} is "
+                f"{cfg.SOLVER.ADAMW[key]}: give {of_adamw}"
+            )

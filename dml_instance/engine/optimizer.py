@@ -5,6 +5,9 @@ from detectron2.config import CfgNode
 from detectron2.solver import build
 from torch import nn
 
+# What SOLVER.ADAMW can have of its own.
+ADAMW_KEYS = ("BASE_LR", "WEIGHT_DECAY")
+
 # How the names of a backbone's parameters begin: in Detectron2's models, and in this project's.
 _BACKBONES = ("backbone.", "network.backbone.")
 
@@ -12,9 +15,9 @@ _BACKBONES = ("backbone.", "network.backbone.")
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     """The optimiser that ``SOLVER.OPTIMIZER`` names.
 
-    "SGD" is Detectron2's own. "AdamW" follows the same keys for the rate, weight decay and
-    clipping of gradients; the parameters of ``model.backbone`` learn at
-    ``SOLVER.BACKBONE_MULTIPLIER`` times the rate.
+    "SGD" is Detectron2's own. "AdamW" has the rate and weight decay of ``SOLVER.ADAMW``, or, where
+    those are None, of ``SOLVER``, as it has the clipping of gradients; the parameters of
+    ``model.backbone`` learn at ``SOLVER.BACKBONE_MULTIPLIER`` times the rate.
 
     Raises:
         ValueError: for another name, a multiplier that is not positive, or one beside SGD.
@@ -30,13 +33,17 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         return build.build_optimizer(cfg, model)
     if name != "AdamW":
         raise ValueError(f'SOLVER.OPTIMIZER is "SGD" or "AdamW", got {name!r}')
+    rate, decay = (
+        cfg.SOLVER[key] if cfg.SOLVER.ADAMW[key] is None else cfg.SOLVER.ADAMW[key]
+        for key in ADAMW_KEYS
+    )
     parameters = build.get_default_optimizer_params(
         model,
-        base_lr=cfg.SOLVER.BASE_LR,
+        base_lr=rate,
         weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
         weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
         lr_factor_func=lambda name: factor if name.startswith(_BACKBONES) else 1.0,
     )
     return build.maybe_add_gradient_clipping(cfg, torch.optim.AdamW)(
-        parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY
+        parameters, lr=rate, weight_decay=decay
     )
