@@ -108,6 +108,9 @@ def test_a_yaml_states_only_what_differs_from_its_base(path):
 def attributes(path, *, of_rules):
     """What the code of a file reads as ``x.name``, as (x's own last name, name).
 
+    A section whose keys are taken by a variable, ``cfg.SECTION[key]``, is read for all that the
+    file has in capitals.
+
     Args:
         path: of the file.
         of_rules: whether it defines rules; their checks of ranges are no reading.
@@ -116,9 +119,15 @@ def attributes(path, *, of_rules):
     for node in ast.walk(tree) if of_rules else ():
         if isinstance(node, ast.ClassDef):
             node.body = [n for n in node.body if getattr(n, "name", "") != "__post_init__"]
+    words = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)}
+    capitals = [word for word in words if isinstance(word, str) and word.isupper()]
     for node in ast.walk(tree):
+        owner = getattr(node, "value", None)
+        owner = getattr(owner, "attr", getattr(owner, "id", ""))
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-            yield getattr(node.value, "attr", getattr(node.value, "id", "")), node.attr
+            yield owner, node.attr
+        elif isinstance(node, ast.Subscript) and owner.isupper():
+            yield from ((owner, word) for word in capitals)
 
 
 def read_keys():
