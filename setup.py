@@ -57,6 +57,7 @@ setup(
                 "cityscapesScripts",
                 "shapely",
                 "scikit-learn",
+                "cosmic-ray",
             ),
             *PRETRAINED,
         ],
