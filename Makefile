@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help setup demo demo-shipped test lint clean-demo
+.PHONY: help setup demo demo-shipped test lint mutants clean-demo
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,9 @@ lint: setup  ## check style, formatting and layering
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+
+mutants: setup  ## check that the tests notice mistakes: 250 at random, half an hour
+	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants/run.py --sample 250
 
 clean-demo:  ## forget the demo's data and model
 	rm -rf datasets/shapes output/shapes

@@ -5,7 +5,7 @@ import torch
 from detectron2.config import get_cfg
 
 from dml_instance import add_dml_config
-from dml_instance.modeling.grouping import InstanceGrouping, build_grouping
+from dml_instance.modeling.grouping import GroupingRules, InstanceGrouping, build_grouping
 
 from .hand_made import (
     TAUS,
@@ -126,6 +126,12 @@ def test_a_gap_is_bridged_in_pixels_of_the_image_whatever_stride_and_scale(
     maps = maps_of(flat_embedding(PIECES), seeds, stride=stride, scale=scale)
     result = grouping_of(connect_gap=connect_gap)([maps], (3, 16))
     assert areas(result) == [10 if is_joined else 6]
+
+
+def test_a_gap_of_one_cell_is_bridged():
+    seeds = [HandSeed(0, 0, 0.9)]
+    assert areas(instances_of(flat_embedding(picture("11.1")), seeds, connect_gap=1)) == [3]
+    assert areas(instances_of(flat_embedding(picture("11..1")), seeds, connect_gap=1)) == [2]
 
 
 def test_a_gap_is_bridged_over_another_object_and_not_over_background():
@@ -268,6 +274,12 @@ def test_what_stands_elsewhere_in_the_config_reaches_the_grouping():
     assert grouping.max_instances == 23
     assert grouping.min_score == 0.125
     assert len(grouping.pieces.num_objects) == 6
+
+
+def test_by_default_as_many_instances_as_in_detectron2_of_any_score():
+    grouping = InstanceGrouping(GroupingRules(), num_classes=1, taus=TAUS, context=-1)
+    assert grouping.max_instances == get_cfg().TEST.DETECTIONS_PER_IMAGE
+    assert grouping.min_score == 0
 
 
 @pytest.mark.parametrize(

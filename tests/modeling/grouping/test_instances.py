@@ -1,6 +1,8 @@
 """The instances of an image as a whole: their fields, their sizes, several scales, and slow
 loops."""
 
+import mmap
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from dml_instance.modeling.grouping import grouping as grouping_module
+from dml_instance.modeling.grouping.growing import grow_masks
 from toy_scenes import assert_is_instance_result
 
 from .hand_made import (
@@ -149,16 +152,47 @@ def test_the_class_and_the_score_are_asked_of_the_scale_of_the_mask():
     torch.testing.assert_close(result.scores, torch.tensor([0.875]))
 
 
-@pytest.mark.parametrize(("limit", "is_moved"), [(6, True), (5, False)])
-def test_masks_of_too_many_bytes_stay_on_the_cpu(monkeypatch, limit, is_moved):
+@pytest.mark.skipif(not hasattr(mmap, "MADV_NOHUGEPAGE"), reason="takes 4 GiB of memory here")
+@pytest.mark.parametrize(("width", "is_moved"), [(2**16, True), (2**16 + 1, False)])
+def test_masks_of_more_than_4_gib_stay_on_the_cpu(monkeypatch, width, is_moved):
+    """Most of which is never touched: the grid covers the first pixels alone."""
     moved = []
-    monkeypatch.setattr(grouping_module, "_LARGEST_ON_DEVICE", limit)
     monkeypatch.setattr(Instances, "to", lambda self, device: moved.append(device) or self)
-    result = instances_of(
-        flat_embedding(picture("1.2")), [HandSeed(0, 0, 0.9), HandSeed(0, 2, 0.8)]
-    )
-    assert result.pred_masks.numel() == 6
+    size = (2**16, width)
+    maps = maps_of(flat_embedding(picture("1..")), [HandSeed(0, 0, 0.9)], image_size=size)
+    result = grouping_of()([maps], size)
+    assert result.pred_masks.shape == (1, *size)
     assert moved == ([torch.device("cpu")] if is_moved else [])
+
+
+@pytest.mark.parametrize("connect_gap", [0, 6])
+def test_masks_are_grown_in_arrays_of_the_shapes_and_types_that_are_promised(
+    monkeypatch, connect_gap
+):
+    """At half the scale a gap of 6 pixels is one of 3 cells, and at a twentieth it is none."""
+    given = []
+
+    def spy(grids, seeds, max_overlap):
+        given.append((grids, seeds))
+        return grow_masks(grids, seeds, max_overlap)
+
+    monkeypatch.setattr(grouping_module, "grow_masks", spy)
+    pyramid = [
+        maps_of(torch.zeros(2, 4, 5), [HandSeed(0, 1, 0.5)], scale=0.5),
+        maps_of(torch.zeros(2, 2, 3), [HandSeed(1, 2, 0.9)], scale=0.05),
+    ]
+    grouping_of(connect_gap=connect_gap)(pyramid, (4, 5))
+    ((grids, seeds),) = given
+    for level, shape in enumerate([(4, 5), (2, 3)]):
+        arrays = [part[level] for part in grids]
+        assert [array.shape for array in arrays] == [(*shape, 2), shape, shape]
+        assert [array.dtype for array in arrays] == [np.float32, np.float32, bool]
+        assert all(array.flags.c_contiguous for array in arrays)
+    assert [bridge.all() for bridge in grids.is_bridge] == [connect_gap > 0, False]
+    assert seeds.position.tolist() == [[1, 2], [0, 1]]
+    assert seeds.level.tolist() == [1, 0]
+    assert seeds.gap.tolist() == [0, 3 if connect_gap else 0]
+    assert seeds.threshold.tolist() == [threshold_of(1)] * 2
 
 
 def slow_instances(embedding, factor, seeds, max_overlap, size):
