@@ -102,7 +102,7 @@ def lazy_train_net(words):
     """A step by Detectron2's own program, where this Detectron2 has it."""
     program = pytest.importorskip(words[2], reason="official Detectron2 keeps its tools elsewhere")
     few = ["train.max_iter=1", "train.eval_period=0", "dataloader.train.num_workers=0"]
-    few += ["dataloader.train.total_batch_size=2"]
+    few += ["dataloader.train.total_batch_size=2", "dataloader.test.num_workers=0"]
     args = program.default_argument_parser().parse_args([*words[3:], *few])
     with page_commands.own_loggers():
         program.main(args)
