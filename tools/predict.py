@@ -31,6 +31,7 @@ from dml_instance.engine import (
     load_trained,
     use_huge_pages,
 )
+from dml_instance.modeling import DMLInstance
 
 
 def main(args: argparse.Namespace) -> int:
@@ -42,6 +43,9 @@ def main(args: argparse.Namespace) -> int:
         records = [{"file_name": file} for file in image_files(args.input)]
     except (FileNotFoundError, KeyError, ValueError) as error:
         sys.exit(f"error: {error.args[0]}")
+    if isinstance(model, DMLInstance) and "TEST.DETECTIONS_PER_IMAGE" not in args.opts:
+        # The key bounds what is scored; who segments wants all that is found.
+        model.grouping.max_instances = None
     mapper = build_test_mapper(cfg)
     with PredictionWriter(args.output, class_names_of(cfg)) as writer:
 

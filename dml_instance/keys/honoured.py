@@ -1,17 +1,14 @@
-"""Keys that Detectron2's own trainer does not read, said when a model is built for it.
+"""Keys that Detectron2's own trainer does not read, said when it takes a model.
 
 ``SOLVER.OPTIMIZER`` and the like are read by this project's trainer. Under another one a yaml that
 relies on them would train in silence with something else.
 """
 
 import contextlib
-import logging
 from collections.abc import Iterator
 from contextvars import ContextVar
 
 from detectron2.config import CfgNode
-
-_logger = logging.getLogger(__name__)
 
 # Key and the value at which it changes nothing.
 _NEUTRAL = {
@@ -53,12 +50,12 @@ def unread_keys(cfg: CfgNode) -> list[str]:
     return found
 
 
-def warn_of_unread_keys(cfg: CfgNode) -> None:
-    """One line on the keys of ``unread_keys``, unless the caller honours them."""
+def note_on_unread_keys(cfg: CfgNode) -> str:
+    """One line on the keys of ``unread_keys``; empty without any, or if the caller honours them."""
     keys = [] if _are_honoured.get() else unread_keys(cfg)
-    if keys:
-        _logger.warning(
-            "%s: honoured in training by dml_instance.engine.Trainer (tools/train_net.py); "
-            "Detectron2's DefaultTrainer does not read them",
-            ", ".join(keys),
-        )
+    if not keys:
+        return ""
+    return (
+        f"{', '.join(keys)}: honoured in training by dml_instance.engine.Trainer "
+        "(tools/train_net.py); Detectron2's DefaultTrainer does not read them"
+    )

@@ -17,7 +17,8 @@ DECODER_REGISTRY = Registry("DECODER")
 DECODER_REGISTRY.__doc__ = """
 Decoders by name, for ``MODEL.DML.DECODER.NAME``. Called with (cfg, input_shape, stride=...): the
 backbone's ``output_shape()`` and the stride wanted, in pixels. The module takes the backbone's
-features, a dict, to one map (B, C, H / stride, W / stride), and has ``stride`` and ``channels``.
+features, a dict, to one map (B, C, H / stride, W / stride), and has ``stride``, ``channels`` and
+``in_features``, the names of the features that it reads.
 """
 
 
@@ -30,7 +31,7 @@ class SingleFeature(nn.Module):
     """No decoder, as in the paper: one feature of the backbone as it is.
 
     Attributes:
-        in_feature: its name; stride: in pixels; channels: C.
+        in_features: its name, in a list; stride: in pixels; channels: C.
     """
 
     def __init__(self, input_shape: dict[str, ShapeSpec], *, in_features: Sequence[str]):
@@ -49,13 +50,13 @@ class SingleFeature(nn.Module):
                 "without a decoder (MODEL.DML.DECODER.CHANNELS 0) MODEL.DML.IN_FEATURES names one "
                 f"feature of {sorted(input_shape)}, got {names}"
             )
-        (self.in_feature,) = names
-        self.stride = input_shape[self.in_feature].stride
-        self.channels = input_shape[self.in_feature].channels
+        self.in_features = names
+        self.stride = input_shape[names[0]].stride
+        self.channels = input_shape[names[0]].channels
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """The feature, (B, C, h, w)."""
-        return features[self.in_feature]
+        return features[self.in_features[0]]
 
 
 @DECODER_REGISTRY.register()
@@ -87,8 +88,8 @@ class TopDownDecoder(nn.Module):
             norm: Detectron2's name of a norm.
 
         Raises:
-            ValueError: for a feature that the backbone does not have, or strides that no doubling
-                joins.
+            ValueError: for a feature that the backbone does not have, two of one stride, or strides
+                that no doubling joins.
         """
         super().__init__()
         in_features = list(in_features or input_shape)
@@ -100,6 +101,12 @@ class TopDownDecoder(nn.Module):
                 "key) and IN_FEATURES alike"
             )
         by_stride = {input_shape[name].stride: name for name in in_features}
+        if len(by_stride) < len(in_features):
+            strides = {name: input_shape[name].stride for name in in_features}
+            raise ValueError(
+                f"features of one stride do not join: {strides}; name one of each stride in "
+                "MODEL.DML.IN_FEATURES"
+            )
         coarsest = max(by_stride)
         if (
             stride < 1
@@ -134,6 +141,7 @@ class TopDownDecoder(nn.Module):
                 if name
             }
         )
+        self.in_features = [name for _, name in self._levels if name]
         self.merge = nn.ModuleList(
             conv_norm_relu(channels, channels, 3, norm) for _ in self._levels[1:]
         )

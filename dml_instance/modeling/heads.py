@@ -92,8 +92,16 @@ class EmbeddingHead(nn.Module):
                 units of so many pixels, to the first two channels; 0: do not.
             distance_scale: whether the head predicts how much distances from each cell count;
                 otherwise 1.
+
+        Raises:
+            ValueError: for too few channels.
         """
         super().__init__()
+        if dim < 1 or (coordinate_unit > 0 and dim < 2):
+            raise ValueError(
+                "MODEL.DML.EMBEDDING_HEAD.DIM is at least 1, and with a COORDINATE_UNIT at least "
+                f"2, got {dim}"
+            )
         self.stride = input_shape.stride
         self.input_coordinates = input_coordinates
         self.coordinate_unit = coordinate_unit

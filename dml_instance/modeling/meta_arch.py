@@ -6,6 +6,7 @@
 Shapes: B images, C channels, H x W image pixels.
 """
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -20,7 +21,7 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from ..keys.classes import number_of_classes
-from ..keys.honoured import warn_of_unread_keys
+from ..keys.honoured import note_on_unread_keys
 from ..schedule import schedule_iteration
 from .criterion import DMLCriterion, build_criterion
 from .ground_truth import GroundTruth
@@ -29,9 +30,17 @@ from .network import DMLNetwork
 from .structures import MAPS, BatchMaps, ImageMaps
 from .test_time import InferenceRules, predict_augmented, predict_tiles
 
-# Modules of the state dict, and their names in it: those of the first version, which checkpoints
-# have.
-_STATE_NAMES = {"network.": "", "grouping.pieces.": "pieces."}
+_logger = logging.getLogger(__name__)
+
+# Parts of the model by their names in checkpoints, which are those of the first version.
+_STATE_NAMES = {
+    "backbone.": "network.backbone.",
+    "decoder.": "network.decoder.",
+    "seed_decoder.": "network.seed_decoder.",
+    "embedding_head.": "network.embedding_head.",
+    "seed_head.": "network.seed_head.",
+    "pieces.": "grouping.pieces.",
+}
 
 
 @META_ARCH_REGISTRY.register()
@@ -50,6 +59,7 @@ class DMLInstance(nn.Module):
         normalize_each_image: bool = False,
         pyramid_scales: Sequence[float] = (1.0,),
         inference_rules: InferenceRules | None = None,
+        training_note: str = "",
     ):
         """
         Args:
@@ -59,7 +69,8 @@ class DMLInstance(nn.Module):
             pixel_mean, pixel_std: one number a channel, in the channel order of the input.
             normalize_each_image: by its own mean and deviation instead.
             pyramid_scales: relative sizes at which the network sees the image in training.
-            inference_rules: how the network is asked at inference; None: the defaults of its class.
+            inference_rules: how the network is asked at inference; None: at the scales of training.
+            training_note: logged as a warning once, when a trainer takes the model.
 
         Raises:
             ValueError: for scales that are not positive.
@@ -74,7 +85,8 @@ class DMLInstance(nn.Module):
         self.grouping = grouping
         self.normalize_each_image = normalize_each_image
         self.pyramid_scales = tuple(pyramid_scales)
-        self.inference_rules = inference_rules or InferenceRules()
+        self.inference_rules = inference_rules or InferenceRules(self.pyramid_scales)
+        self.training_note = training_note
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
         self._register_state_dict_hook(_to_state_names)
@@ -88,7 +100,6 @@ class DMLInstance(nn.Module):
                 'MODEL.DML.INPUT_NORMALIZATION is "dataset" or "image", '
                 f"got {dml.INPUT_NORMALIZATION!r}"
             )
-        warn_of_unread_keys(cfg)
         num_classes = number_of_classes(cfg)
         return {
             "network": DMLNetwork(cfg, num_classes),
@@ -99,6 +110,7 @@ class DMLInstance(nn.Module):
             "normalize_each_image": dml.INPUT_NORMALIZATION == "image",
             "pyramid_scales": dml.PYRAMID_SCALES,
             "inference_rules": InferenceRules.from_config(cfg),
+            "training_note": note_on_unread_keys(cfg),
         }
 
     @property
@@ -109,6 +121,13 @@ class DMLInstance(nn.Module):
     def backbone(self) -> Backbone:
         """The network's, where Detectron2 looks for it."""
         return self.network.backbone
+
+    def train(self, mode: bool = True) -> "DMLInstance":
+        """As ``nn.Module.train``; Detectron2's trainers call it when they are built."""
+        if mode and self.training_note:
+            _logger.warning(self.training_note)
+            self.training_note = ""
+        return super().train(mode)
 
     def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Any]]:
         """
@@ -264,22 +283,22 @@ def _scaled(side: int | Tensor, scale: float) -> int | Tensor:
     return max(round(side * scale), 1)
 
 
-def _to_state_names(module: nn.Module, state: dict, prefix: str, metadata: dict) -> None:
-    """Hook of ``state_dict``: the names that checkpoints have, in their order."""
+def _renamed(state: dict, prefix: str, names: dict[str, str]) -> None:
+    """Give the entries of a state dict other names, in place and in their order."""
     for key in [key for key in state if key.startswith(prefix)]:
         name = key.removeprefix(prefix)
-        for ours, saved in _STATE_NAMES.items():
-            if name.startswith(ours):
-                name = saved + name.removeprefix(ours)
+        for old, new in names.items():
+            if name.startswith(old):
+                name = new + name.removeprefix(old)
+                break
         state[prefix + name] = state.pop(key)
+
+
+def _to_state_names(module: nn.Module, state: dict, prefix: str, metadata: dict) -> None:
+    """Hook of ``state_dict``: the names that checkpoints have."""
+    _renamed(state, prefix, {ours: saved for saved, ours in _STATE_NAMES.items()})
 
 
 def _from_state_names(state: dict, prefix: str, *_: Any) -> None:
     """Hook of ``load_state_dict``: the names of the modules again."""
-    for key in [key for key in state if key.startswith(prefix)]:
-        name = key.removeprefix(prefix)
-        if name.startswith("pieces."):
-            name = f"grouping.{name}"
-        elif not name.startswith(("network.", "grouping.")):
-            name = f"network.{name}"
-        state[prefix + name] = state.pop(key)
+    _renamed(state, prefix, _STATE_NAMES)

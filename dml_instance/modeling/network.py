@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from detectron2.config import configurable
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import FPN, Backbone, build_backbone
+from detectron2.modeling import Backbone, build_backbone
 from torch import Tensor, nn
 
 from .decoder import SingleFeature, build_decoder
@@ -52,8 +52,8 @@ class DMLNetwork(nn.Module):
         backbone = build_backbone(cfg)
         features = backbone.output_shape()
         decoder, seed_decoder = _build_decoders(cfg, features)
-        if isinstance(decoder, SingleFeature):
-            _freeze_unread_outputs(backbone, decoder.in_feature)
+        read = {name for d in (decoder, seed_decoder) if d is not None for name in d.in_features}
+        freeze_unread(backbone, read, len(cfg.MODEL.PIXEL_MEAN))
         fine = ShapeSpec(channels=decoder.channels, stride=decoder.stride)
         coarse = fine
         if seed_decoder is not None:
@@ -122,15 +122,24 @@ def _build_decoders(cfg, features: dict[str, ShapeSpec]) -> tuple[nn.Module, nn.
     return decoder, build_decoder(cfg, features, stride=options.SEED_STRIDE)
 
 
-def _freeze_unread_outputs(backbone: Backbone, in_feature: str) -> None:
-    """No gradient reaches the output convolutions of FPN's other levels, and
-    DistributedDataParallel waits for those of all parameters that ask for one."""
-    if isinstance(backbone, FPN):
-        # Levels go from fine to coarse, with pooled ones behind them; convolutions from coarse to
-        # fine.
-        levels = list(backbone.output_shape())[: len(backbone.output_convs)]
-        for level, convolution in zip(reversed(levels), backbone.output_convs, strict=True):
-            convolution.requires_grad_(level == in_feature)
+def freeze_unread(backbone: Backbone, features: set[str], in_channels: int) -> None:
+    """Take the gradient from parameters of a backbone that none of these features depends on.
+
+    DistributedDataParallel waits for the gradients of all parameters that ask for one, and none
+    would ever reach, say, the output convolutions of FPN's other levels.
+    """
+    side = 2 * max(shape.stride for shape in backbone.output_shape().values())
+    parameters = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
+    if not parameters:
+        return
+    was_training = backbone.training
+    # In evaluation mode no norm takes the statistics of an empty image.
+    outputs = backbone.eval()(parameters[0].new_zeros(1, in_channels, side, side))
+    total = sum(outputs[name].sum() for name in features)
+    gradients = torch.autograd.grad(total, parameters, allow_unused=True)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.requires_grad_(gradient is not None)
+    backbone.train(was_training)
 
 
 def fastest_memory_format(network: nn.Module) -> torch.memory_format:

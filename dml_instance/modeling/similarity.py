@@ -9,6 +9,8 @@ whatever dtype it is given, since ``exp(d)`` leaves the range of float16 at d = 
     log(1 - sigma) = log tanh(d / 2)
     sigma >= tau  <=>  d <= log(2 / tau - 1)
 
+``grouping/kernels.py`` has the same distance as compiled loops; tests hold the two together.
+
 The paper is Fathi et al., arXiv:1703.10277.
 
 Shapes: D embedding channels, P and Q pixels, h x w grid cells.
@@ -124,5 +126,7 @@ def self_similarity(
 def distance_threshold(tau: float) -> float:
     """The squared distance at which sigma equals ``tau``; raises ValueError unless 0 < tau < 1."""
     if not 0 < tau < 1:
-        raise ValueError(f"a similarity threshold lies strictly between 0 and 1, got {tau}")
+        raise ValueError(
+            f"a similarity threshold, of MODEL.DML.TAUS, lies strictly between 0 and 1, got {tau}"
+        )
     return math.log(2 / tau - 1)

@@ -75,9 +75,8 @@ class EfficientNetLite(Backbone):
     """The package's network without its head, cut where the stride changes.
 
     Features: "stem" at stride 2 and "res2" to "res5" at strides 4 to 32, each the last block of its
-        stride: a 1x1
-    convolution with norm and without activation. Stages beyond the deepest feature asked for are
-    left out, and so is stochastic depth.
+    stride: a 1x1 convolution with norm and without activation. Stages beyond the deepest feature
+    asked for are left out, and so is stochastic depth.
     """
 
     def __init__(self, network: nn.Module, *, out_features: Sequence[str], freeze_at: int = 0):
@@ -161,9 +160,8 @@ def build_efficientnet_lite_backbone(cfg, input_shape: ShapeSpec) -> EfficientNe
     """EfficientNet-Lite0, from ImageNet weights where ``MODEL.DML.BACKBONE.PRETRAINED`` says so.
 
     Features: those of ``MODEL.RESNETS.OUT_FEATURES``, "stem" at stride 2 and "res2" to "res5" at
-        strides 4 to 32. The
-    number of frozen stages is ``MODEL.BACKBONE.FREEZE_AT``. The norm is the weights' own, whatever
-    ``MODEL.RESNETS.NORM`` says. ``MODEL.WEIGHTS`` is loaded later and wins.
+    strides 4 to 32. The number of frozen stages is ``MODEL.BACKBONE.FREEZE_AT``. The norm is the
+    weights' own, whatever ``MODEL.RESNETS.NORM`` says. ``MODEL.WEIGHTS`` is loaded later and wins.
 
     Raises:
         ModuleNotFoundError: without the packages, saying which to install.

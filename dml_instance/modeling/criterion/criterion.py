@@ -178,7 +178,7 @@ class DMLCriterion:
             max_instances=rules.max_instances,
             background=rules.background_pixels,
         )
-        counted = group if rules.group_size == "count" else grid.flat_ids
+        counted = group if rules.group_size == "count" else grid.ids[grid.ids >= 0]
         size = torch.bincount(counted, minlength=grid.count + 1)
         is_compared = None
         if self.context >= 0:

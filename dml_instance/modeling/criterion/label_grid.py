@@ -30,7 +30,8 @@ class LabelGrid:
     def of(cls, truth: GroundTruth, image_size: tuple[int, int], stride: int) -> "LabelGrid":
         """The objects of an image seen at (H', W') pixels, on cells of ``stride`` pixels."""
         ignored = resized_masks(truth.ignored[None], image_size)
-        ignored = instance_coverage(ignored, stride)[0]
+        # What lies beyond the image is nothing: a cell at the border is judged by its part inside.
+        ignored = instance_coverage(ignored, stride, beyond=True)[0]
         masks = instance_coverage(resized_masks(truth.masks, image_size), stride)
         coverage = without_ignored(masks, ignored)
         return cls(coverage, instance_id_map(coverage, ignored))
@@ -56,20 +57,21 @@ def resized_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(masks[None].float(), size=size, mode="nearest-exact")[0] > 0.5
 
 
-def instance_coverage(masks: Tensor, stride: int) -> Tensor:
+def instance_coverage(masks: Tensor, stride: int, beyond: bool = False) -> Tensor:
     """How much of each grid cell an instance covers.
 
     Args:
         masks: (G, H, W) bool, H and W of any size.
         stride: pixels a cell, 1 to 128.
+        beyond: whether pixels beyond the image, of cells at its border, count as covered.
 
     Returns:
-        (G, ceil(H / stride), ceil(W / stride)) float32 in [0, 1]; pixels beyond the image count as
-        uncovered. Memory
-        beside it: two bytes a pixel of the masks.
+        (G, ceil(H / stride), ceil(W / stride)) float32 in [0, 1]. Memory beside it: two bytes a
+        pixel of the masks.
     """
     height, width = masks.shape[-2:]
-    bits = F.pad(masks.byte(), (0, -width % stride, 0, -height % stride))
+    padding = (0, -width % stride, 0, -height % stride)
+    bits = F.pad(masks.byte(), padding, value=int(beyond))
     # Pixels are counted by adding shifted copies: a fifth of the time that pooling them as floats
     # takes.
     in_column = sum(bits[:, shift::stride] for shift in range(stride)).short()

@@ -69,10 +69,9 @@ def mask_loss(squared_distance: Tensor, coverage: Tensor, region: Tensor) -> Ten
     """Soft Dice loss between the similarity to each seed pixel and the mask of its object.
 
     Both are fractions: what two fuzzy sets share of a cell is the smaller one, so that the loss is
-        least where the
-    similarity to the seed *is* the part of the cell that the object covers. Cut at one half between
-    the cells, that gives back a border finer than the grid. For a target of zeros and ones it is
-    the usual soft Dice loss.
+    least where the similarity to the seed *is* the part of the cell that the object covers. Cut at
+    one half between the cells, that gives back a border finer than the grid. For a target of zeros
+    and ones it is the usual soft Dice loss.
 
     Args:
         squared_distance: (V, h * w), of every cell to each seed pixel.

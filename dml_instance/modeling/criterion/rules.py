@@ -103,7 +103,11 @@ class SeedLossRules:
         _check_choice("SEED_LOSS", "TARGET", self.target, TARGETS)
         _check_range("SEED_LOSS", "PIXELS", self.pixels, 1, float("inf"))
         _check_range("SEED_LOSS", "WEIGHT", self.weight, 0, float("inf"))
-        for name in ("foreground_fraction", "target_iou", "ramp_start"):
+        if not 0 < self.target_iou <= 1:
+            raise ValueError(
+                f"MODEL.DML.SEED_LOSS.TARGET_IOU is in (0, 1], got {self.target_iou!r}"
+            )
+        for name in ("foreground_fraction", "ramp_start"):
             _check_range("SEED_LOSS", name.upper(), getattr(self, name), 0, 1)
         _check_range("SEED_LOSS", "RAMP_END", self.ramp_end, self.ramp_start, 1)
 

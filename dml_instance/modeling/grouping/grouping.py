@@ -24,21 +24,18 @@ from .pieces import PieceCounter
 from .rendering import draw_masks
 from .rules import GroupingRules
 from .scoring import seed_probability, small_mask_factor, vote_classes
-from .seeds import Candidates, class_probability, find_candidates, select_seeds
+from .seeds import Candidates, as_array, class_probability, find_candidates, select_seeds
 
 GROUPING_REGISTRY = Registry("GROUPING")
 GROUPING_REGISTRY.__doc__ = """
 Groupings by name, for ``MODEL.DML.GROUPING.NAME``. Called with (cfg, num_classes=...); the module
 is called as ``InstanceGrouping`` is. If it has a method ``observe``, it sees the objects of the
-training data.
+training data; pictures of seeds ask its method ``seeds``.
 """
 
 # Masks of more bytes than this stay on the CPU, where only what is set takes memory: those of a
 # large image.
 _LARGEST_ON_DEVICE = 2**32
-
-# TEST.DETECTIONS_PER_IMAGE is meant for an image of at most so many pixels.
-_USUAL_PIXELS = 512**2
 
 _logger = logging.getLogger(__name__)
 
@@ -64,7 +61,7 @@ class InstanceGrouping(nn.Module):
         num_classes: int,
         taus: Sequence[float],
         context: float,
-        max_instances: int = 100,
+        max_instances: int | None = None,
         min_score: float = 0.0,
     ):
         """
@@ -73,11 +70,15 @@ class InstanceGrouping(nn.Module):
             num_classes: K.
             taus: the T similarity thresholds.
             context: pixels of the image beyond which two seeds are not compared; negative: all are.
-            max_instances: the best this many are returned; in an image of more than 512 x 512
-                pixels so many for each 512 x 512 pixels.
+            max_instances: the best this many are returned; None: all.
             min_score: least score of an instance, in [0, 1].
+
+        Raises:
+            ValueError: for a threshold or a least score out of its range.
         """
         super().__init__()
+        if not 0 <= min_score <= 1:
+            raise ValueError(f"MODEL.DML.SCORE_THRESH_TEST is in [0, 1], got {min_score}")
         self.rules = rules
         self.taus = tuple(taus)
         self.thresholds = np.array([distance_threshold(tau) for tau in self.taus])
@@ -112,7 +113,7 @@ class InstanceGrouping(nn.Module):
 
     def seeds(self, pyramid: Sequence[ImageMaps]) -> Seeds:
         """The seeds of an image, in the order of choice; see ``select_seeds``."""
-        return self._seeds(pyramid, [class_probability(m.class_logits) for m in pyramid], "")
+        return self._seeds(pyramid, [class_probability(maps.class_logits) for maps in pyramid])
 
     def forward(
         self,
@@ -143,7 +144,7 @@ class InstanceGrouping(nn.Module):
         ranked = np.argsort(-scores, kind="stable")
         scores = scores.astype(np.float32)
         ranked = ranked[scores[ranked] >= self.min_score]
-        limit = self._instance_limit(output_size)
+        limit = len(ranked) if self.max_instances is None else self.max_instances
         drawn, pixels, boxes = draw_masks(
             masks,
             ranked,
@@ -169,8 +170,12 @@ class InstanceGrouping(nn.Module):
         return result.to(pyramid[0].embedding.device)
 
     def _seeds(
-        self, pyramid: Sequence[ImageMaps], probabilities: list[Tensor], image_name: str
+        self,
+        pyramid: Sequence[ImageMaps],
+        probabilities: list[Tensor],
+        image_name: str | None = None,
     ) -> Seeds:
+        """Seeds; a limit that was reached is a warning where the image has a name."""
         candidates = Candidates.cat(
             [
                 find_candidates(maps, probability, level, self.rules)
@@ -182,7 +187,8 @@ class InstanceGrouping(nn.Module):
         height, width = (side / pyramid[0].scale for side in pyramid[0].image_size)
         limit = self.rules.seed_limit((round(height), round(width)))
         # Of all pixels only a few are ever wanted; of peaks every one may be an object.
-        if image_name and self.rules.candidates == "peaks" and len(candidates) > limit:
+        is_told = image_name is not None
+        if is_told and self.rules.candidates == "peaks" and len(candidates) > limit:
             _logger.warning(
                 "%s: %d of %d possible seeds are grown; raise MODEL.DML.GROUPING.MAX_SEEDS",
                 *(image_name, limit, len(candidates)),
@@ -199,9 +205,9 @@ class InstanceGrouping(nn.Module):
             for maps, p in zip(pyramid, probabilities, strict=True)
         ]
         return Grids(
-            tuple(_as_array(maps.embedding.permute(1, 2, 0).float()) for maps in pyramid),
-            tuple(_as_array(maps.distance_scale.float()) for maps in pyramid),
-            tuple(_as_array(values) for values in is_bridge),
+            tuple(as_array(maps.embedding.permute(1, 2, 0).float()) for maps in pyramid),
+            tuple(as_array(maps.distance_scale.float()) for maps in pyramid),
+            tuple(as_array(values) for values in is_bridge),
         )
 
     def _gap(self, maps: ImageMaps) -> int:
@@ -219,9 +225,9 @@ class InstanceGrouping(nn.Module):
         if self.pieces is not None:
             is_in_pieces = self.pieces.in_pieces().to(gap.device)[seeds.pred_class]
             gap = torch.where(is_in_pieces, gap, gap.clamp(max=0))
-        order = _as_array(seeds.score.argsort(descending=True, stable=True))
+        order = as_array(seeds.score.argsort(descending=True, stable=True))
         position, level, tau_index, gap = (
-            _as_array(values)[order]
+            as_array(values)[order]
             for values in (seeds.position, seeds.level, seeds.tau_index, gap)
         )
         return GrowingSeeds(position, level, self.thresholds[tau_index], gap), order
@@ -231,7 +237,7 @@ class InstanceGrouping(nn.Module):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Class (n,) int64 and score (n,) float64 of each mask; ``seed`` (n,) is its index."""
         tau_index, scores, classes = (
-            _as_array(values)[seed] for values in (seeds.tau_index, seeds.score, seeds.pred_class)
+            as_array(values)[seed] for values in (seeds.tau_index, seeds.score, seeds.pred_class)
         )
         scores = scores.astype(np.float64)
         if self.rules.class_by == "vote":
@@ -244,14 +250,6 @@ class InstanceGrouping(nn.Module):
             alike = similarity(torch.from_numpy(masks.squared_distance)).numpy()
             scores *= masks.total(alike) / masks.area
         return classes, scores * small_mask_factor(masks, self.rules.small_mask_cells)
-
-    def _instance_limit(self, output_size: tuple[int, int]) -> int:
-        height, width = output_size
-        return round(self.max_instances * max(height * width / _USUAL_PIXELS, 1))
-
-
-def _as_array(values: Tensor) -> np.ndarray:
-    return np.ascontiguousarray(values.detach().cpu().numpy())
 
 
 def _min_score(cfg) -> float:

@@ -29,9 +29,8 @@ def _compiled(function: Callable, **options) -> Callable:
     written."""
     try:
         return njit(cache=True, **options)(function)
-    except (
-        RuntimeError
-    ):  # numba's, where neither the package's folder nor the user's cache can be written
+    except RuntimeError:
+        # Numba's, where neither the package's folder nor the user's cache can be written.
         return njit(**options)(function)
 
 

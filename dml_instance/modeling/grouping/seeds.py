@@ -178,8 +178,8 @@ def select_seeds(
         maps = candidates.embedding[:, None], candidates.distance_scale[:, None]
         columns = log_score, candidates.level, candidates.coordinates
         indices = kernels.choose(
-            tuple(_as_array(values) for values in maps),
-            *(_as_array(values) for values in columns),
+            tuple(as_array(values) for values in maps),
+            *(as_array(values) for values in columns),
             *(limit, float(rules.alpha), rules.diversity == "dissimilarity", float(context)),
         )
         chosen = torch.from_numpy(indices).to(log_score.device)
@@ -192,5 +192,6 @@ def select_seeds(
     )
 
 
-def _as_array(values: Tensor) -> np.ndarray:
+def as_array(values: Tensor) -> np.ndarray:
+    """A tensor of any device as a contiguous array, without its gradient."""
     return values.detach().cpu().contiguous().numpy()

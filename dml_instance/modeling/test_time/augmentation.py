@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..structures import MAPS, BatchMaps
+from .memory_layout import memory_format_of
 
 
 class Symmetry(NamedTuple):
@@ -44,9 +45,7 @@ class Symmetry(NamedTuple):
 
 
 def _in_layout_of(maps: Tensor, others: Tensor) -> Tensor:
-    is_channels_last = maps.dim() == 4 and maps.is_contiguous(memory_format=torch.channels_last)
-    layout = torch.channels_last if is_channels_last else torch.contiguous_format
-    return others.contiguous(memory_format=layout)
+    return others.contiguous(memory_format=memory_format_of(maps))
 
 
 _ALL_SYMMETRIES = [

@@ -7,7 +7,11 @@ import copy
 
 from detectron2.layers import Conv2d, FrozenBatchNorm2d
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+# SyncBatchNorm is among them.
+_NORMS = (_BatchNorm, FrozenBatchNorm2d)
 
 
 def fuse_conv_norms(module: nn.Module) -> nn.Module:
@@ -29,7 +33,7 @@ def fuse_conv_norms(module: nn.Module) -> nn.Module:
     if module.training:
         raise ValueError("norms are fused for inference: call model.eval() first")
     for conv in module.modules():
-        if isinstance(conv, Conv2d) and isinstance(conv.norm, nn.BatchNorm2d | FrozenBatchNorm2d):
+        if isinstance(conv, Conv2d) and isinstance(conv.norm, _NORMS):
             norm = conv.norm
             conv.weight, conv.bias = fuse_conv_bn_weights(
                 *(conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps),

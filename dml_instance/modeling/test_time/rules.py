@@ -35,7 +35,8 @@ class InferenceRules:
                 f"MODEL.DML.TEST_AUGMENTATIONS is one of {list(SYMMETRIES)}, "
                 f"got {self.augmentations}"
             )
-        if self.tile_size < 0 or not 0 <= self.tile_overlap < max(self.tile_size, 1):
+        is_tiled = self.tile_size != 0
+        if self.tile_size < 0 or (is_tiled and not 0 <= self.tile_overlap < self.tile_size):
             raise ValueError(
                 "MODEL.DML.TILES.SIZE is 0 (off) or positive, and OVERLAP less than it, "
                 f"got {self.tile_size} and {self.tile_overlap}"

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..structures import MAPS, BatchMaps
+from .memory_layout import memory_format_of
 
 
 class Span(NamedTuple):
@@ -107,10 +108,9 @@ def predict_tiles(
 def _larger(part: Tensor, grid: Sequence[int]) -> Tensor:
     """An uninitialised map of h x w cells that is otherwise like ``part``, its memory layout
     included."""
-    is_channels_last = part.dim() == 4 and part.is_contiguous(memory_format=torch.channels_last)
     return torch.empty(
         (*part.shape[:-2], *grid),
         dtype=part.dtype,
         device=part.device,
-        memory_format=torch.channels_last if is_channels_last else torch.contiguous_format,
+        memory_format=memory_format_of(part),
     )
