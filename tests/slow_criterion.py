@@ -24,10 +24,9 @@ class SlowGrid:
         self.coverage = np.zeros((len(masks), *self.shape))
         for g, part in enumerate(covered(masks, self.shape, stride)):
             for cell in self.cells:
-                left = 1 - lost[cell]
-                self.coverage[(g, *cell)] = min(part[cell] / left, 1.0) if left > 0 else 0.0
-                if left == 0 and part[cell] > 0:
-                    self.coverage[(g, *cell)] = 1.0
+                # Of a cell that is ignored as a whole, an object has all that is left if any.
+                left = max(1 - lost[cell], 1e-6)
+                self.coverage[(g, *cell)] = min(part[cell] / left, 1.0)
         self.ids = self._ids(lost)
 
     def _ids(self, lost):
@@ -37,10 +36,10 @@ class SlowGrid:
             part = self.coverage[(slice(None), *cell)]
             if part.sum() >= 0.5:
                 # The largest part wins, and of equal ones the smaller object.
-                ids[cell] = 1 + max(range(len(part)), key=lambda g: (part[g], -area[g]))  # noqa: B023
+                ids[cell] = 1 + max(range(len(part)), key=lambda g: (part[g], -area[g]))
         # An object that wins no cell gets the one that it covers most.
         for g in [g for g in range(len(area)) if not (ids == g + 1).any() and area[g] > 0]:
-            ids[max(self.cells, key=lambda cell: self.coverage[(g, *cell)])] = g + 1  # noqa: B023
+            ids[max(self.cells, key=lambda cell: self.coverage[(g, *cell)])] = g + 1
         for cell in self.cells:
             if ids[cell] == 0 and lost[cell] > 0.5:
                 ids[cell] = -1

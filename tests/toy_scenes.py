@@ -35,7 +35,8 @@ def data_config(*overrides):
 
 
 def model_input(image, masks, classes):
-    """One dict as the stock mapper gives it in training, without gt_masks where there is no object."""
+    """One dict as the stock mapper gives it in training, without gt_masks where there is no
+    object."""
     size = image.shape[:2]
     instances = Instances(size)
     instances.gt_classes = torch.as_tensor(classes, dtype=torch.int64)
@@ -64,7 +65,8 @@ def rle(mask):
 
 
 def write_coco(folder, name, scenes, class_names=CLASS_NAMES, as_polygons=False, first_category=1):
-    """Scenes (image, masks, classes) as a COCO data set; returns (annotation file, image folder)."""
+    """Scenes (image, masks, classes) as a COCO data set; returns (annotation file, image
+    folder)."""
     images, annotations = [], []
     (folder / name).mkdir(parents=True)
     for image_id, (image, masks, classes) in enumerate(scenes, start=1):
@@ -107,7 +109,8 @@ def write_coco(folder, name, scenes, class_names=CLASS_NAMES, as_polygons=False,
 
 
 def assert_is_instance_result(result, height, width, num_classes):
-    """The output contract: fields, lengths, dtypes, ranges, order and size of one image's result."""
+    """The output contract: fields, lengths, dtypes, ranges, order and size of one image's
+    result."""
     assert set(result) == {"instances"}
     instances = result["instances"]
     assert isinstance(instances, Instances)
@@ -131,7 +134,8 @@ def assert_is_instance_result(result, height, width, num_classes):
 
 
 def crowd_of_cells(height, width, step, seed=0):
-    """Bright discs in a jittered grid of ``step`` pixels on a dark, noisy ground: (H, W, 3) uint8."""
+    """Bright discs in a jittered grid of ``step`` pixels on a dark, noisy ground, (H, W, 3)
+    uint8."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:height, :width]
     image = np.full((height, width), 20.0)

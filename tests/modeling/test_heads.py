@@ -11,7 +11,9 @@ from toy_models import convolutions
 def seed_head(**changes):
     torch.manual_seed(0)
     arguments = {"num_classes": 3, "num_taus": 2, "offsets": [(0, 1), (2, 0)], "dilations": [1, 2]}
-    return SeedHead(ShapeSpec(channels=5), **{**arguments, "channels": 8, "norm": "BN", **changes}).eval()
+    return SeedHead(
+        ShapeSpec(channels=5), **{**arguments, "channels": 8, "norm": "BN", **changes}
+    ).eval()
 
 
 def test_offsets_lie_on_the_circles_without_repetition():

@@ -233,7 +233,9 @@ def test_what_training_saw_in_pieces_is_bridged_from_the_checkpoint(monkeypatch)
     with torch.no_grad():
         loaded.eval()([x])
         seeds = loaded.grouping.seeds(loaded.pyramids([x])[0])
-    class_at = dict(zip(map(tuple, seeds.position.tolist()), seeds.pred_class.tolist(), strict=True))
+    class_at = dict(
+        zip(map(tuple, seeds.position.tolist()), seeds.pred_class.tolist(), strict=True)
+    )
     assert set(class_at.values()) == {0, 1}
     # 8 pixels are 4 cells.
     gaps = zip(given[0].position.tolist(), given[0].gap.tolist(), strict=True)

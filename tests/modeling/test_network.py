@@ -147,9 +147,7 @@ def test_the_memory_format_is_the_fast_one_only_where_it_is_safe():
 
 def test_an_fpn_trains_only_the_level_that_is_read():
     backbone = model_of(*NETWORKS["fpn at stride 4"]).backbone
-    trained = {
-        name for name, parameter in backbone.named_parameters() if parameter.requires_grad
-    }
+    trained = {name for name, parameter in backbone.named_parameters() if parameter.requires_grad}
     outputs = {name.split(".")[0] for name in trained if name.startswith("fpn_output")}
     assert outputs == {"fpn_output2"}
 

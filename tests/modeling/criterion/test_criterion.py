@@ -4,9 +4,9 @@ from itertools import chain, product
 
 import numpy as np
 import pytest
-import slow_criterion as slow
 import torch
 
+import slow_criterion as slow
 from dml_instance.modeling.criterion import (
     CriterionRules,
     DMLCriterion,
@@ -173,7 +173,11 @@ def test_losses_equal_the_loops(context, choices, drawn):
 
 @pytest.mark.parametrize("context", [-1, 4])
 def test_losses_are_means_over_images_and_scales(context, drawn):
-    truths = [scene(), scene(DRAWING[:9], (1, 0, 2, 2)), scene([".......", "..x....", "......."], ())]
+    truths = [
+        scene(),
+        scene(DRAWING[:9], (1, 0, 2, 2)),
+        scene([".......", "..x....", "......."], ()),
+    ]
     scales = [1.0, 0.5]
     pyramids = [
         [random_maps(truth, i, scale) for i, scale in enumerate(scales)] for truth in truths
@@ -262,3 +266,9 @@ def test_seed_targets_count_areas_in_full_of_half_precision():
             distance, group, ids, judged, (0.5,), any_instance=any_instance
         )
         assert iou.item() == pytest.approx((cells - 10) / cells, abs=1e-7)
+
+
+def test_every_image_needs_its_truth():
+    truth, maps = scene(), random_maps(scene(), 0)
+    with pytest.raises(ValueError, match="zip"):
+        criterion_of(4)([[maps], [maps]], [truth], 0)

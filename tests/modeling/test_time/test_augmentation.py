@@ -34,7 +34,9 @@ def test_a_symmetry_is_undone_and_keeps_the_layout(symmetry, height, width, chan
 def test_all_symmetries_differ_and_fewer_are_the_first_of_more():
     maps = torch.arange(9.0).view(3, 3)
     assert len({tuple(symmetry.of(maps).flatten().tolist()) for symmetry in SYMMETRIES[8]}) == 8
-    assert all(SYMMETRIES[8][:count] == few and len(few) == count for count, few in SYMMETRIES.items())
+    assert all(
+        SYMMETRIES[8][:count] == few and len(few) == count for count, few in SYMMETRIES.items()
+    )
 
 
 def position_dependent(images):
@@ -49,9 +51,7 @@ def position_dependent(images):
     columns = torch.arange(grid.shape[-1]).view(1, 1, 1, -1).expand_as(rows).float()
     scale = (0.3 * grid[:, 0] + 0.05 * rows[:, 0]).exp()
     logits = torch.stack([torch.zeros_like(grid[:, :1]), grid[:, 1:2] + 0.2 * columns], dim=2)
-    return BatchMaps(
-        torch.cat([grid[:, :2], rows.square() / 9, columns], 1), scale, logits, STRIDE
-    )
+    return BatchMaps(torch.cat([grid[:, :2], rows.square() / 9, columns], 1), scale, logits, STRIDE)
 
 
 @pytest.mark.parametrize("count", SYMMETRIES)
