@@ -24,10 +24,9 @@ class SlowGrid:
         self.coverage = np.zeros((len(masks), *self.shape))
         for g, part in enumerate(covered(masks, self.shape, stride)):
             for cell in self.cells:
-                left = 1 - lost[cell]
-                self.coverage[(g, *cell)] = min(part[cell] / left, 1.0) if left > 0 else 0.0
-                if left == 0 and part[cell] > 0:
-                    self.coverage[(g, *cell)] = 1.0
+                # Of a cell that is ignored as a whole, an object has all that is left if any.
+                left = max(1 - lost[cell], 1e-6)
+                self.coverage[(g, *cell)] = min(part[cell] / left, 1.0)
         self.ids = self._ids(lost)
 
     def _ids(self, lost):

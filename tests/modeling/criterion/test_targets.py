@@ -223,3 +223,18 @@ def test_seed_targets_without_instances_are_background():
         assert iou.shape == (3, 2)
         assert (iou == 0).all()
         assert (instance == 0).all()
+
+
+@pytest.mark.parametrize("any_instance", [True, False])
+def test_where_nothing_is_judged_every_mask_is_worth_nothing(any_instance):
+    ids = IDS.flatten()
+    judged = torch.zeros(3, 24, dtype=torch.bool)
+    iou, _ = seed_targets(
+        torch.zeros(3, 24), ids[6:9], ids, judged, (0.5,), any_instance=any_instance
+    )
+    assert iou.tolist() == [[0], [0], [0]]
+
+
+def test_without_seeds_there_is_a_window_of_one_cell():
+    cells, is_inside = window_cells(torch.zeros(0, 4, dtype=torch.int64), (4, 6))
+    assert cells.shape == is_inside.shape == (0, 1)
