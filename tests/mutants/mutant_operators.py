@@ -46,7 +46,9 @@ def _neighbours(node) -> list[tuple]:
 
 
 def _is_order_free(node) -> bool:
-    """Whether these are the arguments of min or max."""
+    """Whether these are the arguments of min or max, or what a loop takes one after the other."""
+    if node.parent.type == "atom":
+        return node.parent.parent.type == "for_stmt"
     called = node.parent.get_previous_sibling() if node.parent.type == "trailer" else None
     return called is not None and called.get_code().strip() in ("min", "max")
 

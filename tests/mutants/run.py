@@ -16,6 +16,7 @@ import contextlib
 import importlib
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -35,6 +36,8 @@ from mutant_operators import Provider
 ROOT = Path(__file__).parents[2]
 CONFIG = toml.loads(Path(__file__).with_name("mutants.toml").read_text())
 EQUIVALENT = toml.loads(Path(__file__).with_name("equivalent.toml").read_text())["mutant"]
+# What spaces a mutated line has depends on the operator.
+_SPACES = re.compile(r"\s+")
 
 cosmic_ray.plugins.OPERATOR_PROVIDERS["ours"] = Provider()
 
@@ -177,19 +180,26 @@ def _changed_lines(before: str, after: str) -> list[str]:
         del old[0], new[0]
     while old and new and old[-1] == new[-1]:
         del old[-1], new[-1]
-    return [f"-{line.strip()}" for line in old] + [f"+{line.strip()}" for line in new]
+    lines = [f"-{old[0].strip()}", *(line.strip() for line in old[1:])]
+    return [*lines, f"+{new[0].strip()}", *(line.strip() for line in new[1:])]
 
 
 def report(session: WorkDB) -> str:
     """The share of mutants that were killed, and those that were not."""
-    known = {(entry["file"], entry["diff"].strip()) for entry in EQUIVALENT}
+    known = {
+        (
+            f"dml_instance/modeling/{entry['file']}",
+            _SPACES.sub("", f"-{entry['was']}+{entry['now']}"),
+        )
+        for entry in EQUIVALENT
+    }
     counts, survivors = Counter(), []
     for item, result in session.completed_work_items:
         if result.worker_outcome == WorkerOutcome.SKIPPED:
             continue
         spec = _spec(item)
         name, outcome = str(spec.module_path), result.test_outcome.value
-        if outcome == "survived" and (name, result.diff) in known:
+        if outcome == "survived" and (name, _SPACES.sub("", result.diff)) in known:
             outcome = "equivalent"
         elif outcome == "survived":
             survivors.append((name, spec.start_pos[0], result.diff))

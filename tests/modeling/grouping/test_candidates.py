@@ -30,9 +30,10 @@ def test_seediness_is_the_largest_foreground_probability_over_thresholds():
     )
 
 
-@pytest.mark.parametrize("classes", [1, 3])
-def test_class_probability_is_a_softmax_and_zero_where_it_is_none(classes):
-    logits = torch.randn(2, classes + 1, 4, 5) * 5
+@pytest.mark.parametrize("shape", [(4, 5), (2, 5), (5, 2)])
+@pytest.mark.parametrize("classes", [1, 2, 3])
+def test_class_probability_is_a_softmax_and_zero_where_it_is_none(classes, shape):
+    logits = torch.randn(2, classes + 1, *shape) * 5
     expected = logits.softmax(dim=1)[:, 1:]
     torch.testing.assert_close(class_probability(logits), expected)
     for place, value in enumerate([torch.nan, torch.inf]):

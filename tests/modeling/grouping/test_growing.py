@@ -182,6 +182,7 @@ def test_distances_are_scaled_by_the_seed_and_not_by_the_cell():
     assert masks.squared_distance.tolist() == [0, 0.25, 0.25, 1, 1]
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered")  # where loops are run as Python
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("gap", [0, 2, -1])
 def test_values_that_are_not_finite_join_no_mask_and_grow_none(bad, gap):

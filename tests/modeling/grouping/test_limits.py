@@ -61,12 +61,20 @@ def test_instances_of_a_lower_score_are_left_out(min_score, expected):
     assert result.pred_classes.tolist() == expected
 
 
+def test_a_score_that_equals_the_threshold_in_float32_is_enough():
+    """As a score of 0.7 does, which is 0.69999999 in float32."""
+    score = grouping_of()([four_objects()], (1, 7)).scores[1].item()
+    assert len(grouping_of(min_score=score + 1e-9)([four_objects()], (1, 7))) == 2
+    assert len(grouping_of(min_score=score + 1e-6)([four_objects()], (1, 7))) == 1
+
+
 @pytest.mark.parametrize(
     ("output_size", "limit"),
     [
         ((64, 64), 2),
         ((512, 512), 2),
         ((512, 600), 2),  # 2.3
+        ((512, 700), 3),  # 2.7
         ((512, 768), 3),
         ((768, 512), 3),
         ((700, 900), 4),  # 4.8: all four

@@ -135,6 +135,23 @@ def test_an_odd_output_size_keeps_the_object_in_place(interpolate):
     assert (pixels[0] & expected).sum() / (pixels[0] | expected).sum() > 0.8
 
 
+def test_nothing_is_read_that_was_not_written(monkeypatch):
+    """New memory is full of what is no number, as far as the loops are run as Python."""
+    embedding = torch.randn(1, 6, 7, generator=torch.Generator().manual_seed(0))
+    clean = [draw(*grown(embedding, seed, 0.7), (13, 17)) for seed in np.ndindex(6, 7)]
+    empty = np.empty
+
+    def poisoned(shape, dtype=float):
+        array = empty(shape, dtype)
+        array.fill(np.nan if np.issubdtype(dtype, np.floating) else -99)
+        return array
+
+    monkeypatch.setattr(np, "empty", poisoned)
+    for seed, expected in zip(np.ndindex(6, 7), clean, strict=True):
+        for got, wanted in zip(draw(*grown(embedding, seed, 0.7), (13, 17)), expected, strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
+
 def four_columns():
     """Four masks of five columns each, on a grid of 5 x 20 cells."""
     ids = torch.arange(4).repeat_interleave(5).expand(5, 20)
@@ -153,6 +170,19 @@ def test_masks_are_drawn_in_the_order_that_is_asked_for_with_tight_boxes():
         np.testing.assert_array_equal(mask, expected)
     assert boxes.tolist() == [[20, 0, 30, 10], [0, 0, 10, 10], [30, 0, 40, 10]]
     assert boxes.dtype == np.int64 and drawn.dtype == np.int64
+
+
+@pytest.mark.parametrize("is_upright", [True, False])
+def test_a_box_far_down_a_narrow_image_or_far_along_a_low_one_is_tight(is_upright):
+    ids = torch.zeros(12, 2, dtype=torch.int64)
+    ids[9:11, 1] = 1
+    seed, expected = (9, 1), [1, 9, 2, 11]
+    if not is_upright:
+        ids, seed, expected = ids.T, (1, 9), [9, 1, 11, 2]
+    grids, masks = grown(flat_embedding(ids), seed, 1.1)
+    _, pixels, boxes = draw(grids, masks, tuple(ids.shape), interpolate=False)
+    assert torch.equal(torch.from_numpy(pixels[0]), ids == 1)
+    assert boxes.tolist() == [expected]
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(0, []), (1, [3]), (2, [3, 1]), (3, [3, 1, 0])])

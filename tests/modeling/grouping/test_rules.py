@@ -36,6 +36,7 @@ def config(*overrides):
         ("alpha", -0.01, "at least 0"),
         ("small_mask_cells", -0.01, "at least 0"),
         ("connect_gap", -2, "at least 0, or -1"),
+        ("connect_gap", -0.5, "at least 0, or -1"),
         ("bridge_probability", -0.01, r"in \[0, 1\]"),
         ("bridge_probability", 1.01, r"in \[0, 1\]"),
         ("min_share_apart", -0.01, r"in \[0, 1\]"),

@@ -118,6 +118,14 @@ def test_of_equal_candidates_the_first_is_chosen(alpha):
     assert chosen(candidates_of(embedding, score), 3, alpha=alpha) == expected
 
 
+def test_many_equal_candidates_keep_their_order():
+    """More than are sorted in a way that keeps it anyhow."""
+    count = 1000
+    candidates = candidates_of(torch.zeros(count, 1), torch.full((count,), 0.5))
+    assert chosen(candidates, 700, alpha=0) == list(range(700))
+    assert chosen(candidates, count, alpha=0.3) == list(range(count))
+
+
 @pytest.mark.parametrize(("alpha", "second"), [(0.1, 1), (0.6, 2)])
 def test_alpha_weighs_diversity_against_score(alpha, second):
     """D is about 0.1 and 0.9: 0.9 against 0.6 times 9^alpha, which is 0.75 and 2.2."""
