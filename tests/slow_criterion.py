@@ -20,7 +20,9 @@ class SlowGrid:
         masks, ignored = (resized(m, image_size) for m in (masks, ignored[None]))
         self.shape = tuple(-(-side // stride) for side in image_size)
         self.cells = list(product(*(range(side) for side in self.shape)))
-        lost = covered(ignored, self.shape, stride)[0]
+        # What is ignored, and what lies beyond the image.
+        inside = covered(np.ones((1, *image_size), dtype=bool), self.shape, stride)[0]
+        lost = covered(ignored, self.shape, stride)[0] + 1 - inside
         self.coverage = np.zeros((len(masks), *self.shape))
         for g, part in enumerate(covered(masks, self.shape, stride)):
             for cell in self.cells:
@@ -87,7 +89,7 @@ def pair_loss(maps, grid, cells, rules, context):
     """L_e over all ordered pairs of ``cells``."""
     group = [grid.ids[cell] for cell in cells]
     size = {
-        g: (group.count(g) if rules.group_size == "count" else (grid.ids.clip(0) == g).sum())
+        g: (group.count(g) if rules.group_size == "count" else (grid.ids == g).sum())
         for g in set(group)
     }
     total = {key: [0.0, 0.0] for key in ("all", True, False)}

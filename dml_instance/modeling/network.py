@@ -133,10 +133,11 @@ def freeze_unread(backbone: Backbone, features: set[str], in_channels: int) -> N
     if not parameters:
         return
     was_training = backbone.training
-    # In evaluation mode no norm takes the statistics of an empty image.
-    outputs = backbone.eval()(parameters[0].new_zeros(1, in_channels, side, side))
-    total = sum(outputs[name].sum() for name in features)
-    gradients = torch.autograd.grad(total, parameters, allow_unused=True)
+    with torch.enable_grad():
+        # In evaluation mode no norm takes the statistics of an empty image.
+        outputs = backbone.eval()(parameters[0].new_zeros(1, in_channels, side, side))
+        total = sum(outputs[name].sum() for name in features)
+        gradients = torch.autograd.grad(total, parameters, allow_unused=True)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.requires_grad_(gradient is not None)
     backbone.train(was_training)

@@ -75,7 +75,7 @@ def test_without_a_decoder_one_feature_is_passed_on():
     assert single(features) is features["mid"]
     assert (single.stride, single.channels) == (8, 6)
     only = SingleFeature({"only": SHAPES["top"]}, in_features=[])
-    assert (only.in_feature, only.stride) == ("only", 16)
+    assert (only.in_features, only.stride) == (["only"], 16)
 
 
 @pytest.mark.parametrize("names", [[], ["fine", "mid"], ["none"]])

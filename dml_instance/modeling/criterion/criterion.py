@@ -66,19 +66,19 @@ class DMLCriterion:
     @configurable
     def __init__(
         self,
+        rules: CriterionRules = CriterionRules(),  # noqa: B008, it is frozen
         *,
         taus: Sequence[float],
         context: float,
         max_iter: int,
-        rules: CriterionRules = CriterionRules(),  # noqa: B008, frozen
     ):
         """
         Args:
+            rules: what is sampled, and how it is weighed.
             taus: the T similarity thresholds.
             context: pixels beyond an object's bounds in which others are told apart from it;
                 negative: the whole image.
             max_iter: iterations of the schedule.
-            rules: what is sampled, and how it is weighed.
         """
         self.rules = rules
         self.taus = tuple(taus)

@@ -276,10 +276,10 @@ def test_what_stands_elsewhere_in_the_config_reaches_the_grouping():
     assert len(grouping.pieces.num_objects) == 6
 
 
-def test_by_default_as_many_instances_as_in_detectron2_of_any_score():
+def test_by_default_all_instances_of_any_score_and_as_many_as_detectron2_from_a_config():
     grouping = InstanceGrouping(GroupingRules(), num_classes=1, taus=TAUS, context=-1)
-    assert grouping.max_instances == get_cfg().TEST.DETECTIONS_PER_IMAGE
-    assert grouping.min_score == 0
+    assert (grouping.max_instances, grouping.min_score) == (None, 0)
+    assert build_grouping(config(), num_classes=1).max_instances == 100
 
 
 @pytest.mark.parametrize(
