@@ -78,7 +78,7 @@ class DMLInstance(nn.Module):
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
         self._register_state_dict_hook(_to_state_names)
-        self._register_load_state_dict_pre_hook(_from_state_names)
+        self._register_load_state_dict_pre_hook(_from_state_names, with_module=True)
 
     @classmethod
     def from_config(cls, cfg):
@@ -272,12 +272,13 @@ def _to_state_names(module: nn.Module, state: dict, prefix: str, metadata: dict)
         state[prefix + name] = state.pop(key)
 
 
-def _from_state_names(state: dict, prefix: str, *_: Any) -> None:
+def _from_state_names(module: nn.Module, state: dict, prefix: str, *_: Any) -> None:
     """Hook of ``load_state_dict``: the names of the modules again."""
+    own = {*module._modules, *module._parameters, *module._buffers}
     for key in [key for key in state if key.startswith(prefix)]:
         name = key.removeprefix(prefix)
         if name.startswith("pieces."):
             name = f"grouping.{name}"
-        elif not name.startswith(("network.", "grouping.")):
+        elif name.split(".")[0] not in own:
             name = f"network.{name}"
         state[prefix + name] = state.pop(key)
