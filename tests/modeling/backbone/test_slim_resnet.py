@@ -35,7 +35,7 @@ def test_blocks_and_features_are_those_asked_for():
 @pytest.mark.parametrize("channels", [1, 5])
 def test_images_of_any_number_of_channels_are_seen(channels):
     numbers = ("MODEL.PIXEL_MEAN", [0.0] * channels, "MODEL.PIXEL_STD", [1.0] * channels)
-    assert backbone_of(*numbers)(torch.randn(1, channels, 32, 32))["stem"].shape[1] == 8
+    assert backbone_of(*numbers)(torch.randn(2, channels, 32, 32))["stem"].shape[1] == 8
 
 
 def test_norms_and_frozen_stages_are_those_of_the_keys():
