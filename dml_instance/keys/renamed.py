@@ -32,9 +32,9 @@ _RENAMED = {
 }
 
 
-def _peak_radius(peak_size: Any, stride: int) -> int:
+def _peak_radius(peak_size: Any, stride: Any) -> int:
     """Pixels to the side of a square of ``peak_size`` cells, the earlier form of this key."""
-    return max(int(peak_size) // 2, 1) * stride
+    return max(int(peak_size) // 2, 1) * int(stride)
 
 
 class _CfgNode(CN):
@@ -49,8 +49,8 @@ class _CfgNode(CN):
         return super().merge_from_other_cfg(_with_new_names(cfg_other, self.MODEL))
 
     def merge_from_list(self, cfg_list: list) -> None:
-        stride = self.MODEL.DML.DECODER.STRIDE
-        pairs = zip(cfg_list[0::2], cfg_list[1::2], strict=False)
+        pairs = list(zip(cfg_list[0::2], cfg_list[1::2], strict=False))
+        stride = dict(pairs).get("MODEL.DML.DECODER.STRIDE", self.MODEL.DML.DECODER.STRIDE)
         renamed = [part for pair in pairs for part in _renamed_pair(*pair, stride)]
         # An odd last entry is left for Detectron2 to complain of.
         return super().merge_from_list(renamed + list(cfg_list[len(renamed) :]))
@@ -63,7 +63,7 @@ def take_old_spellings(cfg: CN) -> None:
     object.__setattr__(cfg, "__class__", _CfgNode)
 
 
-def _renamed_pair(key: str, value: Any, stride: int) -> tuple[str, Any]:
+def _renamed_pair(key: str, value: Any, stride: Any) -> tuple[str, Any]:
     """A KEY VALUE override in the new spelling."""
     name = key
     for old, new in _RENAMED.items():

@@ -78,6 +78,13 @@ def test_without_a_decoder_one_feature_is_passed_on():
     assert (only.in_features, only.stride) == (["only"], 16)
 
 
+def test_two_features_of_one_stride_are_refused():
+    shapes = {name: ShapeSpec(channels=4, stride=8) for name in ("res4", "res5")}
+    with pytest.raises(ValueError, match=r"one stride do not join: .*IN_FEATURES"):
+        TopDownDecoder(shapes, channels=8, stride=4, norm="BN")
+    assert TopDownDecoder(shapes, in_features=["res5"], channels=8, stride=4, norm="BN").stride == 4
+
+
 @pytest.mark.parametrize("names", [[], ["fine", "mid"], ["none"]])
 def test_without_a_decoder_there_is_exactly_one_feature(names):
     with pytest.raises(ValueError, match=r"DECODER\.CHANNELS 0.*IN_FEATURES names one feature"):

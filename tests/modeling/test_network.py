@@ -52,14 +52,29 @@ def test_every_kind_of_network_trains_and_predicts(overrides):
             assert_is_instance_result(result, x["height"], x["width"], 2)
 
 
-@pytest.mark.parametrize("name", ["dml_R_18_FPN", "dml_slim_unet"])
-def test_every_parameter_that_is_trained_gets_a_gradient(name):
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("dml_R_18_FPN", []),
+        ("dml_R_18_FPN", ["MODEL.DML.IN_FEATURES", ["p3"]]),
+        ("dml_R_18_FPN", ["MODEL.DML.IN_FEATURES", ["p6"]]),
+        ("dml_R_18_FPN", ["MODEL.DML.IN_FEATURES", ["p2", "p3"], "MODEL.DML.DECODER.CHANNELS", 8]),
+        ("dml_slim_unet", []),
+        ("dml_slim_unet", ["MODEL.DML.IN_FEATURES", ["stem", "res2", "res3"]]),
+        ("dml_slim_unet", ["MODEL.DML.DECODER.STRIDE", 8, "MODEL.DML.DECODER.SEED_STRIDE", 8]),
+    ],
+)
+def test_every_parameter_that_is_trained_gets_a_gradient(name, options):
     """DistributedDataParallel fails at the second step otherwise."""
     torch.manual_seed(0)
-    model = build_model(config_of_file(f"Shapes/{name}.yaml", "MODEL.DML.NUM_CLASSES", 2))
+    options = ["MODEL.DML.NUM_CLASSES", 2, *options]
+    model = build_model(config_of_file(f"Shapes/{name}.yaml", *options))
     losses_of(model, [model_input(*square_and_disc())])
     without = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert without == []
+    heads = [n for n, p in model.named_parameters() if "head" in n and not p.requires_grad]
+    assert heads == []
+    assert any(p.requires_grad for p in model.backbone.parameters())
 
 
 @pytest.mark.parametrize(

@@ -40,4 +40,4 @@ def test_what_cannot_be_names_its_key(key, value, message):
 
 
 def test_no_tiles_need_no_overlap():
-    assert InferenceRules(tile_size=0, tile_overlap=0).tile_size == 0
+    assert InferenceRules.from_config(config("MODEL.DML.TILES.SIZE", 0)).tile_size == 0
