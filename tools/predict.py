@@ -29,6 +29,7 @@ from dml_instance.engine import (
     class_names_of,
     for_each_image,
     load_trained,
+    message_of,
     use_huge_pages,
 )
 
@@ -41,7 +42,7 @@ def main(args: argparse.Namespace) -> int:
         model, cfg = load_trained(args.config_file, args.weights, args.opts, needs_data=False)
         records = [{"file_name": file} for file in image_files(args.input)]
     except (FileNotFoundError, KeyError, ValueError) as error:
-        sys.exit(f"error: {error.args[0]}")
+        sys.exit(f"error: {message_of(error)}")
     mapper = build_test_mapper(cfg)
     with PredictionWriter(args.output, class_names_of(cfg)) as writer:
 

@@ -24,6 +24,7 @@ from dml_instance.engine import (
     add_model_options,
     for_each_image,
     load_trained,
+    message_of,
     metadata_of,
     use_huge_pages,
 )
@@ -46,7 +47,7 @@ def main(args: argparse.Namespace) -> int:
                 raise ValueError("nothing to draw; give --input or --dataset")
             records, metadata = DatasetCatalog.get(datasets[0]), MetadataCatalog.get(datasets[0])
     except (FileNotFoundError, KeyError, ValueError) as error:
-        sys.exit(f"error: {error.args[0]}")
+        sys.exit(f"error: {message_of(error)}")
     if args.number:
         records = evenly_spread(records, args.number)
     output = args.output or os.path.join(cfg.OUTPUT_DIR, "pictures")
