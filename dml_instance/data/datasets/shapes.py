@@ -5,14 +5,13 @@ The same parameters give the same files on every machine.
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ...files import replacing_folder
 from ..forms.coco_writer import annotation_of
 from .shapes_drawing import (
     CLASS_NAMES,
@@ -114,24 +113,10 @@ def write_shapes(
                 f"{root} holds Shapes with other parameters, {found}; choose another folder, or "
                 "pass --overwrite to replace it"
             )
-    os.makedirs(os.path.dirname(root), exist_ok=True)
-    # A name of its own, so that no folder of somebody else and no second run is in the way.
-    scratch = tempfile.mkdtemp(prefix=f".{os.path.basename(root)}-", dir=os.path.dirname(root))
-    try:
-        part, old = os.path.join(scratch, "new"), os.path.join(scratch, "old")
-        os.makedirs(os.path.join(part, "annotations"))
+    with replacing_folder(root, overwrite=True) as part:
+        os.mkdir(os.path.join(part, "annotations"))
         for split, count in splits.items():
             _write_split(part, split, count, parameters)
-        if os.path.lexists(root):
-            os.rename(root, old)
-        try:
-            os.rename(part, root)
-        except OSError:
-            if os.path.lexists(old):
-                os.rename(old, root)
-            raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return True
 
 
