@@ -7,12 +7,12 @@ import json
 import os
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from ...files import replacing_folder
 from ..forms.coco_writer import annotation_of
+from ..images import write_image
 from .shapes_drawing import (
     CLASS_NAMES,
     DEFAULT_DIFFICULTY,
@@ -151,8 +151,7 @@ def _write_split(root: str, split: str, count: int, parameters: dict) -> None:
     )
     for image_id, (kind, scene) in enumerate(scenes, start=1):
         file_name = f"{image_id:06d}.png"
-        if not cv2.imwrite(os.path.join(folder, file_name), scene.image[:, :, ::-1]):
-            raise OSError(f"cannot write {os.path.join(folder, file_name)}")
+        write_image(os.path.join(folder, file_name), scene.image[:, :, ::-1])
         height, width = scene.image.shape[:2]
         images.append(
             {

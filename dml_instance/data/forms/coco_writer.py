@@ -5,12 +5,12 @@ import json
 import os
 from collections.abc import Iterable
 
-import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from ...files import replacing_folder
 from ...rle import encoded
+from ..images import write_image
 
 
 def annotation_of(mask: np.ndarray, category_id: int) -> dict:
@@ -115,8 +115,7 @@ class CocoWriter:
         size = image.shape[:2]
         file_name = f"{name}.png"
         annotations = instance_annotations(masks, size, name)
-        if not cv2.imwrite(os.path.join(self._part, "images", file_name), image):
-            raise OSError(f"cannot write {os.path.join(self._part, 'images', file_name)}")
+        write_image(os.path.join(self._part, "images", file_name), image)
         image_id = sum(self.counts().values()) + 1
         target = self._splits[split]
         target["images"].append(
