@@ -25,7 +25,7 @@ from detectron2.engine import default_setup
 from tqdm import tqdm
 
 from dml_instance.data import add_registration_option, register_given
-from dml_instance.engine import RESULTS_FILE, load_config, machine, use_huge_pages
+from dml_instance.engine import RESULTS_FILE, load_config, machine, message_of, use_huge_pages
 from dml_instance.files import read_json
 
 from .comparison.budget import Turns, referee, train_within_budget
@@ -134,7 +134,7 @@ def main(args: argparse.Namespace) -> None:
         register_given(args.register_coco)
         configs = {name: run_config(args, name) for name in names}
     except (FileNotFoundError, KeyError, ValueError) as error:
-        sys.exit(f"error: {error.args[0]}")
+        sys.exit(f"error: {message_of(error)}")
     tested = {tuple(cfg.DATASETS.TEST) for cfg in configs.values()}
     limits = {cfg.TEST.DETECTIONS_PER_IMAGE for cfg in configs.values()}
     if len(tested) != 1 or len(limits) != 1 or len(next(iter(tested))) != 1:
@@ -143,7 +143,11 @@ def main(args: argparse.Namespace) -> None:
             f"TEST.DETECTIONS_PER_IMAGE, got {sorted(tested)} and {sorted(limits)}"
         )
     (dataset,), limit = next(iter(tested)), limits.pop()
-    DatasetCatalog.get(dataset)  # fails here, and not after the training, where the data is missing
+    try:
+        # Fails here, and not after the training, where the data is missing.
+        DatasetCatalog.get(dataset)
+    except FileNotFoundError as error:
+        sys.exit(f"error: {message_of(error)}")
     for name, cfg in configs.items():
         check_folder(cfg, name)
     os.makedirs(args.output, exist_ok=True)

@@ -20,7 +20,7 @@ from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.events import EventStorage
 
-from dml_instance.engine import load_config, machine, use_huge_pages
+from dml_instance.engine import load_config, machine, message_of, use_huge_pages
 from dml_instance.files import write_json
 
 from .memory import peak_memory_mib
@@ -56,7 +56,7 @@ def main(args: argparse.Namespace) -> None:
     try:
         cfg = load_config(args.config_file, ["MODEL.DEVICE", "cpu", *args.opts])
     except (FileNotFoundError, KeyError, ValueError) as error:
-        sys.exit(f"error: {error.args[0]}")
+        sys.exit(f"error: {message_of(error)}")
     height, width = args.size
     model = build_model(cfg)
     classes = max(cfg.MODEL.DML.NUM_CLASSES, 1)

@@ -37,7 +37,7 @@ import sys
 from tqdm import tqdm
 
 from dml_instance.data import add_registration_option, register_given
-from dml_instance.engine import machine, use_huge_pages
+from dml_instance.engine import machine, message_of, use_huge_pages
 from dml_instance.files import write_json
 
 from .peers.groupings import compare_groupings
@@ -159,7 +159,7 @@ def main(args: argparse.Namespace) -> None:
         register_given(args.register_coco)
         rows = PARTS[args.part](args)
     except (FileNotFoundError, ImportError, KeyError, ValueError) as error:
-        sys.exit(f"error: {error.args[0] if len(error.args) == 1 else error}")
+        sys.exit(f"error: {message_of(error)}")
     print(rows_table(args.part, rows))
     if args.output:
         command = shlex.join(["python", "-m", "benchmarks.speed", *sys.argv[1:]])

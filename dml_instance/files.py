@@ -1,17 +1,75 @@
 """Files that are whole or not there: written under a temporary name and moved into place."""
 
+import contextlib
 import json
 import math
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[str]:
+    """A temporary name beside a file, moved into its place at the end of the ``with`` block.
+
+    It has the ending of the file, by which some writers choose their format. After an error nothing
+    is moved, and what was written is removed.
+    """
+    stem, ending = os.path.splitext(path)
+    # Of each process its own: several may write the same cache at once.
+    temporary = f"{stem}.{os.getpid()}.part{ending}"
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(temporary)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: str, *, overwrite: bool = False) -> Iterator[str]:
+    """An empty folder, moved to ``path`` at the end of the ``with`` block.
+
+    Folders above ``path`` are made. After an error nothing is moved, and what was written is
+    removed.
+
+    Args:
+        path: of the folder to write.
+        overwrite: what lies at ``path`` is replaced, and stays if that fails.
+
+    Raises:
+        OSError: without ``overwrite``, if something lies at ``path`` at the end of the block that
+            is no empty folder.
+    """
+    path = os.path.abspath(path)
+    parent, name = os.path.split(path)
+    os.makedirs(parent, exist_ok=True)
+    # A name of its own, so that no folder of somebody else and no second run is in the way.
+    scratch = tempfile.mkdtemp(prefix=f".{name}-", dir=parent)
+    new, old = os.path.join(scratch, "new"), os.path.join(scratch, "old")
+    try:
+        os.mkdir(new)
+        yield new
+        if overwrite and os.path.lexists(path):
+            os.rename(path, old)
+        try:
+            os.rename(new, path)
+        except OSError:
+            if os.path.lexists(old):
+                os.rename(old, path)
+            raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def write_text(path: str, text: str) -> None:
-    """Write a file under a temporary name and move it into place."""
-    # Of each process its own: several may write the same cache at once.
-    temporary = f"{path}.{os.getpid()}.part"
-    with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+    """Write a file by ``replacing``, in UTF-8 and with the same ends of lines everywhere."""
+    with (
+        replacing(path) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="\n") as file,
+    ):
         file.write(text)
-    os.replace(temporary, path)
 
 
 def write_json(path: str, content: dict) -> None:

@@ -19,6 +19,8 @@ import sys
 import torch
 from detectron2.utils.file_io import PathManager
 
+from dml_instance.files import replacing
+
 _PREFIXES = ("backbone.bottom_up.", "backbone.")
 
 
@@ -55,8 +57,8 @@ def main(args: argparse.Namespace) -> None:
     except ValueError as error:
         sys.exit(f"error: {args.source}: {error}")
     os.makedirs(os.path.dirname(os.path.abspath(args.output)), exist_ok=True)
-    torch.save({"model": weights}, f"{args.output}.part")
-    os.replace(f"{args.output}.part", args.output)
+    with replacing(args.output) as part:
+        torch.save({"model": weights}, part)
     print(f"{len(weights)} weights in {args.output}")
 
 

@@ -29,6 +29,7 @@ from dml_instance.engine import (
     class_names_of,
     for_each_image,
     load_trained,
+    message_of,
     use_huge_pages,
 )
 from dml_instance.modeling import DMLInstance
@@ -39,22 +40,26 @@ def main(args: argparse.Namespace) -> int:
     setup_logger(name="dml_instance")
     try:
         register_given(args.register_coco)
-        model, cfg = load_trained(args.config_file, args.weights, args.opts, needs_data=False)
         records = [{"file_name": file} for file in image_files(args.input)]
+        model, cfg = load_trained(args.config_file, args.weights, args.opts, needs_data=False)
     except (FileNotFoundError, KeyError, ValueError) as error:
-        sys.exit(f"error: {error.args[0]}")
+        sys.exit(f"error: {message_of(error)}")
     if isinstance(model, DMLInstance) and "TEST.DETECTIONS_PER_IMAGE" not in args.opts:
         # The key bounds what is scored; who segments wants all that is found.
         model.grouping.max_instances = None
     mapper = build_test_mapper(cfg)
-    with PredictionWriter(args.output, class_names_of(cfg)) as writer:
+    try:
+        with PredictionWriter(args.output, class_names_of(cfg)) as writer:
 
-        def segment(record: dict) -> None:
-            inputs = {**mapper(record), "file_name": record["source"]}
-            found = model([inputs])[0]["instances"]
-            writer.add(record["source"], found, args.min_score)
+            def segment(record: dict) -> None:
+                inputs = {**mapper(record), "file_name": record["source"]}
+                found = model([inputs])[0]["instances"]
+                writer.add(record["source"], found, args.min_score)
 
-        skipped = for_each_image(records, segment, "segmenting")
+            skipped = for_each_image(records, segment, "segmenting")
+    except OSError as error:
+        # The results cannot be written; what is wrong with an image is no OSError.
+        sys.exit(f"error: {message_of(error)}")
     done = len(records) - skipped
     print(
         f"{len(writer)} objects in {done} images: {args.output}"

@@ -15,6 +15,7 @@ import sys
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from dml_instance.data import add_registration_option, register_given
+from dml_instance.engine import message_of
 from dml_instance.evaluation import score_predictions
 from dml_instance.evaluation.voc_instance import class_table
 from dml_instance.files import write_json
@@ -47,9 +48,9 @@ def main(args: argparse.Namespace) -> None:
             MetadataCatalog.get(args.dataset).thing_classes,
         )
     except OSError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {message_of(error)}")
     except (KeyError, ValueError) as error:
-        sys.exit(f"error: {args.predictions}: {error.args[0]}")
+        sys.exit(f"error: {args.predictions}: {message_of(error)}")
     print(class_table(result))
     if args.output:
         write_json(args.output, result)

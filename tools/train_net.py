@@ -25,6 +25,7 @@ from dml_instance.engine import (
     RESULTS_FILE,
     Trainer,
     load_config,
+    message_of,
     results_table,
     use_huge_pages,
 )
@@ -40,7 +41,7 @@ def main(args):
             DatasetCatalog.get(name)
     except (FileNotFoundError, KeyError, ValueError) as error:
         # What the user can mend in the command or the files needs no stack trace.
-        sys.exit(f"error: {error.args[0]}")
+        sys.exit(f"error: {message_of(error)}")
     cfg.freeze()
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="dml_instance")
@@ -57,7 +58,7 @@ def main(args):
         try:
             trainer = Trainer(cfg)
         except FileNotFoundError as error:
-            sys.exit(f"error: {error}")
+            sys.exit(f"error: {message_of(error)}")
         trainer.resume_or_load(resume=args.resume)
         trainer.train()
 

@@ -14,16 +14,16 @@ import argparse
 import os
 import sys
 
-import cv2
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.logger import setup_logger
 
 from dml_instance.data import register_given
-from dml_instance.data.images import evenly_spread, image_files, stem_of
+from dml_instance.data.images import evenly_spread, image_files, stem_of, write_image
 from dml_instance.engine import (
     add_model_options,
     for_each_image,
     load_trained,
+    message_of,
     metadata_of,
     use_huge_pages,
 )
@@ -46,17 +46,21 @@ def main(args: argparse.Namespace) -> int:
                 raise ValueError("nothing to draw; give --input or --dataset")
             records, metadata = DatasetCatalog.get(datasets[0]), MetadataCatalog.get(datasets[0])
     except (FileNotFoundError, KeyError, ValueError) as error:
-        sys.exit(f"error: {error.args[0]}")
+        sys.exit(f"error: {message_of(error)}")
     if args.number:
         records = evenly_spread(records, args.number)
     output = args.output or os.path.join(cfg.OUTPUT_DIR, "pictures")
-    os.makedirs(output, exist_ok=True)
 
     def draw(record: dict) -> None:
         picture = picture_of(model, cfg, record, metadata, args.min_score)
-        cv2.imwrite(os.path.join(output, f"{stem_of(record['source'])}.png"), picture[:, :, ::-1])
+        write_image(os.path.join(output, f"{stem_of(record['source'])}.png"), picture[:, :, ::-1])
 
-    skipped = for_each_image(records, draw, "drawing")
+    try:
+        os.makedirs(output, exist_ok=True)
+        skipped = for_each_image(records, draw, "drawing")
+    except OSError as error:
+        # The pictures cannot be written; what is wrong with an image is no OSError.
+        sys.exit(f"error: {message_of(error)}")
     drawn = len(records) - skipped
     print(f"{drawn} pictures in {output}" + (f", {skipped} files skipped" if skipped else ""))
     return 0 if drawn else 1

@@ -1,10 +1,12 @@
 """Image files of users: which there are, and those that are not 8-bit made so."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
+from detectron2.data.detection_utils import read_image
 from detectron2.utils.file_io import PathManager
 from PIL import Image
 
@@ -15,10 +17,15 @@ IMAGE_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp")
 _PERCENTILES = (0.1, 99.9)
 
 
+class ImageFileError(ValueError):
+    """An image file that cannot be used as it is; the message names it and says what to do."""
+
+
 def image_files(paths: Sequence[str]) -> list[str]:
     """Files as they are, and the images directly inside folders, by name.
 
     Raises:
+        FileNotFoundError: if there is no image at all.
         ValueError: for two of one name, whatever their folders and endings: one's results would
             replace the other's.
     """
@@ -30,6 +37,10 @@ def image_files(paths: Sequence[str]) -> list[str]:
             ]
         else:
             files.append(path)
+    if not files:
+        raise FileNotFoundError(
+            f"no image was found in {', '.join(paths)}; looked for {', '.join(IMAGE_ENDINGS)}"
+        )
     by_stem: dict[str, str] = {}
     for file in files:
         other = by_stem.setdefault(stem_of(file), file)
@@ -57,16 +68,52 @@ def is_image_name(name: str) -> bool:
     return name.lower().endswith(IMAGE_ENDINGS)
 
 
+@contextlib.contextmanager
+def _reading(file: str) -> Iterator[None]:
+    """Whatever goes wrong in reading a file becomes an ImageFileError that names it."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Of a broken file Pillow raises OSError, SyntaxError, ValueError, struct.error and others.
+        raise ImageFileError(
+            f"cannot read {file}: {type(error).__name__}: {error}. Mend or replace this file, or "
+            "leave it out"
+        ) from error
+
+
+def check_readable(file: str) -> None:
+    """Read an image as Detectron2 does; ImageFileError where that fails."""
+    with _reading(file):
+        read_image(file)
+
+
 def read_unchanged(file: str) -> np.ndarray:
     """The image as it is stored, (H, W) or (H, W, C), colours in the order blue, green, red.
 
     Raises:
-        ValueError: for a file that is no readable image, named.
+        ImageFileError: for a file that is no readable image.
     """
     image = cv2.imread(file, cv2.IMREAD_UNCHANGED)
     if image is None:
-        raise ValueError(f"{file} is no readable image")
+        raise ImageFileError(f"{file} is no readable image")
     return image
+
+
+def write_image(file: str, image: np.ndarray) -> None:
+    """Write an image in the format of the file's ending.
+
+    Args:
+        file: in a folder that exists.
+        image: (H, W) or (H, W, 3), uint8 or uint16, colours in the order blue, green, red.
+
+    Raises:
+        OSError: if it cannot be written, with the file's name.
+    """
+    # OpenCV only returns False.
+    if not cv2.imwrite(file, image):
+        raise OSError(f"cannot write {file}")
 
 
 def to_eight_bit(image: np.ndarray) -> np.ndarray:
@@ -89,9 +136,9 @@ def is_deep(file: str) -> bool:
     It cuts off all above 255.
 
     Raises:
-        OSError: for a file that is no image, or not there.
+        ImageFileError: for a file that is no image, or not there.
     """
-    with PathManager.open(file, "rb") as stream, Image.open(stream) as image:
+    with _reading(file), PathManager.open(file, "rb") as stream, Image.open(stream) as image:
         return image.mode.startswith(("I", "F"))
 
 
@@ -103,10 +150,11 @@ def eight_bit_file(file: str, folder: str) -> str:
         folder: for the copy, which bears the name of the file.
 
     Raises:
-        OSError: as ``is_deep``; ValueError: as ``read_unchanged``.
+        ImageFileError: as ``is_deep`` and ``read_unchanged``.
+        OSError: if the copy cannot be written.
     """
     if not is_deep(file):
         return file
     copy = os.path.join(folder, f"{stem_of(file)}.png")
-    cv2.imwrite(copy, to_eight_bit(read_unchanged(file)))
+    write_image(copy, to_eight_bit(read_unchanged(file)))
     return copy

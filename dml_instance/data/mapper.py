@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from ..rle import as_rle
 from .augmentation import build_test_augmentation, build_train_augmentation
-from .images import is_deep
+from .images import ImageFileError, check_readable, is_deep
 
 # Objects that share one label map: what an 8-bit map, which every transform takes, can tell apart.
 _OBJECTS_A_LAYER = 255
@@ -142,25 +142,32 @@ class FileNamingMapper:
 
     A truncated image otherwise ends a training with a message that does not say which of thousands
     it was.
+
+    Raises:
+        ImageFileError: for a file that cannot be read, has more than 8 bits a pixel, or another
+            size than its record says; with the cure.
+        RuntimeError: for any other error, which is no fault of the file.
     """
 
     def __init__(self, mapper: DatasetMapper):
         self.mapper = mapper
 
     def __call__(self, record: dict) -> dict:
-        """A Detectron2 record to the model's input dict; raises RuntimeError naming the file."""
+        """A Detectron2 record to the model's input dict."""
+        file = record["file_name"]
+        if is_deep(file):
+            raise ImageFileError(
+                f"{file} has more than 8 bits a pixel, of which all above 255 would be cut off; "
+                "convert images like it to 8 bits (tools/prepare_label_images.py does)"
+            )
         try:
-            if is_deep(record["file_name"]):
-                raise ValueError(
-                    "it has more than 8 bits a pixel, of which all above 255 would be cut off; "
-                    "convert images like it to 8 bits (tools/prepare_label_images.py does)"
-                )
             return self.mapper(record)
+        except utils.SizeMismatchError as error:
+            raise ImageFileError(f"{file} is not what its record says: {error}") from error
         except Exception as error:
-            raise RuntimeError(
-                f"cannot load {record['file_name']}: {type(error).__name__}: {error}. "
-                "Mend or replace this file, or remove it from the annotation file"
-            ) from error
+            # Reading it once more tells a broken file from an error of the program.
+            check_readable(file)
+            raise RuntimeError(f"cannot map {file}: {type(error).__name__}: {error}") from error
 
 
 def build_train_mapper(cfg) -> FileNamingMapper:

@@ -1,6 +1,7 @@
 """Training and evaluation by Detectron2's trainer, and trained models at work."""
 
 from .config import load_config
+from .errors import message_of
 from .evaluators import build_evaluator
 from .hooks import InferenceTimer, TrainingClock
 from .huge_pages import use_huge_pages
@@ -34,6 +35,7 @@ __all__ = [
     "load_config",
     "load_trained",
     "machine",
+    "message_of",
     "metadata_of",
     "predictions_folder",
     "results_table",

@@ -37,11 +37,15 @@ def picture_of(
 
     Returns:
         RGB uint8 (H, W, 3), see ``visualization.panel``.
+
+    Raises:
+        ImageFileError: for a file that cannot be read or is not what its record says.
     """
+    # The mapper comes first: its errors say what is wrong with a file.
+    inputs = [build_test_mapper(cfg)(record)]
     image = read_image(record["file_name"], format=cfg.INPUT.FORMAT)
     size = image.shape[:2]
     rgb = np.ascontiguousarray(convert_image_to_rgb(image, cfg.INPUT.FORMAT)).astype(np.uint8)
-    inputs = [build_test_mapper(cfg)(record)]
 
     pictures = [("input", rgb)]
     if isinstance(model, DMLInstance):

@@ -15,7 +15,7 @@ from torch import nn
 from tqdm import tqdm
 
 from ..data import add_registration_option
-from ..data.images import eight_bit_file
+from ..data.images import ImageFileError, eight_bit_file
 from ..modeling import DMLInstance, fuse_conv_norms
 from .config import load_config
 from .trainer import Trainer
@@ -95,8 +95,9 @@ def class_names_of(cfg: CfgNode) -> list[str]:
 def for_each_image(records: Sequence[dict], act: Callable[[dict], None], title: str) -> int:
     """Call ``act`` with one record after the other, behind a progress bar, without gradients.
 
-    A record whose file cannot be read, or for which ``act`` raises OSError, RuntimeError or
-    ValueError, is reported in the log and skipped.
+    A file that cannot be read, or for which ``act`` raises ImageFileError, as the mapper does, is
+    reported in the log and skipped. Any other error ends the loop: the next file would meet it,
+    too.
 
     Args:
         records: with ``file_name`` at least.
@@ -107,6 +108,9 @@ def for_each_image(records: Sequence[dict], act: Callable[[dict], None], title: 
 
     Returns:
         How many were skipped.
+
+    Raises:
+        OSError: if an 8-bit copy cannot be written; and whatever ``act`` raises but ImageFileError.
     """
     skipped = 0
     for record in tqdm(records, desc=title, unit="image"):
@@ -114,9 +118,7 @@ def for_each_image(records: Sequence[dict], act: Callable[[dict], None], title: 
         try:
             with tempfile.TemporaryDirectory() as folder:
                 act({**record, "file_name": eight_bit_file(file, folder), "source": file})
-        except (OSError, RuntimeError, SyntaxError, ValueError) as error:
-            # Pillow reports a broken PNG as SyntaxError, the mapper whatever went wrong as
-            # RuntimeError.
+        except ImageFileError as error:
             skipped += 1
-            _logger.warning("skipped %s: %s: %s", file, type(error).__name__, error)
+            _logger.warning("skipped %s: %s", file, error)
     return skipped

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from detectron2.utils.file_io import PathHandler, PathManager
 
-from ..files import read_json, write_json
+from ..files import read_json, replacing, write_json
 
 PREFIX = "dml://"
 FOLDER = Path(__file__).parent
@@ -70,16 +70,16 @@ def ship(weights: str, name: str, facts: dict, folder: Path = FOLDER) -> dict:
     if too_large:
         raise ValueError(f"{weights}: {too_large} do not fit into float16")
     path = folder / f"{name}.pth"
-    part = path.with_suffix(".part")
-    torch.save({"model": half}, part)
-    size = part.stat().st_size
-    if size > LARGEST_MEGABYTES * 1e6:
-        part.unlink()
-        raise ValueError(
-            f"{weights} takes {size / 1e6:.1f} MB in float16; at most {LARGEST_MEGABYTES} MB are "
-            "shipped"
-        )
-    os.replace(part, path)
+    with replacing(str(path)) as part:
+        # Into a stream: under a name torch would write that into the file, and so into its sum.
+        with open(part, "wb") as file:
+            torch.save({"model": half}, file)
+        size = os.path.getsize(part)
+        if size > LARGEST_MEGABYTES * 1e6:
+            raise ValueError(
+                f"{weights} takes {size / 1e6:.1f} MB in float16; at most {LARGEST_MEGABYTES} MB "
+                "are shipped"
+            )
     entry = {"file": path.name, "sha256": _sha256(path), "bytes": size, **facts}
     models = {**shipped_models(folder), name: entry}
     write_json(str(folder / CATALOG), dict(sorted(models.items())))

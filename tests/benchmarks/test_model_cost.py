@@ -1,8 +1,10 @@
 """What a model costs; and that every program explains itself."""
 
 import json
+from pathlib import Path
 
 import pytest
+from detectron2.data.datasets import register_coco_instances
 
 from benchmarks import compare, model_cost, performance_page, speed
 from command_lines import call
@@ -27,6 +29,29 @@ def test_the_cost_of_a_model_is_counted_and_measured(tmp_path, capsys, config):
 def test_a_config_that_is_not_there_is_named():
     with pytest.raises(SystemExit, match="none.yaml does not exist"):
         call(model_cost, "--config-file", "none.yaml")
+
+
+@pytest.mark.parametrize("program", [compare, model_cost, speed])
+def test_a_config_without_its_base_is_explained(tmp_path, program):
+    text = Path("configs/Shapes/dml_slim_unet.yaml").read_text()
+    (tmp_path / "alone.yaml").write_text(text)
+    arguments = {
+        compare: ("--minutes", 0, "--output", tmp_path, "--run", "a", tmp_path / "alone.yaml"),
+        model_cost: ("--config-file", tmp_path / "alone.yaml"),
+        speed: ("training", "--run", "a", tmp_path / "alone.yaml"),
+    }
+    message = f"^error: {tmp_path}/Base-Shapes.yaml: No such file or directory$"
+    with pytest.raises(SystemExit, match=message):
+        call(program, *arguments[program])
+
+
+def test_a_comparison_on_data_that_is_not_there_is_refused(tmp_path):
+    metadata = {"thing_classes": ["thing"]}
+    register_coco_instances("gone", metadata, str(tmp_path / "gone.json"), str(tmp_path))
+    run = ("--run", "a", "configs/Shapes/dml_slim_unet.yaml", "MODEL.DML.NUM_CLASSES", "1")
+    sets = ("DATASETS.TRAIN", "()", "DATASETS.TEST", "('gone',)")
+    with pytest.raises(SystemExit, match=r"^error: .*gone\.json: No such file or directory$"):
+        call(compare, "--minutes", 0, "--output", tmp_path / "out", *run, *sets)
 
 
 @pytest.mark.parametrize("program", [compare, model_cost, performance_page, speed])

@@ -6,6 +6,8 @@ from detectron2.data import DatasetCatalog, DatasetMapper
 
 from dml_instance.data import build_test_mapper, build_train_mapper
 from dml_instance.data.augmentation import build_train_augmentation
+from dml_instance.data.images import ImageFileError
+from dml_instance.data.mapper import FileNamingMapper
 from toy_scenes import data_config, rle, square_and_disc, write_coco
 
 
@@ -21,15 +23,43 @@ def shrink(path):
     cv2.imwrite(str(path), np.zeros((10, 10, 3), np.uint8))
 
 
-@pytest.mark.parametrize("spoiling", [truncate, empty, shrink, lambda path: path.unlink()])
+def deepen(path):
+    cv2.imwrite(str(path), np.full((64, 96), 3000, np.uint16))
+
+
+MEND = "Mend or replace this file"
+
+
+@pytest.mark.parametrize(
+    ("spoiling", "cure"),
+    [
+        (truncate, MEND),
+        (empty, MEND),
+        (lambda path: path.unlink(), MEND),
+        (shrink, "check the width/height"),
+        (deepen, "convert images like it to 8 bits"),
+    ],
+)
 @pytest.mark.parametrize("build", [build_train_mapper, build_test_mapper])
-def test_a_bad_image_is_named_with_the_cure(tmp_path, registered, spoiling, build):
+def test_a_bad_image_is_named_with_its_cure(tmp_path, registered, spoiling, cure, build):
     path, images = write_coco(tmp_path, "toy", [square_and_disc()])
     registered("toy_set", path, images)
     (record,) = DatasetCatalog.get("toy_set")
     spoiling(images / "001.png")
-    with pytest.raises(RuntimeError, match=r"001\.png.*[Mm]end or replace"):
+    with pytest.raises(ImageFileError, match=rf"001\.png.*{cure}") as caught:
         build(data_config())(record)
+    assert (MEND in str(caught.value)) == (cure == MEND)
+
+
+def test_an_error_that_is_not_of_the_file_does_not_blame_it(tmp_path, registered):
+    registered("toy_set", *write_coco(tmp_path, "toy", [square_and_disc()]))
+    (record,) = DatasetCatalog.get("toy_set")
+
+    def fail(_):
+        raise ValueError("a bug")
+
+    with pytest.raises(RuntimeError, match=r"001\.png: ValueError: a bug$"):
+        FileNamingMapper(fail)(record)
 
 
 @pytest.mark.parametrize("objects_a_layer", [255, 2])

@@ -6,6 +6,7 @@ import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from dml_instance.data.images import ImageFileError
 from dml_instance.engine import class_names_of, for_each_image, metadata_of
 from toy_scenes import data_config
 
@@ -47,7 +48,7 @@ def test_files_that_fail_are_skipped_and_deep_ones_are_stretched(tmp_path, caplo
 
     def act(record):
         if record["file_name"].endswith("refused.png"):
-            raise ValueError("this one not")
+            raise ImageFileError("this one not")
         assert not torch.is_grad_enabled()
         seen[record["source"]] = cv2.imread(record["file_name"], cv2.IMREAD_UNCHANGED)
 
@@ -55,9 +56,24 @@ def test_files_that_fail_are_skipped_and_deep_ones_are_stretched(tmp_path, caplo
     with caplog.at_level(logging.WARNING):
         records = [{"file_name": str(tmp_path / name)} for name in names]
         assert for_each_image(records, act, "testing") == 3
-    for name in ("broken.png", "refused.png: ValueError: this one not", "absent.png"):
+    for name in ("broken.png", "refused.png: this one not", "absent.png"):
         assert f"skipped {tmp_path / name}" in caplog.text
     assert set(seen) == {str(tmp_path / "deep.tif"), str(tmp_path / "plain.png")}
     stretched = seen[str(tmp_path / "deep.tif")]
     assert stretched.dtype == np.uint8 and (stretched.min(), stretched.max()) == (0, 255)
     assert (seen[str(tmp_path / "plain.png")] == 7).all()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.cuda.OutOfMemoryError("CUDA out of memory"), ValueError("a bug"), OSError("full")],
+)
+def test_an_error_that_is_not_of_a_file_ends_the_loop(tmp_path, error):
+    cv2.imwrite(str(tmp_path / "plain.png"), np.zeros((9, 9, 3), np.uint8))
+
+    def act(_):
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        for_each_image([{"file_name": str(tmp_path / "plain.png")}], act, "testing")
+    assert caught.value is error

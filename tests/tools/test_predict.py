@@ -86,3 +86,21 @@ def test_inputs_of_one_name_are_refused(trained, tmp_path):
     config = ("--config-file", trained[0] / "config.yaml", "--output", tmp_path / "out")
     printed = run_tool("predict", *config, "--input", tmp_path / "a", tmp_path / "b", ok=False)
     assert "have one name" in printed and "Traceback" not in printed
+
+
+def test_a_folder_without_images_is_named(trained, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.txt").touch()
+    config = ("--config-file", trained[0] / "config.yaml", "--output", tmp_path / "out")
+    for tool in ("predict", "visualize"):
+        printed = run_tool(tool, *config, "--input", tmp_path / "in", ok=False)
+        last = printed.splitlines()[-1]
+        assert last.startswith(f"error: no image was found in {tmp_path / 'in'}; looked for .png")
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_that_cannot_be_written_end_the_tool_with_one_line(trained, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), square_and_disc()[0])
+    config = ("--config-file", trained[0] / "config.yaml", "--output", tmp_path / "a.png")
+    printed = run_tool("predict", *config, "--input", tmp_path / "a.png", ok=False)
+    assert printed.splitlines()[-1] == f"error: {tmp_path / 'a.png' / 'labels'}: Not a directory"

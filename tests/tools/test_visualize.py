@@ -33,6 +33,21 @@ def test_drawing_nothing_fails(trained, tmp_path):
     draw(trained, "--input", tmp_path / "absent.png", "--output", tmp_path / "out", ok=False)
 
 
+def test_a_picture_that_cannot_be_written_is_named(trained, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), square_and_disc()[0])
+    (tmp_path / "out" / "a.png").mkdir(parents=True)
+    paths = ("--input", tmp_path / "a.png", "--output", tmp_path / "out")
+    printed = draw(trained, *paths, ok=False)
+    assert printed.splitlines()[-1] == f"error: cannot write {tmp_path / 'out' / 'a.png'}"
+
+
+def test_an_output_that_is_no_folder_is_named(trained, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), square_and_disc()[0])
+    paths = ("--input", tmp_path / "a.png", "--output", tmp_path / "a.png")
+    printed = draw(trained, *paths, ok=False)
+    assert printed.splitlines()[-1] == f"error: {tmp_path / 'a.png'}: File exists"
+
+
 def test_missing_weights_and_config_are_named(tmp_path):
     printed = run_tool(
         "visualize",

@@ -5,15 +5,14 @@ The same parameters give the same files on every machine.
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ...files import replacing_folder
 from ..forms.coco_writer import annotation_of
+from ..images import write_image
 from .shapes_drawing import (
     CLASS_NAMES,
     DEFAULT_DIFFICULTY,
@@ -114,24 +113,10 @@ def write_shapes(
                 f"{root} holds Shapes with other parameters, {found}; choose another folder, or "
                 "pass --overwrite to replace it"
             )
-    os.makedirs(os.path.dirname(root), exist_ok=True)
-    # A name of its own, so that no folder of somebody else and no second run is in the way.
-    scratch = tempfile.mkdtemp(prefix=f".{os.path.basename(root)}-", dir=os.path.dirname(root))
-    try:
-        part, old = os.path.join(scratch, "new"), os.path.join(scratch, "old")
-        os.makedirs(os.path.join(part, "annotations"))
+    with replacing_folder(root, overwrite=True) as part:
+        os.mkdir(os.path.join(part, "annotations"))
         for split, count in splits.items():
             _write_split(part, split, count, parameters)
-        if os.path.lexists(root):
-            os.rename(root, old)
-        try:
-            os.rename(part, root)
-        except OSError:
-            if os.path.lexists(old):
-                os.rename(old, root)
-            raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return True
 
 
@@ -166,8 +151,7 @@ def _write_split(root: str, split: str, count: int, parameters: dict) -> None:
     )
     for image_id, (kind, scene) in enumerate(scenes, start=1):
         file_name = f"{image_id:06d}.png"
-        if not cv2.imwrite(os.path.join(folder, file_name), scene.image[:, :, ::-1]):
-            raise OSError(f"cannot write {os.path.join(folder, file_name)}")
+        write_image(os.path.join(folder, file_name), scene.image[:, :, ::-1])
         height, width = scene.image.shape[:2]
         images.append(
             {

@@ -1,15 +1,16 @@
 """Images and masks of any source, written as a data set in COCO format."""
 
+import contextlib
 import json
 import os
-import shutil
 from collections.abc import Iterable
 
-import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from ...files import replacing_folder
 from ...rle import encoded
+from ..images import write_image
 
 
 def annotation_of(mask: np.ndarray, category_id: int) -> dict:
@@ -78,14 +79,16 @@ class CocoWriter:
         if os.path.exists(root):
             raise FileExistsError(f"{root} exists already; remove it or choose another folder")
         self._root = root
-        self._part = f"{root.rstrip(os.sep)}.part"
         self._class_name = class_name
         self._splits: dict[str, dict] = {}
 
     def __enter__(self):
-        shutil.rmtree(self._part, ignore_errors=True)
-        os.makedirs(os.path.join(self._part, "images"))
-        os.makedirs(os.path.join(self._part, "annotations"))
+        with contextlib.ExitStack() as stack:
+            self._part = stack.enter_context(replacing_folder(self._root))
+            os.mkdir(os.path.join(self._part, "images"))
+            os.mkdir(os.path.join(self._part, "annotations"))
+            stack.push(self._write_annotations)
+            self._at_exit = stack.pop_all()
         return self
 
     def start_split(self, split: str, description: str) -> None:
@@ -112,8 +115,7 @@ class CocoWriter:
         size = image.shape[:2]
         file_name = f"{name}.png"
         annotations = instance_annotations(masks, size, name)
-        if not cv2.imwrite(os.path.join(self._part, "images", file_name), image):
-            raise OSError(f"cannot write {os.path.join(self._part, 'images', file_name)}")
+        write_image(os.path.join(self._part, "images", file_name), image)
         image_id = sum(self.counts().values()) + 1
         target = self._splits[split]
         target["images"].append(
@@ -128,13 +130,14 @@ class CocoWriter:
         """Number of images of each split so far."""
         return {split: len(content["images"]) for split, content in self._splits.items()}
 
+    def _write_annotations(self, kind, error, trace) -> None:
+        """The end of the block, before the folder is moved."""
+        if kind is not None:
+            return
+        for split, content in self._splits.items():
+            path = os.path.join(self._part, "annotations", f"instances_{split}.json")
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(content, file)
+
     def __exit__(self, kind, error, trace):
-        try:
-            if kind is None:
-                for split, content in self._splits.items():
-                    path = os.path.join(self._part, "annotations", f"instances_{split}.json")
-                    with open(path, "w", encoding="utf-8") as file:
-                        json.dump(content, file)
-                os.replace(self._part, self._root)
-        finally:
-            shutil.rmtree(self._part, ignore_errors=True)
+        return self._at_exit.__exit__(kind, error, trace)

@@ -26,8 +26,8 @@ def matched_files(images: str, labels: str) -> list[tuple[str, str]]:
         (image file, label file) pairs, by name.
 
     Raises:
-        FileNotFoundError: for a path that does not exist, or a file without its counterpart, naming
-            it.
+        FileNotFoundError: for a path that does not exist, a folder without images, or a file
+            without its counterpart, naming it.
         ValueError: for two files of one name, with other endings, in one folder.
     """
     for path in (images, labels):
@@ -39,14 +39,10 @@ def matched_files(images: str, labels: str) -> list[tuple[str, str]]:
         {stem_of(file): file for file in image_files([folder])} for folder in (images, labels)
     ]
     lone = set(by_stem[0]) ^ set(by_stem[1])
-    if lone or not by_stem[0]:
+    if lone:
         raise FileNotFoundError(
             f"every image of {images} needs a label image of the same name in {labels}; "
-            + (
-                f"{sorted(lone)[0]} (and {len(lone) - 1} more) has none"
-                if lone
-                else "there are no images"
-            )
+            f"{sorted(lone)[0]} (and {len(lone) - 1} more) has none"
         )
     return [(by_stem[0][stem], by_stem[1][stem]) for stem in sorted(by_stem[0])]
 

@@ -5,12 +5,11 @@ import io
 import os
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from detectron2.structures import Instances
 
-from ...files import write_json, write_text
-from ..images import stem_of
+from ...files import replacing, write_json, write_text
+from ..images import stem_of, write_image
 from .coco_writer import annotation_of
 
 COLUMNS = (
@@ -105,9 +104,8 @@ class PredictionWriter:
                 }
             )
         path = os.path.join(self._folder, "labels", f"{stem_of(file)}.png")
-        if not cv2.imwrite(f"{path}.part.png", labels):
-            raise OSError(f"cannot write {path}")
-        os.replace(f"{path}.part.png", path)
+        with replacing(path) as part:
+            write_image(part, labels)
         self._images.append({"id": image_id, "file_name": name, "height": height, "width": width})
 
     def __exit__(self, kind, error, trace):

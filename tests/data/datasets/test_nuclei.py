@@ -50,7 +50,8 @@ def test_bad_nuclei_archives_are_named(tmp_path):
     stage1_zip(tmp_path / "a.zip", [name], mask_size=(9, 9))
     with pytest.raises(ValueError, match=name[:16]):
         convert_nuclei(str(tmp_path / "a.zip"), str(tmp_path / "out"), read_split())
-    assert not (tmp_path / "out").exists() and not (tmp_path / "out.part").exists()
+    assert not (tmp_path / "out").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
     (tmp_path / "b.zip").write_text("no zip")
     with pytest.raises(ValueError, match=r"b\.zip"):
         convert_nuclei(str(tmp_path / "b.zip"), str(tmp_path / "out"), read_split())

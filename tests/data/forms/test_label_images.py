@@ -114,3 +114,6 @@ def test_what_is_wrong_is_said_by_name(folders, tmp_path):
     (labels / "a.tif").write_bytes(b"another of that name")
     with pytest.raises(ValueError, match=r"a\.png and .*a\.tif have one name"):
         matched_files(str(images), str(labels))
+    (images / "x").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no image was found in .*images/x"):
+        matched_files(str(images / "x"), str(labels))

@@ -1,0 +1,69 @@
+"""Files and folders that are whole or not there."""
+
+import os
+
+import pytest
+
+from dml_instance.files import replacing, replacing_folder, write_text
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def write_and_fail(manager, write):
+    with manager as part:
+        write(part)
+        raise KeyError
+
+
+def test_a_file_is_replaced_at_the_end_of_the_block(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_text("old")
+    with replacing(str(path)) as part:
+        assert part.endswith(".png") and os.path.dirname(part) == str(tmp_path)
+        with open(part, "w") as file:
+            file.write("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    with pytest.raises(KeyError):
+        write_and_fail(replacing(str(path)), lambda part: write_text(part, "spoilt"))
+    assert path.read_text() == "new" and names_in(tmp_path) == ["a.png"]
+
+
+def test_a_file_that_nobody_wrote_is_an_error_and_changes_nothing(tmp_path):
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(FileNotFoundError), replacing(str(tmp_path / "a")):
+        pass
+    assert (tmp_path / "a").read_text() == "old"
+
+
+def test_a_folder_is_moved_at_the_end_of_the_block_with_the_rights_of_any_other(tmp_path):
+    root = tmp_path / "above" / "set"
+    with replacing_folder(str(root)) as part:
+        write_text(os.path.join(part, "a.txt"), "text")
+        assert not root.exists()
+    (tmp_path / "plain").mkdir()
+    assert root.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert names_in(root) == ["a.txt"] and names_in(root.parent) == ["set"]
+
+
+def test_a_folder_is_replaced_where_that_is_asked_for_and_no_error_came(tmp_path):
+    root = tmp_path / "set"
+    root.mkdir()
+    (root / "old").touch()
+
+    def fill(part):
+        write_text(os.path.join(part, "new"), "")
+
+    def replace(overwrite):
+        with replacing_folder(str(root), overwrite=overwrite) as part:
+            fill(part)
+
+    with pytest.raises(OSError, match="set"):
+        replace(overwrite=False)
+    with pytest.raises(KeyError):
+        write_and_fail(replacing_folder(str(root), overwrite=True), fill)
+    assert names_in(root) == ["old"] and names_in(tmp_path) == ["set"]
+    replace(overwrite=True)
+    assert names_in(root) == ["new"] and names_in(tmp_path) == ["set"]
