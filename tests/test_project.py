@@ -183,7 +183,7 @@ PARTS = {
     modeling.InstanceGrouping: {"num_classes": 1},
 }
 # Of a part that is built without a yaml these are off, whatever a yaml that says nothing gets.
-OFF = {"coordinate_unit": 0.0, "distance_scale": False, "offsets": ()}
+OFF = {"coordinate_unit": 0.0, "distance_scale": False, "offsets": (), "max_instances": None}
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)

@@ -15,7 +15,7 @@ METRIC = {"taus": (0.25, 0.5, 0.75), "context": 32}
 BLOCK, SEED_BLOCK = ({"channels": c, "norm": "BN"} for c in (32, 64))  # of every convolution
 model = L(DMLInstance)(pixel_mean=[127.0] * 3, pixel_std=[50.0] * 3, normalize_each_image=True)
 model.criterion = L(criterion.DMLCriterion)(**METRIC, max_iter="${train.max_iter}")
-model.grouping = L(grouping.InstanceGrouping)(**METRIC, num_classes=6)
+model.grouping = L(grouping.InstanceGrouping)(**METRIC, num_classes=6, max_instances=100)
 model.grouping.rules = L(grouping.GroupingRules)(connect_gap=16)
 model.network = L(DMLNetwork)()
 net = model.network

@@ -93,7 +93,7 @@ def test_a_budget_of_minutes_ends_schedules_turns_and_training(registration, tmp
     for step in range(2, 10):
         # The rate is set at the end of the step before.
         cosine = (1 + math.cos(math.pi * (step - 1) / 10)) / 2
-        assert rates[step] == pytest.approx(cfg.SOLVER.BASE_LR * cosine, rel=0.01)
+        assert rates[step] == pytest.approx(cfg.SOLVER.ADAMW.BASE_LR * cosine, rel=0.01)
     ramp = cfg.MODEL.DML.SEED_LOSS.WEIGHT / cfg.MODEL.DML.SEED_LOSS.RAMP_END
     expected = [min(step / 10 * ramp, cfg.MODEL.DML.SEED_LOSS.WEIGHT) for step in range(10)]
     assert weights == pytest.approx(expected, abs=0.01)
@@ -162,7 +162,7 @@ def test_runs_are_trained_scored_reported_and_drawn(
     registration, known_data_sets, tmp_path, capsys
 ):
     """One that fails is named when the others are done; without it the same command reports."""
-    good = [("ours",), ("colder", "SOLVER.BASE_LR", "0.0005")]
+    good = [("ours",), ("colder", "SOLVER.ADAMW.BASE_LR", "0.0005")]
     bad = ("bad", "MODEL.DML.SEED_LOSS.TARGET", "none")
     # One of the runs is finished already: a process less.
     register_given([registration])
