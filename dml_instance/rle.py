@@ -10,6 +10,33 @@ def encoded(mask: np.ndarray) -> dict:
     return {"size": rle["size"], "counts": rle["counts"].decode()}
 
 
+def encoded_part(part: np.ndarray, corner: tuple[int, int], size: tuple[int, int]) -> dict:
+    """``encoded`` of a mask of which a part is given, in the time that this part takes.
+
+    Args:
+        part: (h, w) bool; outside it the mask is empty.
+        corner: row and column of its first pixel in the mask.
+        size: (H, W) of the mask.
+    """
+    height, width = size
+    top, left = corner
+    # Runs go down the columns; a border of zeros ends those that reach the part's edge.
+    padded = np.pad(part.T.astype(np.int8), ((0, 0), (1, 1)))
+    columns, rows = np.nonzero(np.diff(padded, axis=1))
+    # Starts and ends of runs in turn; every column has as many of each.
+    places = (columns + left) * height + rows + top
+    # A run that fills a column to the bottom goes on where the next column begins with one.
+    goes_on = places[1:-1:2] == places[2::2]
+    kept = np.ones(len(places), dtype=bool)
+    kept[1:-1:2] &= ~goes_on
+    kept[2::2] &= ~goes_on
+    counts = np.diff(places[kept], prepend=0, append=height * width)
+    if counts[-1] == 0:
+        counts = counts[:-1]
+    rle = coco_mask.frPyObjects({"size": list(size), "counts": counts.tolist()}, *size)
+    return {"size": rle["size"], "counts": rle["counts"].decode()}
+
+
 def as_rle(segmentation: dict | list, height: int, width: int) -> dict:
     """Any of COCO's forms of a mask as a compressed RLE.
 

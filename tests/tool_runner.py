@@ -35,23 +35,24 @@ def load_tool(name):
     return load_script(ROOT / "tools" / f"{name}.py")
 
 
-def run_tool(name, *arguments, ok=True):
-    """Run a tool as its command line does, in the root of the repository.
+def run_tool(name, *arguments, ok=True, folder=ROOT):
+    """Run a tool as its command line does.
 
     Args:
         name: of the tool, without ending.
         arguments: of its command line, of any type.
         ok: whether it is to end with status 0.
+        folder: that it runs in; the root of the repository by default.
 
     Returns:
         What it printed and logged, and the trace of an exception that it let through.
     """
     tool, printed = load_tool(name), io.StringIO()
-    known, folder = set(DatasetCatalog.list()), os.getcwd()
+    known, before = set(DatasetCatalog.list()), os.getcwd()
     forget_loggers()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         try:
-            os.chdir(ROOT)
+            os.chdir(folder)
             status = tool.main(tool.argument_parser().parse_args([str(a) for a in arguments])) or 0
         except SystemExit as end:
             status = end.code or 0
@@ -61,7 +62,7 @@ def run_tool(name, *arguments, ok=True):
             status = 1
             traceback.print_exc()
         finally:
-            os.chdir(folder)
+            os.chdir(before)
             forget_loggers()
             for dataset in set(DatasetCatalog.list()) - known:
                 DatasetCatalog.remove(dataset)

@@ -24,6 +24,7 @@ from dml_instance.data import add_registration_option, register_given
 from dml_instance.engine import (
     RESULTS_FILE,
     Trainer,
+    check_evaluator,
     load_config,
     message_of,
     results_table,
@@ -37,7 +38,9 @@ def main(args):
         register_given(args.register_coco)
         cfg = load_config(args.config_file, args.opts)
         for name in cfg.DATASETS.TEST:
-            # Fails here, and not after the training, where the data is missing.
+            # These fail here, and not after the training, where nothing scores such a set or its
+            # data is missing.
+            check_evaluator(name)
             DatasetCatalog.get(name)
     except (FileNotFoundError, KeyError, ValueError) as error:
         # What the user can mend in the command or the files needs no stack trace.

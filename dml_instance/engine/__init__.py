@@ -2,7 +2,7 @@
 
 from .config import load_config
 from .errors import message_of
-from .evaluators import build_evaluator
+from .evaluators import build_evaluator, check_evaluator
 from .hooks import InferenceTimer, TrainingClock
 from .huge_pages import use_huge_pages
 from .precision import trains_in_bfloat16
@@ -30,6 +30,7 @@ __all__ = [
     "TrainingClock",
     "add_model_options",
     "build_evaluator",
+    "check_evaluator",
     "class_names_of",
     "for_each_image",
     "load_config",

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -17,6 +18,16 @@ from ..evaluation import VOCInstanceEvaluator
 from .results import predictions_folder
 
 _logger = logging.getLogger(__name__)
+
+
+def check_evaluator(dataset_name: str) -> None:
+    """Raise ValueError, as ``build_evaluator`` would after a training, for an unknown type."""
+    kind = _kind_of(dataset_name)
+    if kind not in _BUILDERS:
+        raise ValueError(
+            f"data set {dataset_name} has evaluator_type {kind!r}; known are "
+            f"{', '.join(map(repr, _BUILDERS))}"
+        )
 
 
 def build_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
@@ -36,29 +47,39 @@ def build_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
     Raises:
         ValueError: for any other type, naming the data set.
     """
-    metadata = MetadataCatalog.get(dataset_name)
-    kind = metadata.get("evaluator_type", "coco")
-    folder = predictions_folder(cfg.OUTPUT_DIR, dataset_name)
-    # A data set without a COCO file gets one in the folder; an old one there may be of other data.
-    coco = {
-        "output_dir": folder,
-        "max_dets_per_image": cfg.TEST.DETECTIONS_PER_IMAGE,
-        "allow_cached_coco": False,
-    }
-    if kind == "coco":
-        return COCOEvaluator(dataset_name, **coco)
-    if kind == "cityscapes_instance":
-        return CityscapesInstanceEvaluator(dataset_name)
-    if kind == "pascal_voc":
-        return PascalVOCDetectionEvaluator(dataset_name)
-    if kind != "voc_instance":
-        raise ValueError(
-            f"data set {dataset_name} has evaluator_type {kind!r}; known are 'coco', "
-            "'voc_instance', 'pascal_voc' and 'cityscapes_instance'"
-        )
+    check_evaluator(dataset_name)
+    return _BUILDERS[_kind_of(dataset_name)](cfg, dataset_name)
+
+
+def _kind_of(dataset_name: str) -> str:
+    return MetadataCatalog.get(dataset_name).get("evaluator_type", "coco")
+
+
+def _coco(
+    cfg: CfgNode, dataset_name: str, tasks: tuple[str, ...] | None = None
+) -> DatasetEvaluator:
+    return COCOEvaluator(
+        dataset_name,
+        tasks,
+        output_dir=predictions_folder(cfg.OUTPUT_DIR, dataset_name),
+        max_dets_per_image=cfg.TEST.DETECTIONS_PER_IMAGE,
+        # A data set without a COCO file gets one in the folder; an old one may be of other data.
+        allow_cached_coco=False,
+    )
+
+
+def _cityscapes_instance(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
+    return CityscapesInstanceEvaluator(dataset_name)
+
+
+def _pascal_voc(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
+    return PascalVOCDetectionEvaluator(dataset_name)
+
+
+def _voc_instance(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
     evaluators = [
-        VOCInstanceEvaluator(dataset_name, folder),
-        COCOEvaluator(dataset_name, ("segm",), **coco),
+        VOCInstanceEvaluator(dataset_name, predictions_folder(cfg.OUTPUT_DIR, dataset_name)),
+        _coco(cfg, dataset_name, ("segm",)),
     ]
     if _has_voc_boxes(dataset_name):
         evaluators.append(PascalVOCDetectionEvaluator(dataset_name))
@@ -86,3 +107,11 @@ def _has_voc_boxes(dataset_name: str) -> bool:
             "boxes of %s are not scored: %s and %d more are missing", dataset_name, missing[0], more
         )
     return not missing
+
+
+_BUILDERS: dict[str, Callable[[CfgNode, str], DatasetEvaluator]] = {
+    "coco": _coco,
+    "voc_instance": _voc_instance,
+    "pascal_voc": _pascal_voc,
+    "cityscapes_instance": _cityscapes_instance,
+}

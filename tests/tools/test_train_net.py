@@ -4,8 +4,9 @@ import json
 
 import pytest
 import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from tool_runner import run_tool, train
+from tool_runner import TINY, run_tool, train
 from toy_scenes import square_and_disc, write_coco
 
 
@@ -59,8 +60,7 @@ def test_the_coco_figures_agree_with_pycocotools_on_the_saved_predictions(data, 
 
     output, _ = trained
     predictions = output / "inference" / "toy" / "coco_instances_results.json"
-    if not json.loads(predictions.read_text()):
-        pytest.skip("six iterations found nothing")
+    assert json.loads(predictions.read_text()), "six iterations find something"
     truth = COCO(str(data[0]))
     evaluation = COCOeval(truth, truth.loadRes(str(predictions)), "segm")
     evaluation.params.maxDets = [1, 10, 100]
@@ -90,6 +90,27 @@ def test_a_contradicting_class_number_ends_with_one_clear_line(data, tmp_path):
     printed = train(data, tmp_path, 2, "MODEL.DML.NUM_CLASSES", "5", ok=False)
     assert "MODEL.DML.NUM_CLASSES is 5, but toy has 2 classes: square, disc" in printed
     assert "Traceback" not in printed
+
+
+def test_a_set_that_nothing_scores_is_refused_before_a_training(data, tmp_path):
+    name = "scored_by_nothing"
+    DatasetCatalog.register(name, list)
+    MetadataCatalog.get(name).set(thing_classes=["square", "disc"], evaluator_type="lvis")
+    try:
+        printed = run_tool(
+            *("train_net", "--config-file", "configs/Shapes/dml_slim_unet.yaml"),
+            *("--register-coco", f"toy={data[0]}:{data[1]}", "DATASETS.TRAIN", "('toy',)"),
+            *("DATASETS.TEST", f"('{name}',)", "OUTPUT_DIR", tmp_path, "SOLVER.MAX_ITER", 1, *TINY),
+            ok=False,
+        )
+    finally:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+    assert printed.splitlines()[-1] == (
+        f"error: data set {name} has evaluator_type 'lvis'; known are 'coco', 'voc_instance', "
+        "'pascal_voc', 'cityscapes_instance'"
+    )
+    assert not (tmp_path / "metrics.json").exists()
 
 
 def test_a_corrupt_training_image_is_named(tmp_path):

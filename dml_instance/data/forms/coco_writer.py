@@ -9,13 +9,25 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from ...files import replacing_folder
-from ...rle import encoded
+from ...rle import encoded, encoded_part
 from ..images import write_image
 
 
-def annotation_of(mask: np.ndarray, category_id: int) -> dict:
-    """COCO annotation of one object, without ids; mask (H, W) bool, not empty."""
-    segmentation = encoded(mask)
+def annotation_of(
+    mask: np.ndarray,
+    category_id: int,
+    corner: tuple[int, int] = (0, 0),
+    size: tuple[int, int] | None = None,
+) -> dict:
+    """COCO annotation of one object, without ids.
+
+    Args:
+        mask: (h, w) bool, not empty: the part of the image that holds the object.
+        category_id: of the object.
+        corner: row and column of the part's first pixel in the image.
+        size: (H, W) of the image; None: the mask is of the whole image.
+    """
+    segmentation = encoded(mask) if size is None else encoded_part(mask, corner, size)
     return {
         "category_id": category_id,
         "segmentation": segmentation,

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from detectron2.structures import Instances
+from detectron2.structures import BitMasks, Boxes, Instances
 
 from dml_instance.data.coco import check_coco_file
 from dml_instance.data.forms.predictions import COLUMNS, PredictionWriter
@@ -81,6 +81,35 @@ def test_the_masks_of_an_image_are_never_copied_as_a_whole(tmp_path, monkeypatch
     with PredictionWriter(str(tmp_path), ["square", "bar"]) as writer:
         writer.add("a.png", instances, 0.5)
     assert len(rows_of(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("slack", [0.0, 0.9, 4.5])
+def test_boxes_change_the_time_and_not_the_results(tmp_path, slack):
+    """Boxes are those of the masks, half open, or a detector's that do not fit exactly."""
+    generator = np.random.default_rng(0)
+    for name, with_boxes in (("whole", False), ("boxes", True)):
+        instances = found(BAR, SQUARE, WEAK, EMPTY, (slice(10, 12), slice(15, 20), 0, 0.5))
+        if with_boxes:
+            boxes = BitMasks(instances.pred_masks).get_bounding_boxes().tensor
+            sign = torch.tensor([-1.0, -1.0, 1.0, 1.0])
+            # Smaller by less than a pixel, or larger by any number of them.
+            change = generator.uniform(-min(slack, 0.9), slack, boxes.shape)
+            instances.pred_boxes = Boxes(boxes + sign * torch.as_tensor(change).float())
+        with PredictionWriter(str(tmp_path / name), ["square", "bar"]) as writer:
+            writer.add("a.png", instances)
+    for file in ("labels/a.png", "objects.csv", "instances.json"):
+        whole, boxes = (tmp_path / name / file for name in ("whole", "boxes"))
+        assert whole.read_bytes() == boxes.read_bytes()
+
+
+def test_a_mask_is_read_in_its_box_alone(tmp_path):
+    instances = found(SQUARE)
+    instances.pred_boxes = Boxes(torch.tensor([[3.0, 0.0, 9.0, 6.0]]))
+    instances.pred_masks[0, 11, 19] = True  # outside the box, against the contract
+    with PredictionWriter(str(tmp_path), ["square"]) as writer:
+        writer.add("a.png", instances)
+    (row,) = rows_of(tmp_path)
+    assert row["area"] == "36"
 
 
 def test_an_error_leaves_no_table_of_a_part(tmp_path):
