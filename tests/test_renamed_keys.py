@@ -144,14 +144,16 @@ def test_the_stride_that_stands_beside_a_peak_size_counts(first):
     assert cfg.MODEL.DML.GROUPING.PEAK_RADIUS == 16
 
 
-@pytest.mark.parametrize(("size", "stride", "radius"), [(3, 2, 2), (5, 2, 4), (7, 4, 12), (1, 2, 2)])
+@pytest.mark.parametrize(
+    ("size", "stride", "radius"), [(3, 2, 2), (5, 2, 4), (7, 4, 12), (1, 2, 2)]
+)
 def test_a_peak_size_in_cells_is_a_radius_in_pixels(size, stride, radius, tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump({"MODEL": {"DML": {"GROUPING": {"PEAK_SIZE": size}}}}))
     cfg = new_config()
     cfg.MODEL.DML.DECODER.STRIDE = stride
     cfg.merge_from_file(str(file))
-    assert cfg.MODEL.DML.GROUPING.PEAK_RADIUS == radius
+    assert radius == cfg.MODEL.DML.GROUPING.PEAK_RADIUS
 
 
 def test_what_is_written_is_in_the_new_spelling(caplog, tmp_path):
@@ -242,4 +244,4 @@ def test_the_scale_of_other_architectures_has_a_key_of_its_own(
     )
     cfg = new_config()
     cfg.merge_from_file(str(file))
-    assert cfg.INPUT.SCALE_TEST == expected
+    assert expected == cfg.INPUT.SCALE_TEST

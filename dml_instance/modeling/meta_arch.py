@@ -138,7 +138,9 @@ class DMLInstance(nn.Module):
         """For every image its maps, one a scale of the pyramid."""
         scales = self.pyramid_scales if self.training else self.inference_rules.scales
         images = [self.preprocess_image(batched_inputs, scale) for scale in scales]
-        maps = [self.predict_maps(image, scale) for image, scale in zip(images, scales, strict=True)]
+        maps = [
+            self.predict_maps(image, scale) for image, scale in zip(images, scales, strict=True)
+        ]
         return [
             [m.of_image(index, i.image_sizes[index]) for m, i in zip(maps, images, strict=True)]
             for index in range(len(batched_inputs))
