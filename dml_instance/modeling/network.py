@@ -52,7 +52,8 @@ class DMLNetwork(nn.Module):
         backbone = build_backbone(cfg)
         features = backbone.output_shape()
         decoder, seed_decoder = _build_decoders(cfg, features)
-        read = {name for d in (decoder, seed_decoder) if d is not None for name in d.in_features}
+        decoders = [d for d in (decoder, seed_decoder) if d is not None]
+        read = {name for d in decoders for name in getattr(d, "in_features", features)}
         freeze_unread(backbone, read, len(cfg.MODEL.PIXEL_MEAN))
         fine = ShapeSpec(channels=decoder.channels, stride=decoder.stride)
         coarse = fine

@@ -14,7 +14,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, pairwise_iou
 
-from dml_instance.data.shapes import draw_split
+from dml_instance.data.datasets.shapes import draw_split
 from toy_models import config_of_file
 from toy_scenes import crowd_of_cells
 

@@ -105,6 +105,21 @@ def test_pieces_are_joined_as_the_slow_definition_says(mask, is_bridge, gap, see
     np.testing.assert_array_equal(part, part_by_labelling(mask, seed, gap, is_bridge))
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    *(st.integers(0, 100_000), st.sampled_from([0.15, 0.25, 0.4]), st.sampled_from([0.5, 0.8, 1])),
+    st.integers(0, 4),
+)
+def test_scattered_pieces_are_joined_as_the_slow_definition_says(seed, density, bridges, gap):
+    """Of few cells, so that most lie apart."""
+    generator = np.random.default_rng(seed)
+    mask, is_bridge = generator.random((8, 9)) < density, generator.random((8, 9)) < bridges
+    start = (int(generator.integers(8)), int(generator.integers(9)))
+    mask[start] = True
+    part, _ = grow_one(flat_embedding(torch.from_numpy(mask)), start, 1.1, gap, is_bridge=is_bridge)
+    np.testing.assert_array_equal(part, part_by_labelling(mask, start, gap, is_bridge))
+
+
 @pytest.mark.parametrize("is_upright", [False, True])
 def test_pieces_are_bridged_up_to_the_gap(is_upright):
     ids = torch.zeros(3, 120, dtype=torch.int64)

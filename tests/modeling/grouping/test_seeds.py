@@ -150,6 +150,17 @@ def test_of_two_that_no_seed_is_compared_with_the_better_one_comes_first(diversi
     assert chosen(candidates, 3, context=50, alpha=0.6, diversity=diversity) == [0, 2, 3]
 
 
+@pytest.mark.parametrize(("distance", "second"), [(10_000.5, 2), (9_999.5, 1)])
+def test_nothing_is_further_than_what_no_seed_is_compared_with(distance, second):
+    """Which counts as 10,000 away. The one at a distance is better by a hair."""
+    embedding = torch.tensor([[0.0], [0.0], [distance], [0.0]])
+    score, place = torch.tensor([0.9, 0.5, 0.500001, 0.1]), torch.tensor([[0.0, 0]] * 4)
+    place[1] = 99.0
+    candidates = candidates_of(embedding, score, place)
+    rules = {"alpha": 0.6, "diversity": "distance"}
+    assert chosen(candidates, 2, context=50, **rules) == [0, second]
+
+
 @pytest.mark.parametrize("diversity", ["dissimilarity", "distance"])
 def test_look_alikes_out_of_context_or_on_another_scale_do_not_suppress(diversity):
     embedding = torch.tensor([[0.0], [0.0], [3.0]])
