@@ -32,7 +32,7 @@ def last_line(printed):
 
 @pytest.mark.parametrize("tool", ["train_net", "visualize", "predict"])
 def test_a_config_without_its_base_is_explained(lone_config, tmp_path, tool):
-    paths = ("--input", tmp_path, "--output", tmp_path / "out") if tool == "predict" else ()
+    paths = ("--input", "a.png", "--output", tmp_path / "out") if tool == "predict" else ()
     printed = run_tool(tool, "--config-file", lone_config, *paths, ok=False)
     assert last_line(printed) == (
         f"error: {tmp_path / 'Base-Shapes.yaml'}: No such file or directory"
