@@ -167,8 +167,9 @@ def _add_training(cfg: CN) -> None:
     # Any meta-architecture: the image is resized by this factor at test time, after the stock
     # resizing, > 0. 1: off.
     cfg.INPUT.SCALE_TEST = 1.0
-    # Augmentation through Detectron2's transforms, before INPUT.CROP; resizing and RANDOM_FLIP stay
-    # stock keys.
+    # Augmentation through Detectron2's transforms; resizing, INPUT.CROP and RANDOM_FLIP stay stock
+    # keys. The order is: resizing, SCALE_RANGE, ROTATION, INPUT.CROP, RIGHT_ANGLES, RANDOM_FLIP,
+    # colours. Detectron2 by itself crops before it resizes.
     cfg.INPUT.AUG = CN()
     # The image is resized by a random factor in this range, log-uniform, > 0. [1.0, 1.0]: off.
     cfg.INPUT.AUG.SCALE_RANGE = [1.0, 1.0]

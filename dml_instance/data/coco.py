@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -17,6 +18,10 @@ _REQUIRED_FIELDS = {
     "annotations": ("id", "image_id", "category_id", "bbox", "area", "iscrowd"),
     "categories": ("id", "name"),
 }
+
+_REGISTRATION = re.compile(
+    r"(?P<name>[^=]+)=(?P<json_file>.+?):(?P<image_root>([A-Za-z]:[\\/])?[^:]+)", re.DOTALL
+)
 
 _MEANING = {"area": "the pixels of its mask", "iscrowd": "0 for a single object"}
 
@@ -120,12 +125,15 @@ def _check_annotation(annotation: dict, images: dict, categories: set, json_file
 
 
 def parse_registration(text: str) -> tuple[str, str, str]:
-    """``NAME=ANNOTATIONS.json:IMAGE_DIR`` to its three parts; ValueError for anything else."""
-    name, equals, rest = text.partition("=")
-    json_file, colon, image_root = rest.rpartition(":")
-    if not (equals and colon and name and json_file and image_root):
+    """``NAME=ANNOTATIONS.json:IMAGE_DIR`` to its three parts; ValueError for anything else.
+
+    The last colon separates, but for one that makes ``D:`` of a letter before a slash: the drive of
+    IMAGE_DIR on Windows.
+    """
+    found = _REGISTRATION.fullmatch(text)
+    if found is None:
         raise ValueError(f"--register-coco takes NAME=ANNOTATIONS.json:IMAGE_DIR, got {text!r}")
-    return name, json_file, image_root
+    return found["name"], found["json_file"], found["image_root"]
 
 
 def add_registration_option(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,9 @@
 """The config of a run: defaults, a yaml file, overrides, and what follows from the data."""
 
+import logging
 import os
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from detectron2.config import CfgNode, get_cfg
@@ -10,6 +12,8 @@ from ..config import add_dml_config
 from ..data import set_num_classes
 from .optimizer import ADAMW_KEYS
 
+_logger = logging.getLogger(__name__)
+
 
 def load_config(
     config_file: str, options: Sequence[str] = (), *, needs_data: bool = True
@@ -17,7 +21,7 @@ def load_config(
     """Detectron2's defaults, this project's, a yaml file and overrides, in this order.
 
     The number of classes follows from the data sets, see ``set_num_classes``. Without a GPU
-    MODEL.DEVICE "cuda" becomes "cpu".
+    MODEL.DEVICE "cuda" becomes "cpu", with a warning in the log, once a process.
 
     Args:
         config_file: a yaml of configs/, or the ``config.yaml`` of an earlier run.
@@ -49,9 +53,18 @@ def load_config(
     _check_rates(cfg, options)
     if cfg.MODEL.DEVICE == "cuda" and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
+        _warn_of_the_cpu()
     if needs_data or cfg.MODEL.DML.NUM_CLASSES == 0:
         set_num_classes(cfg)
     return cfg
+
+
+@cache
+def _warn_of_the_cpu() -> None:
+    _logger.warning(
+        'torch finds no GPU: the CPU is used, though MODEL.DEVICE is "cuda" (MODEL.DEVICE cpu '
+        "silences this)"
+    )
 
 
 def _check_rates(cfg: CfgNode, options: Sequence[str]) -> None:

@@ -1,15 +1,44 @@
 import numpy as np
 import pytest
-from detectron2.data import DatasetCatalog
+from detectron2.data import DatasetCatalog, DatasetMapper
 
 from dml_instance.data import build_test_mapper, build_train_mapper
 from dml_instance.data.augmentation import RandomScale, build_train_augmentation
 from toy_scenes import data_config, square_and_disc, write_coco
 
 
+def kinds_of(augmentations):
+    return [type(a).__name__ for a in augmentations]
+
+
 def test_augmentation_is_stock_when_nothing_is_set():
-    kinds = [type(a).__name__ for a in build_train_augmentation(data_config())]
-    assert kinds == ["ResizeShortestEdge", "RandomFlip"]
+    cfg = data_config()
+    stock = DatasetMapper.from_config(cfg)["augmentations"]
+    assert kinds_of(build_train_augmentation(cfg)) == kinds_of(stock)
+    assert kinds_of(stock) == ["ResizeShortestEdge", "RandomFlip"]
+
+
+def test_a_crop_is_cut_out_of_the_resized_image_and_not_before_as_in_the_stock_mapper():
+    cfg = data_config("INPUT.CROP.ENABLED", True)
+    ours, stock = build_train_augmentation(cfg), DatasetMapper.from_config(cfg)["augmentations"]
+    assert kinds_of(ours) == ["ResizeShortestEdge", "RandomCrop", "RandomFlip"]
+    assert kinds_of(stock) == ["RandomCrop", "ResizeShortestEdge", "RandomFlip"]
+
+
+def test_all_augmentations_come_in_the_stated_order():
+    cfg = data_config(
+        *("INPUT.CROP.ENABLED", True, "INPUT.CROP.TYPE", "absolute", "INPUT.CROP.SIZE", [80, 80]),
+        *("INPUT.AUG.SCALE_RANGE", [0.7, 1.5], "INPUT.AUG.ROTATION", 10.0),
+        *("INPUT.AUG.RIGHT_ANGLES", True, "INPUT.AUG.COLOR_JITTER", 0.2),
+        *("INPUT.AUG.INVERT_PROBABILITY", 0.5),
+    )
+    augmentations = build_train_augmentation(cfg)
+    assert kinds_of(augmentations) == [
+        *("ResizeShortestEdge", "RandomScale", "RandomRotation", "RandomCrop", "RandomRotation"),
+        *("RandomFlip", "RandomBrightness", "RandomContrast", "RandomSaturation", "RandomApply"),
+    ]
+    free, right = (a for a in augmentations if type(a).__name__ == "RandomRotation")
+    assert (free.angle, right.angle) == ([-10.0, 10.0], [0, 90, 180, 270])
 
 
 def test_augmented_masks_follow_the_image(tmp_path, registered):

@@ -6,7 +6,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from dml_instance.data import build_train_mapper
-from dml_instance.data.coco import check_coco_file, register_checked
+from dml_instance.data.coco import check_coco_file, parse_registration, register_checked
 from toy_scenes import CLASS_NAMES, data_config, square_and_disc, write_coco
 
 
@@ -73,6 +73,30 @@ def test_what_is_no_coco_file_is_said_to_be_none(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(ValueError, match="not a COCO annotation file"):
         check_coco_file(str(tmp_path / "a.json"), str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("where", "json_file", "image_root"),
+    [
+        ("ann.json:images", "ann.json", "images"),
+        ("/data/a:b/ann.json:/data/images", "/data/a:b/ann.json", "/data/images"),
+        ("a=b.json:images", "a=b.json", "images"),
+        (r"C:\x\ann.json:D:\images", r"C:\x\ann.json", r"D:\images"),
+        (r"C:\x\ann.json:images", r"C:\x\ann.json", "images"),
+        ("ann.json:D:/images", "ann.json", "D:/images"),
+        ("ann.json:d", "ann.json", "d"),
+    ],
+)
+def test_a_registration_is_taken_apart_at_its_last_colon_but_that_of_a_drive(
+    where, json_file, image_root
+):
+    assert parse_registration(f"name={where}") == ("name", json_file, image_root)
+
+
+@pytest.mark.parametrize("text", ["", "name", "=a:b", "name=a", "name=:b", "name=a:", "a:b"])
+def test_a_registration_without_a_part_is_refused(text):
+    with pytest.raises(ValueError, match="NAME=ANNOTATIONS.json:IMAGE_DIR, got"):
+        parse_registration(text)
 
 
 def test_missing_files_are_named(tmp_path):
