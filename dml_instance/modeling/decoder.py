@@ -17,7 +17,7 @@ DECODER_REGISTRY = Registry("DECODER")
 DECODER_REGISTRY.__doc__ = """
 Decoders by name, for ``MODEL.DML.DECODER.NAME``. Called with (cfg, input_shape, stride=...): the
 backbone's ``output_shape()`` and the stride wanted, in pixels. The module takes the backbone's
-features, a dict, to one map (B, C, H / stride, W / stride), and has ``stride`` and ``channels``; and
+features, a dict, to one map (B, C, H / stride, W / stride). It has ``stride`` and ``channels``; and
 ``in_features``, the names of the features that it reads, unless it reads all.
 """
 

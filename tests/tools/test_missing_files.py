@@ -1,7 +1,5 @@
 """Files that are not there, as Detectron2 and the system report them, are named in one line."""
 
-import cv2
-import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
@@ -34,12 +32,7 @@ def last_line(printed):
 
 @pytest.mark.parametrize("tool", ["train_net", "visualize", "predict"])
 def test_a_config_without_its_base_is_explained(lone_config, tmp_path, tool):
-<<<<<<< HEAD
-    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
-    paths = ("--input", tmp_path, "--output", tmp_path / "out") if tool == "predict" else ()
-=======
     paths = ("--input", "a.png", "--output", tmp_path / "out") if tool == "predict" else ()
->>>>>>> edges
     printed = run_tool(tool, "--config-file", lone_config, *paths, ok=False)
     assert last_line(printed) == (
         f"error: {tmp_path / 'Base-Shapes.yaml'}: No such file or directory"
