@@ -91,8 +91,8 @@ def mask_loss(squared_distance: Tensor, coverage: Tensor, region: Tensor) -> Ten
 
 
 def seed_loss(class_logits: Tensor, target_class: Tensor, target_probability: Tensor) -> Tensor:
-    """The mask-classification loss L_cls: cross-entropy summed over thresholds, mean over pixels (paper,
-    classification).
+    """The mask-classification loss L_cls (paper, classification): cross-entropy summed over
+    thresholds, mean over pixels.
 
     Args:
         class_logits: (V, T, K + 1), index 0 is background.
