@@ -98,6 +98,12 @@ def model_cost(words):
     return page_commands.run([*words[:3], "--size", "64", "64", *words[3:]])
 
 
+def only_parsed(words):
+    """Options alone: tests/benchmarks/test_stock_trainer.py trains."""
+    page_commands.parsed(words)
+    return ""
+
+
 def lazy_train_net(words):
     """A step by Detectron2's own program, where this Detectron2 has it."""
     program = pytest.importorskip(words[2], reason="official Detectron2 keeps its tools elsewhere")
@@ -135,6 +141,7 @@ RULES = {
     "benchmarks.compare": compare_models,
     "benchmarks.model_cost": model_cost,
     "benchmarks.speed": measure_speed,
+    "benchmarks.stock_trainer": only_parsed,
     "detectron2.tools.lazyconfig_train_net": lazy_train_net,
     "docs/generate_configuration.py": lambda words: page_commands.run([*words, "--check"]),
     "tools/extract_backbone.py": extract_backbone,
