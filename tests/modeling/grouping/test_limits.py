@@ -141,3 +141,9 @@ def test_seeds_of_all_scales_share_one_limit():
     seeds = grouping_of(max_seeds=4).seeds(pyramid)
     assert seeds.level.tolist() == [0, 1, 0, 1]
     assert seeds.position[:, 1].tolist() == [0, 2, 4, 4]
+
+
+@pytest.mark.parametrize("min_score", [-0.5, 1.5])
+def test_a_least_score_out_of_range_names_its_key(min_score):
+    with pytest.raises(ValueError, match=r"MODEL\.DML\.SCORE_THRESH_TEST is in \[0, 1\]"):
+        grouping_of(min_score=min_score)
