@@ -76,7 +76,10 @@ def start_session(session: WorkDB, sample: int, seed: int, only: str) -> None:
 
 
 def _sources(path: Path) -> list[Path]:
-    return [path] if path.is_file() else list(path.rglob("*.py"))
+    """The file, or those of a folder but for lists of names to import."""
+    if path.is_file():
+        return [path]
+    return [source for source in path.rglob("*.py") if source.name != "__init__.py"]
 
 
 def _spec(item: WorkItem) -> MutationSpec:
