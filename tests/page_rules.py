@@ -51,8 +51,7 @@ def predict(words):
     """Without a least score, so that there is something to write down."""
     _, args = page_commands.parsed(words)
     everything = ["--min-score", "0", *CPU, "MODEL.DML.GROUPING.MAX_SEEDS", "5"]
-    place = words.index("--output") + 2
-    printed = page_commands.run([*words[:place], *everything, *words[place:]])
+    printed = page_commands.run([*words, *everything])
     images = os.listdir(args.input[0])
     assert re.match(rf"\d+ objects in {len(images)} images: found$", printed.splitlines()[-1])
     assert {"instances.json", "labels", "objects.csv"} <= set(os.listdir("found"))

@@ -25,11 +25,15 @@ def image_files(paths: Sequence[str]) -> list[str]:
     """Files as they are, and the images directly inside folders, by name.
 
     Raises:
-        FileNotFoundError: if there is no image at all.
+        FileNotFoundError: for a folder that does not exist, and if there is no image at all.
         ValueError: for two of one name, whatever their folders and endings: one's results would
             replace the other's.
     """
     files = []
+    # A missing file among others is skipped as a bad one is; a missing folder is a slip of the pen.
+    absent = [p for p in paths if not os.path.exists(p) and not is_image_name(p)]
+    if absent:
+        raise FileNotFoundError(f"{', '.join(absent)}: no such folder")
     for path in paths:
         if os.path.isdir(path):
             files += [

@@ -1,8 +1,9 @@
 """The config of a run: defaults, a yaml file, overrides, and what follows from the data."""
 
+import difflib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 import torch
@@ -49,7 +50,7 @@ def load_config(
         cfg.merge_from_list(list(options))
     except AssertionError as error:
         # yacs asserts that keys exist, and that there is a value for each.
-        raise ValueError(f"{error}; this project's keys stand in dml_instance/config.py") from error
+        raise ValueError(f"{error}{_likely_key(str(error), cfg)}") from error
     _check_rates(cfg, options)
     if cfg.MODEL.DEVICE == "cuda" and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
@@ -78,3 +79,18 @@ def _check_rates(cfg: CfgNode, options: Sequence[str]) -> None:
                 f"SOLVER.{key} is read by SGD, and SOLVER.OPTIMIZER is AdamW, whose {of_adamw} is "
                 f"{cfg.SOLVER.ADAMW[key]}: give {of_adamw}"
             )
+
+
+def _likely_key(message: str, cfg: CfgNode) -> str:
+    """What may be meant by the key that a message ends with, and where all keys stand."""
+
+    def names(node: CfgNode, prefix: str = "") -> Iterator[str]:
+        for name, value in node.items():
+            if isinstance(value, CfgNode):
+                yield from names(value, f"{prefix}{name}.")
+            else:
+                yield prefix + name
+
+    near = difflib.get_close_matches(message.split()[-1], names(cfg), n=1)
+    meant = f"; is {near[0]} meant?" if near else ""
+    return f"{meant} This project's keys: docs/configuration.md"

@@ -76,7 +76,10 @@ def start_session(session: WorkDB, sample: int, seed: int, only: str) -> None:
 
 
 def _sources(path: Path) -> list[Path]:
-    return [path] if path.is_file() else list(path.rglob("*.py"))
+    """The file, or those of a folder but for lists of names to import."""
+    if path.is_file():
+        return [path]
+    return [source for source in path.rglob("*.py") if source.name != "__init__.py"]
 
 
 def _spec(item: WorkItem) -> MutationSpec:
@@ -183,11 +186,9 @@ def _changed_lines(before: str, after: str) -> list[str]:
 def report(session: WorkDB) -> str:
     """The share of mutants that were killed, and those that were not."""
     known = {
-        (
-            f"dml_instance/modeling/{entry['file']}",
-            _SPACES.sub("", f"-{entry['was']}+{entry['now']}"),
-        )
+        (f"dml_instance/modeling/{entry['file']}", _SPACES.sub("", f"-{entry['was']}+{now}"))
         for entry in EQUIVALENT
+        for now in entry["now"]
     }
     counts, survivors = Counter(), []
     for item, result in session.completed_work_items:

@@ -42,7 +42,8 @@ def matched_files(images: str, labels: str) -> list[tuple[str, str]]:
     if lone:
         raise FileNotFoundError(
             f"every image of {images} needs a label image of the same name in {labels}; "
-            f"{sorted(lone)[0]} (and {len(lone) - 1} more) has none"
+            f"{', '.join(sorted(lone)[:3])}{' ...' if len(lone) > 3 else ''} stands alone: add the "
+            "other one, or take this one away"
         )
     return [(by_stem[0][stem], by_stem[1][stem]) for stem in sorted(by_stem[0])]
 

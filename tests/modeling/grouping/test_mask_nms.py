@@ -47,6 +47,17 @@ def test_masks_come_with_all_that_is_known_of_them():
     assert masks.total(pairs).dtype == np.float64
 
 
+@pytest.mark.parametrize("top", [0, 2, 6])
+@pytest.mark.parametrize("left", [0, 2, 6])
+def test_bounds_are_tight_wherever_the_mask_lies(top, left):
+    """A cross of 3 x 3 cells, whose seed is its middle, on a grid of 9 x 9."""
+    ids = torch.zeros(9, 9, dtype=torch.int64)
+    ids[top + 1, left : left + 3] = ids[top : top + 3, left + 1] = 1
+    seeds = growing_seeds([(top + 1, left + 1)], 1.1)
+    masks = grow_masks(grids_of(flat_embedding(ids)), seeds, 0.5)
+    assert masks.bounds.tolist() == [[top, left, top + 3, left + 3]]
+
+
 @pytest.mark.parametrize("gap", [0, 3, -1])
 def test_no_seeds_give_no_masks(gap):
     masks = grow_masks(grids_of(ramp()), growing_seeds([], 1.0, gap), 0.5)

@@ -7,6 +7,8 @@ from scipy import ndimage
 
 from dml_instance.modeling.grouping.pieces import PieceCounter
 
+from .hand_made import HandSeed, flat_embedding, grouping_of, maps_of, picture
+
 
 def bars(count, gap):
     """(count, 8, 12) masks of a bar of 8 pixels and, beyond a gap, 2 more."""
@@ -51,3 +53,13 @@ def test_enough_objects_are_enough_and_empty_masks_are_none():
     counter.count(torch.zeros(0, 8, 12, dtype=torch.bool), torch.zeros(0, dtype=torch.int64))
     assert counter.num_objects.tolist() == [PieceCounter.ENOUGH, 2]
     assert counter.sum_apart.tolist() == pytest.approx([0, 0.4])
+
+
+@pytest.mark.parametrize("gap", [1, 2])
+def test_in_a_class_that_does_not_lie_in_pieces_not_even_one_cell_is_bridged(gap):
+    grouping = grouping_of(connect_gap=gap, min_share_apart=0.1, num_classes=2)
+    grouping.observe(bars(40, 0), torch.zeros(40, dtype=torch.int64))
+    ids = picture("111.1 ..... 22.22")
+    seeds = [HandSeed(0, 0, 0.9, pred_class=0), HandSeed(2, 0, 0.8, pred_class=1)]
+    result = grouping([maps_of(flat_embedding(ids), seeds)], (3, 5))
+    assert result.pred_masks.sum(dim=(1, 2)).tolist() == [3, 4]

@@ -121,6 +121,12 @@ def test_the_cells_of_a_mask_vote_on_its_class_or_its_seed_decides(class_by, pre
     torch.testing.assert_close(result.scores, torch.tensor([score]))
 
 
+def test_classes_are_voted_on_with_a_single_threshold_too():
+    rules = {"class_by": "vote", "min_seediness": 0.75, "num_classes": 2, "taus": (0.5,)}
+    result = instances_of(torch.zeros(1, 1, 3), voting_logits()[1:2], **rules)
+    assert result.pred_classes.tolist() == [1]
+
+
 def test_all_factors_of_a_score_count_together():
     """The vote's 0.54, the mean similarity of three cells, and 3 of 3 + 2 cells."""
     embedding = torch.tensor([[[0.0, 0.6, 0.6]]])
