@@ -26,7 +26,7 @@ demo-shipped: setup  ## the same with the trained model that comes with the pack
 	$(BIN)/python tools/demo.py --shipped
 
 test: setup  ## run all tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -rs
 
 lint: setup  ## check style, formatting and layering
 	$(BIN)/ruff check .
