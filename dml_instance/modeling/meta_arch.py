@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ..keys.classes import number_of_classes
 from ..keys.honoured import note_on_unread_keys
 from ..schedule import schedule_iteration
+from .checkpoint_names import keep_checkpoint_names
 from .criterion import DMLCriterion, build_criterion
 from .ground_truth import GroundTruth
 from .grouping import InstanceGrouping, build_grouping
@@ -31,16 +32,6 @@ from .structures import MAPS, BatchMaps, ImageMaps
 from .test_time import InferenceRules, predict_augmented, predict_tiles
 
 _logger = logging.getLogger(__name__)
-
-# Parts of the model by their names in checkpoints, which are those of the first version.
-_STATE_NAMES = {
-    "backbone.": "network.backbone.",
-    "decoder.": "network.decoder.",
-    "seed_decoder.": "network.seed_decoder.",
-    "embedding_head.": "network.embedding_head.",
-    "seed_head.": "network.seed_head.",
-    "pieces.": "grouping.pieces.",
-}
 
 
 @META_ARCH_REGISTRY.register()
@@ -89,8 +80,7 @@ class DMLInstance(nn.Module):
         self.training_note = training_note
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
-        self._register_state_dict_hook(_to_state_names)
-        self._register_load_state_dict_pre_hook(_from_state_names)
+        keep_checkpoint_names(self)
 
     @classmethod
     def from_config(cls, cfg):
@@ -281,24 +271,3 @@ def _scaled(side: int | Tensor, scale: float) -> int | Tensor:
     if isinstance(side, Tensor):
         return (side.double() * scale).round().clamp(min=1).long()
     return max(round(side * scale), 1)
-
-
-def _renamed(state: dict, prefix: str, names: dict[str, str]) -> None:
-    """Give the entries of a state dict other names, in place and in their order."""
-    for key in [key for key in state if key.startswith(prefix)]:
-        name = key.removeprefix(prefix)
-        for old, new in names.items():
-            if name.startswith(old):
-                name = new + name.removeprefix(old)
-                break
-        state[prefix + name] = state.pop(key)
-
-
-def _to_state_names(module: nn.Module, state: dict, prefix: str, metadata: dict) -> None:
-    """Hook of ``state_dict``: the names that checkpoints have."""
-    _renamed(state, prefix, {ours: saved for saved, ours in _STATE_NAMES.items()})
-
-
-def _from_state_names(state: dict, prefix: str, *_: Any) -> None:
-    """Hook of ``load_state_dict``: the names of the modules again."""
-    _renamed(state, prefix, _STATE_NAMES)
