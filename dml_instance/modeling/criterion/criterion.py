@@ -138,6 +138,7 @@ class DMLCriterion:
         # (h * w, D) and (h * w,): a cell is a row.
         pixels = maps.embedding.flatten(1).T.float()
         scales = maps.distance_scale.flatten()
+        pair = self._pair_loss(pixels, scales, grid, bounds)
         on_objects, elsewhere = self._seed_cells(grid)
         # What grows from background is worth 0 unless any object counts: no mask needs to be grown
         # there.
@@ -156,7 +157,7 @@ class DMLCriterion:
         rest = (0, 0, 0, len(seeds) - len(iou))
         logits = maps.class_logits.flatten(2)
         terms = {
-            "pair": self._pair_loss(pixels, scales, grid, bounds),
+            "pair": pair,
             "seed": self._seed_loss(
                 logits, seeds, F.pad(iou, rest), F.pad(instance, rest), grid, truth.classes
             ),
