@@ -5,6 +5,7 @@ stride pixels).
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +42,8 @@ class LabelGrid:
         """G."""
         return len(self.coverage)
 
-    @property
+    # Asked several times in every step.
+    @cached_property
     def flat_ids(self) -> Tensor:
         """(h * w,) int64, with background for what is ignored."""
         return self.ids.flatten().clamp(min=0)
