@@ -11,6 +11,8 @@ voc_2012_instance_train, _val, _trainval  VOCdevkit/VOC2012/          its archiv
 sbd_instance_train, _val                  benchmark_RELEASE/dataset/  its archive, unpacked
 voc_2012_instance_train_aug               both                        VOC train and SBD, without
                                                                       VOC val: 10,582 images
+voc_2012_instance_fit, _dev               both                        two parts of train_aug: dev is
+                                                                      1/3 of VOC train and SBD val
 ========================================  ==========================  ============================
 """
 
@@ -21,7 +23,15 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ..coco import register_checked
 from .shapes import CLASS_NAMES
-from .voc import VOC_CLASSES, load_sbd, load_train_aug, load_voc, voc_place
+from .voc import (
+    VOC_CLASSES,
+    load_dev,
+    load_fit,
+    load_sbd,
+    load_train_aug,
+    load_voc,
+    voc_place,
+)
 
 # Every fifth image of train, by file name, is held out for choosing settings, so that val is left
 # for reporting.
@@ -81,7 +91,8 @@ def _register_voc(root: str) -> None:
         )
     for split in ("train", "val"):
         DatasetCatalog.register(f"sbd_instance_{split}", partial(load_sbd, root, split))
-    DatasetCatalog.register("voc_2012_instance_train_aug", partial(load_train_aug, root))
+    for part, load in (("train_aug", load_train_aug), ("fit", load_fit), ("dev", load_dev)):
+        DatasetCatalog.register(f"voc_2012_instance_{part}", partial(load, root))
     for name in DatasetCatalog.list():
         if name.startswith(("voc_2012_instance_", "sbd_instance_")):
             MetadataCatalog.get(name).set(

@@ -30,6 +30,7 @@ _SBD_SOURCE = "benchmark.tgz, the SBD of http://home.bharathh.info/pubs/codes/SB
 _VOID = 255
 # Images of VOC 2012 train and all of SBD, without those of VOC 2012 val (the paper's training set).
 _TRAIN_AUG_IMAGES = 10_582
+_DEV_EVERY = 3
 
 _logger = logging.getLogger(__name__)
 
@@ -110,6 +111,26 @@ def load_train_aug(root: str) -> list[dict]:
             len(sbd.keys() & voc.keys()),
         )
     return [records[name] for name in sorted(records)]
+
+
+def load_fit(root: str) -> list[dict]:
+    """``load_train_aug`` without ``load_dev``."""
+    held_out = _dev_names(root)
+    return [r for r in load_train_aug(root) if r["image_id"] not in held_out]
+
+
+def load_dev(root: str) -> list[dict]:
+    """Images of ``load_train_aug`` to choose settings on, so that VOC 2012 val is left for
+    reporting: every third of VOC 2012 train, and all of SBD val."""
+    held_out = _dev_names(root)
+    return [r for r in load_train_aug(root) if r["image_id"] in held_out]
+
+
+def _dev_names(root: str) -> set[str]:
+    voc = sorted(record["image_id"] for record in load_voc(root, "train"))
+    return {*voc[::_DEV_EVERY], *(record["image_id"] for record in load_sbd(root, "val"))} - {
+        name for index, name in enumerate(voc) if index % _DEV_EVERY
+    }
 
 
 def voc_place(root: str) -> str:
