@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from detectron2.data import DatasetMapper
+from detectron2.data import DatasetMapper, get_detection_dataset_dicts
 from detectron2.data import detection_utils as utils
 from detectron2.data.transforms import TransformList
 from detectron2.structures import BoxMode
@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from ..rle import as_rle
 from .augmentation import build_test_augmentation, build_train_augmentation
+from .copy_paste import CopyPaste
 from .images import ImageFileError, check_readable, is_deep
 
 # Objects that share one label map: what an 8-bit map, which every transform takes, can tell apart.
@@ -172,7 +173,7 @@ class FileNamingMapper:
 
 def build_train_mapper(cfg) -> FileNamingMapper:
     """The stock mapper's work with the augmentation of ``build_train_augmentation``."""
-    return FileNamingMapper(
+    mapper = FileNamingMapper(
         LabelMapMapper(
             cfg,
             is_train=True,
@@ -180,6 +181,12 @@ def build_train_mapper(cfg) -> FileNamingMapper:
             recompute_boxes=cfg.MODEL.MASK_ON and cfg.INPUT.CROP.ENABLED,
         )
     )
+    if not cfg.INPUT.AUG.COPY_PASTE:
+        return mapper
+    records = get_detection_dataset_dicts(
+        cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+    )
+    return CopyPaste(mapper, records, cfg.INPUT.AUG.COPY_PASTE)
 
 
 def build_test_mapper(cfg) -> FileNamingMapper:

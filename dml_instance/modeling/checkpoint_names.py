@@ -15,6 +15,7 @@ _NAMES = {
     "seed_decoder.": "network.seed_decoder.",
     "embedding_head.": "network.embedding_head.",
     "seed_head.": "network.seed_head.",
+    "class_context.": "network.class_context.",
     "pieces.": "grouping.pieces.",
 }
 

@@ -13,6 +13,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import Backbone, build_backbone
 from torch import Tensor, nn
 
+from .class_context import ClassContext
 from .decoder import SingleFeature, build_decoder
 from .heads import build_embedding_head, build_seed_head
 
@@ -29,6 +30,8 @@ class DMLNetwork(nn.Module):
         seed_decoder: nn.Module | None,
         embedding_head: nn.Module,
         seed_head: nn.Module,
+        class_context: ClassContext | None = None,
+        class_feature: str = "",
     ):
         """
         Args:
@@ -37,6 +40,9 @@ class DMLNetwork(nn.Module):
             seed_decoder: a second one for the seed head; None: both heads read the same map.
             embedding_head: map and origin to embedding and distance_scale.
             seed_head: map, embedding and distance_scale to class logits.
+            class_context: class logits and ``class_feature`` to class logits; None: these stay as
+                they are.
+            class_feature: name of a feature of the backbone.
         """
         super().__init__()
         self.backbone = backbone
@@ -44,6 +50,8 @@ class DMLNetwork(nn.Module):
         self.seed_decoder = seed_decoder
         self.embedding_head = embedding_head
         self.seed_head = seed_head
+        self.class_context = class_context
+        self.class_feature = class_feature
         self.memory_format = fastest_memory_format(self)
 
     @classmethod
@@ -54,6 +62,10 @@ class DMLNetwork(nn.Module):
         decoder, seed_decoder = _build_decoders(cfg, features)
         decoders = [d for d in (decoder, seed_decoder) if d is not None]
         read = {name for d in decoders for name in getattr(d, "in_features", features)}
+        class_context = _build_class_context(cfg, features, num_classes)
+        class_feature = dml.SEED_HEAD.CLASS_FEATURE
+        if class_context is not None:
+            read.add(class_feature)
         freeze_unread(backbone, read, len(cfg.MODEL.PIXEL_MEAN))
         fine = ShapeSpec(channels=decoder.channels, stride=decoder.stride)
         coarse = fine
@@ -67,6 +79,8 @@ class DMLNetwork(nn.Module):
             "seed_decoder": seed_decoder,
             "embedding_head": build_embedding_head(cfg, fine),
             "seed_head": build_seed_head(cfg, coarse, **sizes),
+            "class_context": class_context,
+            "class_feature": class_feature,
         }
 
     @property
@@ -99,6 +113,8 @@ class DMLNetwork(nn.Module):
         for_seeds = for_embedding if self.seed_decoder is None else self.seed_decoder(features)
         embedding, distance_scale = self.embedding_head(for_embedding, origin)
         class_logits = self.seed_head(for_seeds, embedding, distance_scale)
+        if self.class_context is not None:
+            class_logits = self.class_context(class_logits, features[self.class_feature])
         if class_logits.shape[-2:] != embedding.shape[-2:]:
             grid = embedding.shape[-2:]
             class_logits = F.interpolate(
@@ -121,6 +137,21 @@ def _build_decoders(cfg, features: dict[str, ShapeSpec]) -> tuple[nn.Module, nn.
     if options.SEED_STRIDE == 0:
         return decoder, None
     return decoder, build_decoder(cfg, features, stride=options.SEED_STRIDE)
+
+
+def _build_class_context(
+    cfg, features: dict[str, ShapeSpec], num_classes: int
+) -> ClassContext | None:
+    name = cfg.MODEL.DML.SEED_HEAD.CLASS_FEATURE
+    if not name:
+        return None
+    if name not in features:
+        raise ValueError(
+            f"MODEL.DML.SEED_HEAD.CLASS_FEATURE is {name!r}, but the backbone gives "
+            f"{sorted(features)}; name it in MODEL.RESNETS.OUT_FEATURES (or the backbone's own "
+            "key), or set it to ''"
+        )
+    return ClassContext(features[name].channels, num_classes)
 
 
 def freeze_unread(backbone: Backbone, features: set[str], in_channels: int) -> None:

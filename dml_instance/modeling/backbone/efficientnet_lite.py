@@ -15,7 +15,7 @@ from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 from torch import Tensor, nn
 
-STAGES = ("stem", "res2", "res3", "res4", "res5")
+STAGES = ("stem", "res2", "res3", "res4", "res5", "head")
 
 # Mean deviation of ImageNet's channels, 57.7 grey levels, in the weights' units of 128.
 _IMAGENET_DEVIATION = 0.45
@@ -72,11 +72,12 @@ def _carry_norms(block: nn.Module) -> None:
 
 
 class EfficientNetLite(Backbone):
-    """The package's network without its head, cut where the stride changes.
+    """The package's network without its classifier, cut where the stride changes.
 
     Features: "stem" at stride 2 and "res2" to "res5" at strides 4 to 32, each the last block of its
-    stride: a 1x1 convolution with norm and without activation. Stages beyond the deepest feature
-    asked for are left out, and so is stochastic depth.
+    stride: a 1x1 convolution with norm and without activation; and "head", at stride 32, the 1,280
+    channels from which ImageNet's classes are told. Stages beyond the deepest feature asked for are
+    left out, and so is stochastic depth.
     """
 
     def __init__(self, network: nn.Module, *, out_features: Sequence[str], freeze_at: int = 0):
@@ -84,7 +85,7 @@ class EfficientNetLite(Backbone):
         Args:
             network: ``efficientnet_lite_pytorch.EfficientNet``; its modules are taken over and
                 changed.
-            out_features: some of "stem", "res2", "res3", "res4" and "res5".
+            out_features: some of "stem", "res2", "res3", "res4", "res5" and "head".
             freeze_at: how many stages are not trained, norms included; the stem is the first.
 
         Raises:
@@ -111,6 +112,10 @@ class EfficientNetLite(Backbone):
                 stages.append([])
             _carry_norms(block)
             stages[-1].append(block)
+        head = _with_norm(
+            Conv2d, network._conv_head, network._bn1, activation=nn.ReLU6(inplace=True)
+        )
+        stages.append([head])
         self._out_features = list(out_features)
         self._out_feature_channels, self._out_feature_strides = {}, {}
         self.stages = nn.ModuleDict()
@@ -120,8 +125,11 @@ class EfficientNetLite(Backbone):
             if index < freeze_at:
                 stage = FrozenBatchNorm2d.convert_frozen_batchnorm(stage.requires_grad_(False))
             self.stages[name] = stage
-            self._out_feature_channels[name] = layers[-1]._project_conv.out_channels
-            self._out_feature_strides[name] = 2 ** (index + 1)
+            last = layers[-1]
+            last = last if last is head else last._project_conv
+            self._out_feature_channels[name] = last.out_channels
+            # The head stays at the stride of the stage before it.
+            self._out_feature_strides[name] = min(2 ** (index + 1), 32)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """(B, 3, H, W) to the features asked for, (B, C, ceil(H / stride), ceil(W / stride))."""
@@ -159,9 +167,9 @@ def _load_network(pretrained: bool) -> nn.Module:
 def build_efficientnet_lite_backbone(cfg, input_shape: ShapeSpec) -> EfficientNetLite:
     """EfficientNet-Lite0, from ImageNet weights where ``MODEL.DML.BACKBONE.PRETRAINED`` says so.
 
-    Features: those of ``MODEL.RESNETS.OUT_FEATURES``, "stem" at stride 2 and "res2" to "res5" at
-    strides 4 to 32. The number of frozen stages is ``MODEL.BACKBONE.FREEZE_AT``. The norm is the
-    weights' own, whatever ``MODEL.RESNETS.NORM`` says. ``MODEL.WEIGHTS`` is loaded later and wins.
+    Features: those of ``MODEL.RESNETS.OUT_FEATURES``, see ``EfficientNetLite``. The number of
+    frozen stages is ``MODEL.BACKBONE.FREEZE_AT``. The norm is the weights' own, whatever
+    ``MODEL.RESNETS.NORM`` says. ``MODEL.WEIGHTS`` is loaded later and wins.
 
     Raises:
         ModuleNotFoundError: without the packages, saying which to install.

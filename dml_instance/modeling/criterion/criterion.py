@@ -174,7 +174,7 @@ class DMLCriterion:
         """L_e over sampled cells; pixels (h * w, D), scales (h * w,), bounds (G + 1, 4)."""
         rules = self.rules.pair_loss
         cell, group = sample_cells_per_group(
-            grid.ids,
+            grid.unshared_ids,
             per_instance=rules.pixels_per_instance,
             max_instances=rules.max_instances,
             background=rules.background_pixels,
@@ -197,7 +197,9 @@ class DMLCriterion:
         """V flat indices of seed pixels, in two parts: on objects, and on background."""
         rules = self.rules.seed_loss
         objects = round(rules.pixels * rules.foreground_fraction)
-        return sample_seed_cells(grid.ids, objects=objects, background=rules.pixels - objects)
+        return sample_seed_cells(
+            grid.unshared_ids, objects=objects, background=rules.pixels - objects
+        )
 
     def _grown(
         self, seeds: Tensor, pixels: Tensor, scales: Tensor, grid: LabelGrid, bounds: Tensor

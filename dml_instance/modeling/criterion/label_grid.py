@@ -48,6 +48,20 @@ class LabelGrid:
         """(h * w,) int64, with background for what is ignored."""
         return self.ids.flatten().clamp(min=0)
 
+    @cached_property
+    def unshared_ids(self) -> Tensor:
+        """(h, w) int64: the ids, but -1 also where two objects cross.
+
+        A cell of which two objects have more than half each shall be like both, so no pixel of it
+        can stand for one. An object that shares more than half of its cells keeps them all: it lies
+        within another one, or under it.
+        """
+        is_shared = (self.coverage > 0.5).sum(dim=0) > 1
+        owned = torch.bincount(self.flat_ids, minlength=self.count + 1)
+        shared = torch.bincount(self.flat_ids[is_shared.flatten()], minlength=self.count + 1)
+        is_crossing = is_shared & (shared <= owned / 2)[self.ids.clamp(min=0)]
+        return self.ids.masked_fill(is_crossing, -1)
+
 
 def resized_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
     """(G, H, W) bool masks at another image size (H', W'), by the nearest pixel; unchanged where

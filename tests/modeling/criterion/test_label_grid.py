@@ -166,3 +166,40 @@ def test_a_grid_equals_the_loops_over_pixels(seed, count, stride, size, image_si
     assert grid.ids.tolist() == slow.ids.tolist()
     assert grid.flat_ids.tolist() == slow.ids.clip(0).ravel().tolist()
     assert grid.count == count
+
+
+def truth_of(masks):
+    classes = torch.zeros(len(masks), dtype=torch.int64)
+    return GroundTruth(masks, classes, torch.zeros(masks.shape[1:], dtype=torch.bool))
+
+
+def test_no_pixel_of_a_crossing_stands_for_one_of_the_two():
+    lying = ["......", "######", "######", "......"]
+    standing = ["..##..", "..##..", "..##..", "..##.."]
+    masks = masks_of(lying, standing)
+    grid = LabelGrid.of(truth_of(masks), (4, 6), 1)
+    assert grid.unshared_ids.tolist() == [
+        [0, 0, 2, 2, 0, 0],
+        [1, 1, -1, -1, 1, 1],
+        [1, 1, -1, -1, 1, 1],
+        [0, 0, 2, 2, 0, 0],
+    ]
+    assert (grid.ids[masks.all(dim=0)] > 0).all()  # it is judged all the same
+
+
+def test_an_object_within_another_one_keeps_its_cells():
+    outer = ["######", "######", "######", "######"]
+    inner = ["......", ".##...", ".##...", "......"]
+    grid = LabelGrid.of(truth_of(masks_of(outer, inner)), (4, 6), 1)
+    assert torch.equal(grid.unshared_ids, grid.ids)
+    assert (grid.ids == 2).sum() == 4
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10_000))
+def test_objects_that_do_not_overlap_keep_all_cells(seed):
+    generator = torch.Generator().manual_seed(seed)
+    owner = torch.randint(0, 4, (9, 11), generator=generator)
+    masks = torch.stack([owner == index for index in (1, 2, 3)])
+    grid = LabelGrid.of(truth_of(masks), (9, 11), 2)
+    assert torch.equal(grid.unshared_ids, grid.ids)
