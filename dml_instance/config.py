@@ -168,14 +168,22 @@ def _add_training(cfg: CN) -> None:
     # An image larger than INPUT.CROP.SIZE is drawn (its area over the crop's) to this power times
     # as often as others. 0: every image as often as any other; 1: every region. Measured.
     cfg.DATALOADER.REPEAT_BY_AREA = 0.0
-    # Any meta-architecture: the image is resized by this factor at test time, after the stock
+    # Any meta-architecture: the image is resized by this factor in training, after the stock
     # resizing, > 0. 1: off.
+    cfg.INPUT.SCALE_TRAIN = 1.0
+    # The same at test time.
     cfg.INPUT.SCALE_TEST = 1.0
+    # Choose lengths from how large the objects of DATASETS.TRAIN are: INPUT.SCALE_TRAIN and
+    # SCALE_TEST (unless stock resizing is on), CONTEXT, TEST_SCALES, DECODER.STRIDE and
+    # SEED_STRIDE, COORDINATE_UNIT, RADII and CONNECT_GAP of MODEL.DML. A key that a yaml or the
+    # command line gives stays; what was chosen is logged, and stored in the config of the run.
+    cfg.INPUT.FIT_TO_OBJECTS = False
     # Augmentation through Detectron2's transforms; resizing, INPUT.CROP and RANDOM_FLIP stay stock
     # keys. The order is: resizing, SCALE_RANGE, ROTATION, INPUT.CROP, RIGHT_ANGLES, RANDOM_FLIP,
     # colours. Detectron2 by itself crops before it resizes.
     cfg.INPUT.AUG = CN()
-    # The image is resized by a random factor in this range, log-uniform, > 0. [1.0, 1.0]: off.
+    # The image is resized by a random factor in this range, log-uniform, > 0, times SCALE_TRAIN.
+    # [1.0, 1.0]: off.
     cfg.INPUT.AUG.SCALE_RANGE = [1.0, 1.0]
     # Rotation by a random angle in +- this many degrees, without enlarging the canvas. 0: off.
     # Paper: 10.

@@ -1,5 +1,7 @@
 """The run-length form of masks that COCO's tools work on."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from pycocotools import mask as coco_mask
 
@@ -35,6 +37,14 @@ def encoded_part(part: np.ndarray, corner: tuple[int, int], size: tuple[int, int
         counts = counts[:-1]
     rle = coco_mask.frPyObjects({"size": list(size), "counts": counts.tolist()}, *size)
     return {"size": rle["size"], "counts": rle["counts"].decode()}
+
+
+def areas(masks: Sequence[dict]) -> np.ndarray:
+    """Pixels of compressed RLEs, (N,) float64.
+
+    One at a time: pycocotools 2.0.11 raises OverflowError for 256 masks and more at once.
+    """
+    return np.array([coco_mask.area(mask) for mask in masks], dtype=np.float64)
 
 
 def as_rle(segmentation: dict | list, height: int, width: int) -> dict:

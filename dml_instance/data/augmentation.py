@@ -42,13 +42,13 @@ def build_train_augmentation(cfg) -> list[T.Augmentation | T.Transform]:
     """What the stock ``DatasetMapper`` applies in training, in order.
 
     Resizing, cropping and flipping are Detectron2's own, from INPUT.*; the rest stands in
-    ``INPUT.AUG``. The order is: resizing, random scale, rotation, crop, right angles, flipping,
+    ``INPUT.AUG``. The order is: resizing, scale, rotation, crop, right angles, flipping,
     colours. With nothing set in ``INPUT.AUG`` this differs from Detectron2 in one thing:
     INPUT.CROP cuts out of the resized image, so that an absolute INPUT.CROP.SIZE is the size that
     the network sees, where Detectron2 crops first and resizes what it has cut out.
     """
     options = cfg.INPUT.AUG
-    smallest, largest = options.SCALE_RANGE
+    smallest, largest = (cfg.INPUT.SCALE_TRAIN * factor for factor in options.SCALE_RANGE)
     resize, *flips = build_augmentation(cfg, is_train=True)
     geometric = [resize]
     is_scaled = (smallest, largest) != (1, 1)

@@ -11,6 +11,7 @@ from detectron2.config import CfgNode, get_cfg
 
 from ..config import add_dml_config
 from ..data import set_num_classes
+from .fitting import FITTED_KEYS, fit_to_objects, set_value, value_of
 from .optimizer import ADAMW_KEYS
 
 _logger = logging.getLogger(__name__)
@@ -21,7 +22,8 @@ def load_config(
 ) -> CfgNode:
     """Detectron2's defaults, this project's, a yaml file and overrides, in this order.
 
-    The number of classes follows from the data sets, see ``set_num_classes``. Without a GPU
+    The number of classes follows from the data sets, see ``set_num_classes``, and lengths from
+    their objects where INPUT.FIT_TO_OBJECTS says so, see ``fit_to_objects``. Without a GPU
     MODEL.DEVICE "cuda" becomes "cpu", with a warning in the log, once a process.
 
     Args:
@@ -33,7 +35,8 @@ def load_config(
     Raises:
         FileNotFoundError: for a missing yaml.
         ValueError: for an override that does not exist, lacks its value, or would change nothing,
-            for an option of the command line among them, and as ``set_num_classes``.
+            for an option of the command line among them, and as ``set_num_classes`` and
+            ``fit_to_objects``.
         KeyError: as ``set_num_classes``.
     """
     for option in options:
@@ -57,7 +60,21 @@ def load_config(
         _warn_of_the_cpu()
     if needs_data or cfg.MODEL.DML.NUM_CLASSES == 0:
         set_num_classes(cfg)
+    if cfg.INPUT.FIT_TO_OBJECTS and cfg.DATASETS.TRAIN:
+        fit_to_objects(cfg, _given_keys(config_file, options))
     return cfg
+
+
+def _given_keys(config_file: str, options: Sequence[str]) -> set[str]:
+    """Those of FITTED_KEYS that the yaml, one of its bases, or an override gives."""
+    # What is nothing at first, and something once all is merged, was given.
+    cfg = get_cfg()
+    add_dml_config(cfg)
+    for key in FITTED_KEYS:
+        set_value(cfg, key, None)
+    cfg.merge_from_file(config_file)
+    cfg.merge_from_list(list(options))
+    return {key for key in FITTED_KEYS if value_of(cfg, key) is not None}
 
 
 @cache

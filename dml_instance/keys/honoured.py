@@ -15,12 +15,15 @@ _NEUTRAL = {
     "SOLVER.OPTIMIZER": "SGD",
     "SOLVER.BACKBONE_MULTIPLIER": 1.0,
     "DATALOADER.REPEAT_BY_AREA": 0.0,
+    "INPUT.SCALE_TRAIN": 1.0,
     "INPUT.SCALE_TEST": 1.0,
     "INPUT.AUG.SCALE_RANGE": [1.0, 1.0],
     "INPUT.AUG.ROTATION": 0.0,
     "INPUT.AUG.RIGHT_ANGLES": False,
     "INPUT.AUG.COLOR_JITTER": 0.0,
     "INPUT.AUG.INVERT_PROBABILITY": 0.0,
+    "INPUT.AUG.COPY_PASTE": 0.0,
+    "INPUT.FIT_TO_OBJECTS": False,
 }
 
 _are_honoured: ContextVar[bool] = ContextVar("are_honoured", default=False)

@@ -227,3 +227,10 @@ def test_void_that_an_object_has_too_is_the_objects(seed):
     union = np.array([[(p | t).sum() for t in truth] for p in kept])
     common = np.array([[(p & t).sum() for t in truth] for p in kept])
     np.testing.assert_array_equal(got, np.where(union, common / np.maximum(union, 1), 0))
+
+
+def test_an_image_may_hold_hundreds_of_objects_of_a_class():
+    masks = [encoded(np.arange(42).reshape(SHAPE) == index % 42) for index in range(300)]
+    iou = mask_iou(masks, masks)
+    same = np.arange(300)[:, None] % 42 == np.arange(300)[None] % 42
+    assert (iou == same).all()

@@ -22,6 +22,7 @@ from functools import partial
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ..coco import register_checked
+from ..object_sizes import ObjectSizes
 from .shapes import CLASS_NAMES
 from .voc import (
     VOC_CLASSES,
@@ -37,6 +38,26 @@ from .voc import (
 # for reporting.
 _DEV_EVERY = 5
 
+# What ``measure_objects`` finds, so that a model can be used where its training set is not.
+_NUCLEI = ObjectSizes(
+    images=464,
+    objects=21209,
+    diameter=(12.4, 19.5, 26.7),
+    extent=23.0,
+    short_side=256.0,
+    in_pieces=0.0,
+    gap=0.0,
+)
+_SHAPES = ObjectSizes(
+    images=600,
+    objects=4166,
+    diameter=(19.8, 25.9, 36.5),
+    extent=36.0,
+    short_side=160.0,
+    in_pieces=0.187,
+    gap=11.1,
+)
+
 
 def _fit_part(records: list[dict]) -> list[dict]:
     ordered = sorted(records, key=lambda record: record["file_name"])
@@ -51,6 +72,12 @@ def register_all() -> None:
     """Register every built-in data set; files are looked at when a set is first used."""
     root = os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
     _register_voc(root)
+    for names, sizes in (
+        (("dsb2018_nuclei_train", "dsb2018_nuclei_fit"), _NUCLEI),
+        (("shapes_train",), _SHAPES),
+    ):
+        for name in names:
+            MetadataCatalog.get(name).set(object_sizes=sizes)
     for name, options in (
         ("shapes", ""),
         ("shapes_hard", f" --difficulty 0.6 --output {root}/shapes_hard"),

@@ -1,0 +1,128 @@
+"""Lengths from the sizes of objects: those that were found by trying, by hand, and in a config."""
+
+import dataclasses
+import logging
+
+import pytest
+from detectron2.data import MetadataCatalog
+
+from dml_instance.data import register_coco
+from dml_instance.data.object_sizes import ObjectSizes
+from dml_instance.engine import load_config
+from dml_instance.engine.fitting import FITTED_KEYS, lengths_for, value_of
+from toy_models import plain_config
+from toy_scenes import square_and_disc, write_coco
+
+NUCLEI = "configs/DSB2018/dml_slim_unet.yaml"
+# As measured on Pascal VOC's animals, and on photographs of cables.
+ANIMALS = ObjectSizes(1162, 1734, (92.0, 167.1, 237.9), 243.0, 300.0, 0.058, 39.0)
+CABLES = ObjectSizes(45, 298, (40.2, 53.7, 64.7), 233.0, 480.0, 0.0, 0.0)
+
+
+def chosen(sizes, *overrides):
+    return {
+        key.split(".")[-1]: value
+        for key, value in lengths_for(
+            sizes, plain_config("INPUT.MIN_SIZE_TRAIN", (0,), *overrides)
+        ).items()
+    }
+
+
+def test_nuclei_get_the_lengths_that_were_found_by_trying():
+    cfg, defaults = load_config(NUCLEI), plain_config()
+    assert not cfg.INPUT.FIT_TO_OBJECTS
+    expected = {key: value_of(defaults, key) for key in FITTED_KEYS}
+    expected["MODEL.DML.TEST_SCALES"] = [1.25]
+    assert {key: value_of(cfg, key) for key in FITTED_KEYS} == expected
+
+
+def test_shapes_would_get_what_their_yaml_says():
+    cfg = load_config("configs/Shapes/dml_slim_unet.yaml")
+    sizes = MetadataCatalog.get("shapes_train").object_sizes
+    for key, value in lengths_for(sizes, cfg).items():
+        assert value_of(cfg, key) == value, key
+
+
+def test_photographs_are_shrunk_or_resized_and_seen_as_a_whole():
+    lengths = {
+        "CONTEXT": -1,
+        "TEST_SCALES": [],
+        "STRIDE": 4,
+        "SEED_STRIDE": 8,
+        "COORDINATE_UNIT": 64.0,
+        "RADII": [16, 32, 64, 128],
+        "CONNECT_GAP": 32,
+    }
+    shrunk = {"SCALE_TRAIN": 0.7, "SCALE_TEST": 0.7}
+    assert chosen(ANIMALS) == {**lengths, **shrunk}
+    resized = {"SCALE_TRAIN": 1.0, "SCALE_TEST": 1.0}
+    assert chosen(ANIMALS, "INPUT.MIN_SIZE_TRAIN", (240,)) == {**lengths, **resized}
+
+
+def test_thin_objects_keep_fine_cells_and_have_no_place():
+    # No piece of them lies apart: a crossing belongs to both.
+    found = chosen(CABLES)
+    assert (found["STRIDE"], found["COORDINATE_UNIT"], found["CONTEXT"]) == (2, 0.0, -1)
+    assert (found["SCALE_TRAIN"], found["CONNECT_GAP"]) == (1.0, 0)
+
+
+def test_the_yaml_of_photographs_says_what_would_be_chosen():
+    cfg = load_config("configs/VOC/dml_efficientnet_lite0.yaml")
+    for key, value in lengths_for(ANIMALS, cfg).items():
+        assert value_of(cfg, key) == value, key
+
+
+@pytest.mark.parametrize(("smallest", "scales"), [(4, [2.0]), (8, [2.0]), (12, [1.25]), (20, [])])
+def test_small_objects_are_magnified_at_most_twice(smallest, scales):
+    sizes = dataclasses.replace(ANIMALS, diameter=(smallest, smallest, smallest), extent=smallest)
+    assert chosen(sizes)["TEST_SCALES"] == scales
+
+
+@pytest.fixture
+def own_data(tmp_path):
+    """A registered data set of two objects: a square of 16 pixels a side, and a disc."""
+    name = f"fitted_{tmp_path.name}"
+    register_coco(name, *write_coco(tmp_path, "images", [square_and_disc(61, 97)] * 3))
+    return ["DATASETS.TRAIN", (name,), "DATASETS.TEST", (name,)]
+
+
+def test_own_data_is_measured_and_the_choice_is_logged_in_one_line(own_data, caplog):
+    with caplog.at_level(logging.INFO):
+        cfg = load_config(NUCLEI, own_data)
+    (line,) = [message for message in caplog.messages if "quartiles" in message]
+    for key in FITTED_KEYS:
+        assert f"{key} {value_of(cfg, key)}" in line
+    assert line.startswith("6 objects in 3 images")
+    # The yaml of nuclei says 1.25 for nuclei alone.
+    assert cfg.MODEL.DML.TEST_SCALES == []
+
+
+def test_what_the_user_gives_stays(own_data, caplog):
+    given = ["MODEL.DML.CONTEXT", 77, "MODEL.DML.EMBEDDING_HEAD.PLACE_UNIT", 5.0]
+    with caplog.at_level(logging.INFO):
+        cfg = load_config(NUCLEI, [*own_data, *given])
+    assert (cfg.MODEL.DML.CONTEXT, cfg.MODEL.DML.EMBEDDING_HEAD.COORDINATE_UNIT) == (77, 5.0)
+    (line,) = [message for message in caplog.messages if "quartiles" in message]
+    assert "given: MODEL.DML.CONTEXT, MODEL.DML.EMBEDDING_HEAD.COORDINATE_UNIT" in line
+
+
+def test_the_stored_config_is_not_measured_again(own_data, tmp_path, caplog):
+    cfg = load_config(NUCLEI, own_data)
+    (tmp_path / "config.yaml").write_text(cfg.dump())
+    with caplog.at_level(logging.INFO):
+        again = load_config(str(tmp_path / "config.yaml"))
+    found, expected = ([value_of(c, key) for key in FITTED_KEYS] for c in (again, cfg))
+    assert found == expected
+    assert not any("quartiles" in message for message in caplog.messages)
+
+
+def test_a_baseline_sees_its_images_as_large_and_keeps_the_rest(own_data):
+    cfg = load_config("configs/DSB2018/mask_rcnn_R_18_FPN.yaml", own_data)
+    assert cfg.MODEL.DML.TEST_SCALES == plain_config().MODEL.DML.TEST_SCALES
+    assert (cfg.INPUT.SCALE_TRAIN, cfg.INPUT.SCALE_TEST) == (1.0, 1.25)
+
+
+def test_without_a_training_set_nothing_is_chosen():
+    cfg = load_config(NUCLEI, ["DATASETS.TRAIN", (), "DATASETS.TEST", ("dsb2018_nuclei_val",)])
+    assert cfg.INPUT.FIT_TO_OBJECTS
+    assert cfg.MODEL.DML.TEST_SCALES == []
