@@ -178,6 +178,9 @@ def _add_training(cfg: CN) -> None:
     # SEED_STRIDE, COORDINATE_UNIT, RADII and CONNECT_GAP of MODEL.DML. A key that a yaml or the
     # command line gives stays; what was chosen is logged, and stored in the config of the run.
     cfg.INPUT.FIT_TO_OBJECTS = False
+    # What it measured: quartiles of the objects' diameters, in pixels of the images as they are
+    # loaded. Stored with the config of a run; nothing to set.
+    cfg.INPUT.OBJECT_DIAMETERS = []
     # Augmentation through Detectron2's transforms; resizing, INPUT.CROP and RANDOM_FLIP stay stock
     # keys. The order is: resizing, SCALE_RANGE, ROTATION, INPUT.CROP, RIGHT_ANGLES, RANDOM_FLIP,
     # colours. Detectron2 by itself crops before it resizes.

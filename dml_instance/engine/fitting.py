@@ -4,7 +4,6 @@ What is chosen for nuclei, photographs and the drawn shapes are the values that 
 (docs/accuracy.md, the notebook of experiments); the rules go through them.
 """
 
-import logging
 import math
 from typing import Any
 
@@ -12,8 +11,6 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ..data.object_sizes import ObjectSizes, measure_objects
-
-_logger = logging.getLogger(__name__)
 
 # Pixels that the lower quartile of diameters is brought into: smaller objects are magnified at test
 # time, larger images are shrunk for training and test.
@@ -39,10 +36,11 @@ FITTED_KEYS = (
 
 
 def fit_to_objects(cfg: CfgNode, given: set[str]) -> None:
-    """Set what follows from the objects of ``DATASETS.TRAIN``, in place, and log it in one line.
+    """Set what follows from the objects of ``DATASETS.TRAIN``, in place.
 
-    For another meta-architecture that is only how large it sees its images.
-    ``INPUT.FIT_TO_OBJECTS`` becomes False: what the config holds then is what the model has.
+    For another meta-architecture that is only how large it sees its images. What was measured goes
+    to ``INPUT.OBJECT_DIAMETERS``, and ``INPUT.FIT_TO_OBJECTS`` becomes False: what the config holds
+    then is what the model has.
 
     Args:
         cfg: of a training.
@@ -52,25 +50,20 @@ def fit_to_objects(cfg: CfgNode, given: set[str]) -> None:
         KeyError, FileNotFoundError: for a data set that is not known, or is not there.
         ValueError: for one without an object.
     """
-    cfg.INPUT.FIT_TO_OBJECTS = False
-    is_ours = cfg.MODEL.META_ARCHITECTURE == "DMLInstance"
-    wanted = [
-        key for key in FITTED_KEYS if key not in given and (is_ours or key.startswith("INPUT."))
-    ]
-    if not wanted:
-        return
     sizes = _sizes_of(cfg)
-    values = lengths_for(sizes, cfg)
-    for key in wanted:
-        set_value(cfg, key, values[key])
-    _logger.info(
-        "%d objects in %d images, quartiles of diameters %s pixels: %s%s",
-        sizes.objects,
-        sizes.images,
-        " / ".join(f"{value:g}" for value in sizes.diameter),
-        ", ".join(f"{key} {value_of(cfg, key)}" for key in wanted),
-        f" (given: {', '.join(sorted(given))})" if given else "",
-    )
+    is_ours = cfg.MODEL.META_ARCHITECTURE == "DMLInstance"
+    for key, value in lengths_for(sizes, cfg).items():
+        if key not in given and (is_ours or key.startswith("INPUT.")):
+            set_value(cfg, key, value)
+    cfg.INPUT.OBJECT_DIAMETERS = list(sizes.diameter)
+    cfg.INPUT.FIT_TO_OBJECTS = False
+
+
+def fitted_lengths(cfg: CfgNode) -> str:
+    """One line on the objects that were measured, and the lengths that go with them."""
+    quartiles = " / ".join(f"{diameter:g}" for diameter in cfg.INPUT.OBJECT_DIAMETERS)
+    lengths = ", ".join(f"{key} {value_of(cfg, key)}" for key in FITTED_KEYS)
+    return f"objects are {quartiles} pixels across (quartiles): {lengths}"
 
 
 def lengths_for(sizes: ObjectSizes, cfg: CfgNode) -> dict[str, Any]:

@@ -4,6 +4,8 @@ Only what ``DefaultTrainer`` asks its users to override is overridden, and any m
 trains with it.
 """
 
+import logging
+
 from detectron2.data import (
     build_detection_test_loader,
     build_detection_train_loader,
@@ -16,14 +18,22 @@ from ..data import build_test_mapper, build_train_mapper, build_train_sampler
 from ..keys.honoured import honouring_keys
 from ..modeling import DMLInstance, fused_copy
 from .evaluators import build_evaluator
+from .fitting import fitted_lengths
 from .hooks import InferenceTimer, TrainingClock
 from .optimizer import build_optimizer
 from .precision import BFloat16Forward, trains_in_bfloat16
 from .results import write_results
 
+_logger = logging.getLogger(__name__)
+
 
 class Trainer(DefaultTrainer):
     """``DefaultTrainer`` with this project's optimiser, mapper, sampler, evaluators and clocks."""
+
+    def __init__(self, cfg):
+        super().__init__(cfg)
+        if cfg.INPUT.OBJECT_DIAMETERS:
+            _logger.info(fitted_lengths(cfg))
 
     @classmethod
     def build_model(cls, cfg):

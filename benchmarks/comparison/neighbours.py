@@ -1,0 +1,75 @@
+"""Objects that touch another one of their class, and AP of a part of the objects.
+
+Shapes: H x W image pixels.
+"""
+
+import copy
+from collections.abc import Container
+
+import cv2
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from dml_instance.evaluation.coco_scheme import accumulated, mean_percent
+
+# Objects touch where no more than so many pixels lie between them: VOC's border alone is five wide.
+GAP = 10
+
+# Outside every range of areas, so that COCO's evaluation ignores an object: a detection of it is
+# neither right nor wrong.
+_IGNORED = -1.0
+_ALL_AREAS = [0.0, 1e10]
+
+
+def touching(ground_truth: COCO) -> set[int]:
+    """Ids of the annotations that touch, or overlap, another one of their class."""
+    found = set()
+    for image_id in ground_truth.getImgIds():
+        objects = [a for a in ground_truth.imgToAnns[image_id] if not a.get("iscrowd", 0)]
+        for category in {a["category_id"] for a in objects}:
+            alike = [a for a in objects if a["category_id"] == category]
+            found |= _touching([(a["id"], ground_truth.annToMask(a)) for a in alike])
+    return found
+
+
+def _touching(masks: list[tuple[int, np.ndarray]]) -> set[int]:
+    """Ids of masks (H, W) that touch another one; all of one class and image."""
+    if len(masks) < 2:
+        return set()
+    # Those within a distance of each other share a pixel when one of them is grown by it.
+    reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * GAP + 1, 2 * GAP + 1))
+    grown = [cv2.dilate(mask, reach).astype(bool) for _, mask in masks]
+    return {
+        identity
+        for index, (identity, _) in enumerate(masks)
+        if any(
+            (grown[index] & other.astype(bool)).any()
+            for place, (_, other) in enumerate(masks)
+            if place != index
+        )
+    }
+
+
+def part_ap(
+    ground_truth: COCO, predictions: COCO, max_detections: int, annotation_ids: Container[int]
+) -> dict[str, float]:
+    """AP and AP50 of masks, in percent, of some of the objects; the others are ignored.
+
+    Args:
+        ground_truth, predictions: of one data set.
+        max_detections: counted an image.
+        annotation_ids: of the objects that count.
+
+    Returns:
+        Means over the classes that have such objects; NaN without any.
+    """
+    part = copy.copy(ground_truth)
+    part.anns = {
+        identity: {**a, "area": a["area"] if identity in annotation_ids else _IGNORED}
+        for identity, a in ground_truth.anns.items()
+    }
+    evaluation = COCOeval(part, predictions, "segm")
+    evaluation.params.areaRng, evaluation.params.areaRngLbl = [_ALL_AREAS], ["all"]
+    precision, _ = accumulated(evaluation, max_detections)
+    return {"AP": mean_percent(precision), "AP50": mean_percent(precision[0])}
