@@ -9,7 +9,7 @@ import numpy as np
 
 from dml_instance.data.datasets.nuclei import read_split
 from dml_instance.data.datasets.voc import VOC_CLASSES
-from toy_layouts import write_voc
+from toy_layouts import write_sbd, write_voc
 from toy_scenes import rle, square_and_disc
 
 # One image for all: (H, W, 3) uint8, masks (2, H, W) bool, classes (2,).
@@ -56,9 +56,19 @@ def _write_checkpoint(path):
 
 
 def _write_voc_with_predictions(folder):
-    """One image of VOC 2012 val with a person, and what a run found in it: just that."""
+    """One image of VOC 2012 val with a person, and what a run found in it: just that.
+
+    Beside it images to train on, of VOC and of SBD.
+    """
     name, person = "2007_000033", VOC_CLASSES.index("person")
-    write_voc(folder / "datasets", {name: (IMAGE, MASKS[1:], [person])}, {"val": [name]})
+    scene = (IMAGE, MASKS[1:], [person])
+    of_train = {f"2007_00003{number}": scene for number in (5, 6)}
+    write_voc(
+        folder / "datasets", {name: scene, **of_train}, {"val": [name], "train": list(of_train)}
+    )
+    of_sbd = {"2008_000008": scene, "2008_000015": scene}
+    train, val = of_sbd
+    write_sbd(folder / "datasets", of_sbd, {"train": [train], "val": [val]})
     output = folder / "output/voc/dml_R_50_voc_aug/inference/voc_2012_instance_val"
     output.mkdir(parents=True)
     found = {"image_id": name, "category_id": person, "segmentation": rle(MASKS[1]), "score": 0.9}
