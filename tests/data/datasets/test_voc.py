@@ -9,7 +9,14 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from dml_instance.data.datasets import voc
-from dml_instance.data.datasets.voc import VOC_CLASSES, load_sbd, load_train_aug, load_voc
+from dml_instance.data.datasets.voc import (
+    VOC_CLASSES,
+    load_dev,
+    load_fit,
+    load_sbd,
+    load_train_aug,
+    load_voc,
+)
 from toy_layouts import write_palette_png, write_sbd, write_voc
 from toy_scenes import square_and_disc
 
@@ -110,6 +117,24 @@ def test_train_aug_is_voc_train_and_sbd_without_voc_val(tmp_path, caplog, monkey
     monkeypatch.setattr(voc, "_TRAIN_AUG_IMAGES", 5)
     load_train_aug(str(tmp_path))
     assert not caplog.text
+
+
+def test_fit_and_dev_are_two_parts_of_train_aug(tmp_path):
+    scenes = dict.fromkeys("abcdefgh", (IMAGE, MASKS, [0, 1]))
+    write_voc(
+        tmp_path,
+        {name: scenes[name] for name in "abcde"},
+        {"train": ["d", "b", "a", "c"], "val": ["e"]},
+    )
+    write_sbd(
+        tmp_path, {name: scenes[name] for name in "befgh"}, {"train": ["f"], "val": list("begh")}
+    )
+    dev, fit = (
+        [record["image_id"] for record in load(str(tmp_path))] for load in (load_dev, load_fit)
+    )
+    # By name every third of VOC train, and SBD val; b is VOC's, and e is not trained on.
+    assert dev == ["a", "d", "g", "h"]
+    assert fit == ["b", "c", "f"]
 
 
 def test_parsed_masks_are_kept_until_a_file_changes(tmp_path, cache, monkeypatch):
