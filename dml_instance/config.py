@@ -167,6 +167,16 @@ def _add_training(cfg: CN) -> None:
     # Any meta-architecture: the image is resized by this factor at test time, after the stock
     # resizing, > 0. 1: off.
     cfg.INPUT.SCALE_TEST = 1.0
+    cfg.TEST.INSTANCE_METRICS = CN()
+    # Beside AP: AP_dsb, F1, PQ, SBD, difference in count, boundary AP and the F-measure of
+    # outlines. docs/metrics.md.
+    cfg.TEST.INSTANCE_METRICS.ENABLED = False
+    # All of these but boundary AP leave predictions of a lower score out, in [0, 1]. None: the
+    # least score at which F1 at IoU 0.5 on the evaluated data set is highest, of 0.05, 0.1 ...
+    # 0.95.
+    cfg.TEST.INSTANCE_METRICS.MIN_SCORE = None
+    # How far two outlines may be apart, in pixels of the image, >= 0.
+    cfg.TEST.INSTANCE_METRICS.BOUNDARY_TOLERANCE = 2
     # Augmentation through Detectron2's transforms; resizing, INPUT.CROP and RANDOM_FLIP stay stock
     # keys. The order is: resizing, SCALE_RANGE, ROTATION, INPUT.CROP, RIGHT_ANGLES, RANDOM_FLIP,
     # colours. Detectron2 by itself crops before it resizes.

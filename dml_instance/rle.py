@@ -37,6 +37,18 @@ def encoded_part(part: np.ndarray, corner: tuple[int, int], size: tuple[int, int
     return {"size": rle["size"], "counts": rle["counts"].decode()}
 
 
+def decoded_part(rle: dict) -> tuple[np.ndarray, tuple[int, int]]:
+    """The part of a mask that holds all of it.
+
+    Returns:
+        (h, w) bool, and the row and column of its first pixel in the mask; (0, 0) where the mask is
+        empty.
+    """
+    left, top, width, height = coco_mask.toBbox(rle).astype(int)
+    part = coco_mask.decode(rle)[top : top + height, left : left + width]
+    return part.astype(bool), (int(top), int(left))
+
+
 def as_rle(segmentation: dict | list, height: int, width: int) -> dict:
     """Any of COCO's forms of a mask as a compressed RLE.
 

@@ -21,6 +21,7 @@ _NEUTRAL = {
     "INPUT.AUG.RIGHT_ANGLES": False,
     "INPUT.AUG.COLOR_JITTER": 0.0,
     "INPUT.AUG.INVERT_PROBABILITY": 0.0,
+    "TEST.INSTANCE_METRICS.ENABLED": False,
 }
 
 _are_honoured: ContextVar[bool] = ContextVar("are_honoured", default=False)
