@@ -1,5 +1,7 @@
 """The run-length form of masks that COCO's tools work on."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from pycocotools import mask as coco_mask
 
@@ -47,6 +49,14 @@ def decoded_part(rle: dict) -> tuple[np.ndarray, tuple[int, int]]:
     left, top, width, height = coco_mask.toBbox(rle).astype(int)
     part = coco_mask.decode(rle)[top : top + height, left : left + width]
     return part.astype(bool), (int(top), int(left))
+
+
+def areas(masks: Sequence[dict]) -> np.ndarray:
+    """(N,) float64 numbers of pixels of RLEs.
+
+    pycocotools' own, given a list, fails with more than 255 masks under NumPy 2 (2.0.11).
+    """
+    return np.array([coco_mask.area(mask) for mask in masks], dtype=np.float64)
 
 
 def as_rle(segmentation: dict | list, height: int, width: int) -> dict:

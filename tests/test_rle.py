@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dml_instance.rle import encoded, encoded_part
+from dml_instance.rle import areas, decoded_part, encoded, encoded_part
 
 SIDES = st.integers(1, 6)
 
@@ -23,3 +23,18 @@ def test_a_full_and_an_empty_mask_encode_as_a_whole(value):
     mask = np.full((5, 7), value)
     assert encoded_part(mask, (0, 0), mask.shape) == encoded(mask)
     assert encoded_part(mask[:0], (0, 0), mask.shape) == encoded(np.zeros_like(mask))
+
+
+@given(st.tuples(SIDES, SIDES).flatmap(lambda size: arrays(bool, size)))
+def test_the_decoded_part_holds_all_of_a_mask(mask):
+    part, (top, left) = decoded_part(encoded(mask))
+    whole = np.zeros_like(mask)
+    whole[top : top + part.shape[0], left : left + part.shape[1]] = part
+    np.testing.assert_array_equal(whole, mask)
+    assert part.any() or (part.size, top, left) == (0, 0, 0)
+
+
+def test_pixels_of_masks_are_counted_however_many_there_are():
+    mask = encoded(np.eye(3, dtype=bool))
+    for number in (0, 1, 300):
+        np.testing.assert_array_equal(areas([mask] * number), np.full(number, 3.0))

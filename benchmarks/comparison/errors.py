@@ -14,6 +14,8 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from dml_instance.rle import areas
+
 # A mask is found at this IoU, and a part of a mask is most of it at this share.
 HALF = 0.5
 # Below this IoU, or share, two masks have nothing to do with each other.
@@ -79,13 +81,12 @@ def _overlaps(ground_truth: COCO, predictions: COCO, min_score: float) -> Iterat
         iou = np.reshape(
             coco_mask.iou(masks, object_masks, [0] * len(objects)), (len(found), len(objects))
         )
-        object_areas = np.array([coco_mask.area(m) for m in object_masks], dtype=np.float64)[None]
-        areas = np.array([coco_mask.area(m) for m in masks], dtype=np.float64)[:, None]
-        intersection = iou * (object_areas + areas) / (1 + iou)
+        object_areas, found_areas = areas(object_masks)[None], areas(masks)[:, None]
+        intersection = iou * (object_areas + found_areas) / (1 + iou)
         yield _Overlaps(
             iou=iou,
             share_of_object=intersection / np.maximum(object_areas, 1),
-            share_of_prediction=intersection / np.maximum(areas, 1),
+            share_of_prediction=intersection / np.maximum(found_areas, 1),
             same_class=np.array(
                 [[p["category_id"] == a["category_id"] for a in objects] for p in found],
                 dtype=bool,

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from ..rle import areas
 from .image_masks import ImageMasks
 
 
@@ -41,7 +42,7 @@ def mask_iou(
     if not predictions or not truth:
         return np.zeros((len(predictions), len(truth)))
     intersection = _intersection(predictions, truth)
-    area = coco_mask.area(predictions).astype(np.float64)[:, None]
+    area = areas(predictions)[:, None]
     if void is not None:
         area = area - _intersection(predictions, [void])
         if len(objects):
@@ -49,7 +50,7 @@ def mask_iou(
                 [void, coco_mask.merge(list(objects))], intersect=True
             )
             area = area + _intersection(predictions, [void_of_objects])
-    union = area + coco_mask.area(truth).astype(np.float64)[None] - intersection
+    union = area + areas(truth)[None] - intersection
     return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
 
 
@@ -59,7 +60,7 @@ def _intersection(predictions: list[dict], masks: list[dict]) -> np.ndarray:
     # without decoding. That share times the area is a whole number but for its last bit, which
     # decides where an IoU is just the threshold.
     share = coco_mask.iou(predictions, masks, [1] * len(masks))
-    return np.rint(share * coco_mask.area(predictions).astype(np.float64)[:, None])
+    return np.rint(share * areas(predictions)[:, None])
 
 
 def true_detections(iou: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

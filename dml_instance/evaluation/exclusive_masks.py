@@ -10,9 +10,8 @@ Shapes: N predictions that kept pixels and G objects, of all classes, in one ima
 from dataclasses import dataclass
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
-from ..rle import decoded_part
+from ..rle import areas, decoded_part
 from .image_masks import ImageMasks
 from .matching import most_pairs
 
@@ -73,11 +72,11 @@ def segments(image: ImageMasks, min_score: float) -> Segments:
         """(N,) number of pixels of each prediction among some labels."""
         return np.bincount(seen.ravel(), minlength=len(ranked) + 1)[1:]
 
-    areas = pixels_of(labels)
+    drawn = pixels_of(labels)
     void = image.void_pixels()
-    areas_of_void = np.zeros_like(areas) if void is None else pixels_of(labels[void])
+    drawn_on_void = np.zeros_like(drawn) if void is None else pixels_of(labels[void])
     classes = np.asarray(image.prediction_classes, dtype=np.int64)[ranked]
-    ignored = np.zeros_like(areas)
+    ignored = np.zeros_like(drawn)
     for index in np.unique(classes):
         pixels = image.ignored_pixels(index)
         if pixels is not None:
@@ -86,13 +85,13 @@ def segments(image: ImageMasks, min_score: float) -> Segments:
     for row, mask in zip(intersections, image.truth, strict=True):
         part, (top, left) = decoded_part(mask)
         row[:] = pixels_of(labels[top : top + part.shape[0], left : left + part.shape[1]][part])
-    kept = areas > 0
+    kept = drawn > 0
     return Segments(
         classes[kept],
-        (areas - areas_of_void)[kept],
-        (ignored > areas / 2)[kept],
+        (drawn - drawn_on_void)[kept],
+        (ignored > drawn / 2)[kept],
         np.asarray(image.truth_classes, dtype=np.int64),
-        coco_mask.area(list(image.truth)).astype(np.int64),
+        areas(image.truth).astype(np.int64),
         intersections[:, kept].T,
     )
 
@@ -143,11 +142,11 @@ def symmetric_best_dice(of_image: Segments) -> float:
         In [0, 1]; 0 where there are predictions or objects alone, NaN where there is neither.
     """
     counted = of_image.counted()
-    areas = of_image.areas[counted][:, None] + of_image.truth_areas[None]
+    both = of_image.areas[counted][:, None] + of_image.truth_areas[None]
     intersections = of_image.intersections[counted]
     if not intersections.size:
         return float("nan") if intersections.shape == (0, 0) else 0.0
-    dice = np.divide(2 * intersections, areas, out=np.zeros(areas.shape), where=areas > 0)
+    dice = np.divide(2 * intersections, both, out=np.zeros(both.shape), where=both > 0)
     return float(min(dice.max(axis=1).mean(), dice.max(axis=0).mean()))
 
 

@@ -17,6 +17,7 @@ from dml_instance.evaluation import (
     InstanceMetricRules,
     InstanceMetricsEvaluator,
     score_instances,
+    score_predictions,
 )
 from toy_masks import SHAPE, Scene, block, random_scene
 
@@ -102,6 +103,19 @@ def test_the_order_of_images_does_not_count(seed):
     shuffled = {name: scenes[name] for name in rng.permutation(list(scenes)).tolist()}
     first, second = (json.dumps(figures_of(s)) for s in (scenes, shuffled))
     assert first == second
+
+
+def test_hundreds_of_objects_of_a_pixel():
+    """pycocotools counts the pixels of 255 masks at once."""
+    masks = np.eye(17 * 18, dtype=bool).reshape(-1, 17, 18)
+    scene = Scene(list(masks), [0] * len(masks), list(masks), [0] * len(masks), [0.9] * len(masks))
+    records = [{**scene.record(1), "height": 17, "width": 18}]
+    got = score_instances(records, scene.results(1), ["dot"], max_detections=400)
+    perfect = ("AP_dsb", "AP_dsb_image", "F1", "PQ", "SQ", "RQ", "SBD", "BF")
+    assert all(got["segm_instances"][name] == 100 for name in perfect)
+    assert got["segm_instances"]["absDiC"] == 0
+    assert got["segm_boundary"]["AP"] == pytest.approx(100)
+    assert score_predictions(records, scene.results(1), ["dot"])["APvol"] == 100
 
 
 @pytest.mark.parametrize("scenes", [{}, {1: Scene()}, {1: Scene(), 2: Scene()}])
