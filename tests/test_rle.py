@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -25,6 +25,7 @@ def test_a_full_and_an_empty_mask_encode_as_a_whole(value):
     assert encoded_part(mask[:0], (0, 0), mask.shape) == encoded(np.zeros_like(mask))
 
 
+@settings(deadline=None)
 @given(st.tuples(SIDES, SIDES).flatmap(lambda size: arrays(bool, size)))
 def test_the_decoded_part_holds_all_of_a_mask(mask):
     part, (top, left) = decoded_part(encoded(mask))

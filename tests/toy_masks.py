@@ -88,7 +88,10 @@ def random_block(rng):
 
 
 def random_scene(rng, num_classes=2, *, exclusive_truth=False):
-    """Overlapping rectangles, copies of objects a pixel off, ties of score, void and crowds."""
+    """Overlapping rectangles, ties of score, void and crowds.
+
+    Predictions are also objects a pixel off, what is void or a crowd, and objects with void.
+    """
     truth = [random_block(rng) for _ in range(rng.integers(0, 4))]
     if exclusive_truth:
         truth = [m & ~np.any([block(0, 0, 0, 0), *truth[:i]], axis=0) for i, m in enumerate(truth)]
@@ -97,12 +100,16 @@ def random_scene(rng, num_classes=2, *, exclusive_truth=False):
     for mask in truth:
         if rng.random() < 0.7:
             predictions.append(np.roll(mask, rng.integers(-1, 2, 2), (0, 1)))
-    crowds = [random_block(rng) for _ in range(rng.integers(0, 2))]
+    crowds = [random_block(rng) for _ in range(rng.integers(0, 3))]
+    void = random_block(rng) if rng.random() < 0.5 else None
+    regions = [*crowds, *([] if void is None else [void])]
+    predictions += [mask for mask in regions if rng.random() < 0.3]
+    if truth and void is not None and rng.random() < 0.5:
+        predictions.append(truth[0] | void)
     classes = [
         rng.integers(0, num_classes, len(masks)).tolist() for masks in (truth, predictions, crowds)
     ]
     scores = rng.choice([0.1, 0.2, 0.5, 0.5, 0.9], len(predictions)).tolist()
-    void = random_block(rng) if rng.random() < 0.5 else None
     return Scene(truth, classes[0], predictions, classes[1], scores, void, crowds, classes[2])
 
 

@@ -95,8 +95,7 @@ def _annotation(image_id: int, mask: dict, index: int, is_crowd: int) -> dict:
         "image_id": image_id,
         "category_id": index,
         "segmentation": mask,
-        # A crowd has no boundary that counts.
-        "band": mask if is_crowd else band(mask),
+        "band": band(mask),
         "area": float(coco_mask.area(mask)),
         "iscrowd": is_crowd,
     }
@@ -135,4 +134,5 @@ class _BoundaryEval(COCOeval):
         of_bands = coco_mask.iou(
             [found[i]["band"] for i in ranked], [t["band"] for t in truth], is_crowd
         )
+        # A crowd has no boundary that counts.
         return np.where(np.array(is_crowd, dtype=bool), iou, np.minimum(iou, of_bands))

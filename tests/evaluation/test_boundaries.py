@@ -128,6 +128,20 @@ def test_a_thin_cable_a_pixel_off_has_no_iou_and_the_same_boundary():
     assert boundary_counts(scene.encoded(), 0.95, 1).tolist() == [0, 0, 1]
 
 
+def test_one_good_match_is_better_than_two_poor_ones():
+    """Lines that cross in a pixel."""
+    line, first, second = block(2, 0, 3, 8), block(2, 1, 7, 2), block(2, 6, 7, 7)
+    assert 0 < f_of(line, first, 0) < 0.2 and f_of(first, second, 0) == 0
+    scene = Scene([line, first], [0, 0], [line, second], [0, 0], [0.9, 0.9])
+    assert boundary_counts(scene.encoded(), 0.5, 0).tolist() == [1, 2, 2]
+
+
+def test_what_is_void_counts_if_it_matches_alone():
+    cell, void = block(0, 0, 2, 2), block(3, 0, 7, 8)
+    scene = Scene([cell], [0], [cell | void, void], [0, 0], [0.9, 0.9], void=void)
+    assert boundary_counts(scene.encoded(), 0.5, 0).tolist() == [1, 1, 1]
+
+
 def test_edges_of_what_there_is():
     everything, nothing, pixel = block(0, 0, *SHAPE), block(0, 0, 0, 0), block(2, 2, 3, 3)
     assert f_of(everything, everything, 0) == f_of(pixel, pixel, 0) == 1

@@ -103,6 +103,13 @@ def test_crowds_are_cocos_and_void_is_taken_away():
     assert scores([scene])["AP50"] == pytest.approx(100 / 3)
     scene.crowds, scene.crowd_classes = [crowd], [0]
     assert scores([scene])["AP50"] == pytest.approx(100)
+    # Just over half of a mask, and a quarter of its band, lie in a crowd.
+    cell, false = block(5, 5, 7, 8), block(0, 0, 5, 5)
+    scene = Scene([cell], [0], [cell, false], [0, 0], [0.5, 0.9])
+    assert scores([scene])["AP50"] == pytest.approx(50)
+    scene.crowds, scene.crowd_classes = [block(1, 1, 4, 4) | block(4, 1, 5, 5)], [0]
+    assert scores([scene])["AP50"] == pytest.approx(100)
+    cell = block(0, 0, 3, 3)
     reaching = Scene([cell], [0], [block(0, 0, 7, 3)], [0], [0.9], void=crowd)
     assert scores([reaching])["AP"] == pytest.approx(100)
 

@@ -138,6 +138,23 @@ def test_of_equal_scores_the_first_keeps_the_pixels_whatever_the_class():
         assert figures(scene)[2] == expected
 
 
+def test_the_first_of_many_equal_scores_keeps_the_pixels():
+    classes, scores = [1] * 4 + [0] + [1] * 35, [0.3] * 4 + [0.5] * 36
+    assert figures(Scene([LEFT], [0], [LEFT] * 40, classes, scores))[2] == 1
+
+
+def test_what_matches_counts_however_much_of_it_is_void():
+    scene = Scene([LEFT], [0], [LEFT | BELOW], [0], [0.9], void=BELOW)
+    assert figures(scene) == (1, 1, 1, 1, 0)
+
+
+def test_a_crowd_is_of_its_class():
+    scene = Scene([], [], [LEFT, RIGHT], [0, 1], [0.9, 0.9])
+    for classes, expected in (([0, 1], 0), ([0, 0], 1), ([1, 0], 2)):
+        scene.crowds, scene.crowd_classes = [LEFT, RIGHT], classes
+        assert figures(scene)[4] == expected
+
+
 def test_objects_that_overlap_keep_their_pixels():
     """Two cables that cross: what both have goes to the better prediction alone."""
     down, across = block(0, 3, 7, 5), block(3, 0, 5, 8)

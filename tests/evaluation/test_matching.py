@@ -52,6 +52,7 @@ def test_counts_are_those_of_the_best_of_all_matchings(seed, min_score, threshol
         assert tuple(counts) in slow_counts(scene, index, min_score, threshold)
 
 
+@settings(deadline=None)
 @given(SEEDS)
 def test_pairs_have_the_greatest_sum_of_gains(seed):
     rng = np.random.default_rng(seed)
@@ -72,6 +73,14 @@ def test_of_crossed_pairs_as_many_as_possible_are_matched():
     scene = Scene(list(pair), [0, 0], [first, second], [0, 0], [0.9, 0.8])
     (found,) = candidates(scene.encoded())
     assert found.counts(0, [0.6]).tolist() == [[2, 0, 0]]
+
+
+def test_the_number_of_pairs_counts_more_than_their_iou():
+    """Of four steps of one pixel the middle two are equal masks, and are given up."""
+    steps = [block(0, first, 1, first + 3) for first in range(4)]
+    scene = Scene(steps[1:], [0] * 3, steps[:3], [0] * 3, [0.9] * 3)
+    (found,) = candidates(scene.encoded())
+    assert found.counts(0, [0.5, 0.51]).tolist() == [[3, 0, 0], [2, 1, 1]]
 
 
 @pytest.mark.parametrize("number", range(10, 20))
