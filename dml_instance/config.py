@@ -171,9 +171,8 @@ def _add_training(cfg: CN) -> None:
     # Beside AP: AP_dsb, F1, PQ, SBD, difference in count, boundary AP and the F-measure of
     # outlines. docs/metrics.md.
     cfg.TEST.INSTANCE_METRICS.ENABLED = False
-    # All of these but boundary AP leave predictions of a lower score out, in [0, 1]. None: the
-    # least score at which F1 at IoU 0.5 on the evaluated data set is highest, of 0.05, 0.1 ...
-    # 0.95.
+    # Least score of the predictions that all of these but boundary AP count, in [0, 1]. None: that
+    # of 0.05, 0.1 ... 0.95 at which F1 at IoU 0.5 on the evaluated data set is highest.
     cfg.TEST.INSTANCE_METRICS.MIN_SCORE = None
     # How far two outlines may be apart, in pixels of the image, >= 0.
     cfg.TEST.INSTANCE_METRICS.BOUNDARY_TOLERANCE = 2
