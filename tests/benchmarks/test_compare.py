@@ -213,6 +213,7 @@ def test_runs_are_trained_scored_reported_and_drawn(
         (["a", "none.yaml"], "none.yaml does not exist"),
         (["a", CONFIG, "DATASETS.TEST", "()"], "same single data set"),
         (["a", CONFIG, "TEST.AUG.ENABLED", "True"], "TEST.AUG.ENABLED is for a GeneralizedRCNN"),
+        (["a", CONFIG, "TEST.INSTANCE_METRICS.MIN_SCORE", "7"], "MIN_SCORE is None or in"),
     ],
 )
 def test_what_cannot_be_compared_is_named(registration, tmp_path, run, message):
