@@ -8,7 +8,8 @@
 Writes report.md, report.json and report.png into the output folder, pictures beside them, and each
 run's files into a folder of its name. The same command goes on with a comparison that was
 interrupted, and only writes the report of one that is finished. With ``--minutes 0`` each run is
-scored with its MODEL.WEIGHTS as they are.
+scored with its MODEL.WEIGHTS as they are. With ``--instance-metrics`` the report has the metrics of
+docs/metrics.md too, as the keys TEST.INSTANCE_METRICS of each run say.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from tqdm import tqdm
 
 from dml_instance.data import add_registration_option, register_given
 from dml_instance.engine import RESULTS_FILE, load_config, machine, message_of, use_huge_pages
+from dml_instance.evaluation import InstanceMetricRules
 from dml_instance.files import read_json
 
 from .comparison.budget import Turns, referee, train_within_budget
@@ -144,9 +146,10 @@ def main(args: argparse.Namespace) -> None:
         )
     (dataset,), limit = next(iter(tested)), limits.pop()
     try:
-        # Fails here, and not after the training, where the data is missing.
+        # These fail here, and not after the training, where the data is missing or a key is wrong.
         DatasetCatalog.get(dataset)
-    except FileNotFoundError as error:
+        rules = {name: InstanceMetricRules.from_config(cfg) for name, cfg in configs.items()}
+    except (FileNotFoundError, ValueError) as error:
         sys.exit(f"error: {message_of(error)}")
     for name, cfg in configs.items():
         check_folder(cfg, name)
@@ -166,7 +169,10 @@ def main(args: argparse.Namespace) -> None:
         "max_detections": limit,
         "machine": machine(),
         "configs": {name: rest for name, *rest in args.run},
-        **summarize(ground_truth, dataset, folders, predictions, limit),
+        **summarize(
+            *(ground_truth, dataset, folders, predictions, limit),
+            instance_rules=rules if args.instance_metrics else None,
+        ),
     }
     files = write_report(summary, os.path.join(args.output, "report"))
     if len(names) > 1 and args.pictures:
@@ -213,6 +219,11 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--title", default="Comparison", help="of the report")
     parser.add_argument(
         "--pictures", type=int, default=4, metavar="N", help="of each kind (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--instance-metrics",
+        action="store_true",
+        help="also AP_dsb, F1, PQ, SBD, boundary AP and others: docs/metrics.md",
     )
     add_registration_option(parser)
     parser.add_argument(

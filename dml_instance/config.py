@@ -201,3 +201,12 @@ def _add_training(cfg: CN) -> None:
     # Probability that objects of another training image are pasted into an image (Ghiasi et al.
     # 2021), mostly beside one of its own, and often of the same class. 0: off. Measured.
     cfg.INPUT.AUG.COPY_PASTE = 0.0
+    cfg.TEST.INSTANCE_METRICS = CN()
+    # Beside AP: AP_dsb, F1, PQ, SBD, difference in count, boundary AP and the F-measure of
+    # outlines. docs/metrics.md.
+    cfg.TEST.INSTANCE_METRICS.ENABLED = False
+    # Least score of the predictions that all of these but boundary AP count, in [0, 1]. None: that
+    # of 0.05, 0.1 ... 0.95 at which F1 at IoU 0.5 on the evaluated data set is highest.
+    cfg.TEST.INSTANCE_METRICS.MIN_SCORE = None
+    # How far two outlines may be apart, in pixels of the image, >= 0.
+    cfg.TEST.INSTANCE_METRICS.BOUNDARY_TOLERANCE = 2

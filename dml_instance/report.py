@@ -1,8 +1,40 @@
 """Figures as tables for people."""
 
+from collections.abc import Sequence
+
 from tabulate import tabulate
 
 
-def table(rows: list[list], header: list[str], digits: int = 1) -> str:
-    """Rows as a Markdown table: so many decimals, and "-" for what was not measured."""
-    return tabulate(rows, headers=header, floatfmt=f".{digits}f", missingval="-", tablefmt="github")
+def table(rows: list[list], header: list[str], digits: int | Sequence[int] = 1) -> str:
+    """Rows as a Markdown table: so many decimals, and "-" for what was not measured (None or NaN).
+
+    Args:
+        rows, header: of the table.
+        digits: of all columns, or of each.
+    """
+    digits = [digits] * len(header) if isinstance(digits, int) else digits
+    return tabulate(
+        [[None if value != value else value for value in row] for row in rows],
+        headers=header,
+        floatfmt=[f".{number}f" for number in digits],
+        missingval="-",
+        tablefmt="github",
+    )
+
+
+def class_table(
+    result: dict[str, float], metrics: Sequence[str] | None = None, whole: str = "mean"
+) -> str:
+    """Figures of each class, and a last row of them all.
+
+    Args:
+        result: ``METRIC`` of all classes and ``METRIC-CLASS`` of each; NaN shows as "-".
+        metrics: the columns; None: all that ``result`` has.
+        whole: what the last row is called.
+    """
+    metrics = metrics or [name for name in result if "-" not in name]
+    # A class may have a dash in its name; a metric has none.
+    classes = dict.fromkeys(name.split("-", 1)[1] for name in result if "-" in name)
+    rows = [[name, *(result[f"{metric}-{name}"] for metric in metrics)] for name in classes]
+    rows.append([whole, *(result[metric] for metric in metrics)])
+    return table(rows, ["class", *metrics])

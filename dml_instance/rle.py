@@ -39,10 +39,22 @@ def encoded_part(part: np.ndarray, corner: tuple[int, int], size: tuple[int, int
     return {"size": rle["size"], "counts": rle["counts"].decode()}
 
 
-def areas(masks: Sequence[dict]) -> np.ndarray:
-    """Pixels of compressed RLEs, (N,) float64.
+def decoded_part(rle: dict) -> tuple[np.ndarray, tuple[int, int]]:
+    """The part of a mask that holds all of it.
 
-    One at a time: pycocotools 2.0.11 raises OverflowError for 256 masks and more at once.
+    Returns:
+        (h, w) bool, and the row and column of its first pixel in the mask; (0, 0) where the mask is
+        empty.
+    """
+    left, top, width, height = coco_mask.toBbox(rle).astype(int)
+    part = coco_mask.decode(rle)[top : top + height, left : left + width]
+    return part.astype(bool), (int(top), int(left))
+
+
+def areas(masks: Sequence[dict]) -> np.ndarray:
+    """(N,) float64 numbers of pixels of RLEs.
+
+    pycocotools' own, given a list, fails with more than 255 masks under NumPy 2 (2.0.11).
     """
     return np.array([coco_mask.area(mask) for mask in masks], dtype=np.float64)
 

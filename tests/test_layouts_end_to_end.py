@@ -23,6 +23,8 @@ SIZES = [
 ]
 SMALL = ["INPUT.MIN_SIZE_TRAIN", "(64,)", "INPUT.MIN_SIZE_TEST", "64", "INPUT.MAX_SIZE_TEST", "128"]
 CROP = ["INPUT.CROP.SIZE", "[64,64]", "INPUT.AUG.SCALE_RANGE", "[0.9,1.1]"]
+# Metrics beside those of the data set itself.
+MORE, OF_MORE = ["TEST.INSTANCE_METRICS.ENABLED", "True"], {"segm_boundary", "segm_instances"}
 SCENES = [square_and_disc(64, 96), square_and_disc(70, 90), square_and_disc(64, 80)]
 
 
@@ -120,8 +122,8 @@ def test_missing_data_ends_the_run_before_it_starts_with_one_clear_line(voc, tmp
 
 def test_sbd_alone_trains_and_is_scored_by_masks(voc, run):
     sets = ["DATASETS.TRAIN", "('sbd_instance_train',)", "DATASETS.TEST", "('sbd_instance_val',)"]
-    metrics = run(voc, "VOC/dml_R_50_voc_aug.yaml", *CROP, *sets)
-    assert set(metrics["sbd_instance_val"]) == {"segm_voc", "segm"}
+    metrics = run(voc, "VOC/dml_R_50_voc_aug.yaml", *CROP, *sets, *MORE)
+    assert set(metrics["sbd_instance_val"]) == {"segm_voc", "segm", *OF_MORE}
 
 
 def test_coco_trains_and_is_scored_by_cocos_metric(run, tmp_path):
@@ -137,13 +139,14 @@ def test_coco_trains_and_is_scored_by_cocos_metric(run, tmp_path):
         (tmp_path / "coco" / "annotations" / f"instances_{split}.json").write_text(
             json.dumps(content)
         )
-    metrics = run(tmp_path, "COCO/dml_R_50.yaml", *SMALL)
-    assert set(metrics["coco_2017_val"]) == {"bbox", "segm"}
+    metrics = run(tmp_path, "COCO/dml_R_50.yaml", *SMALL, *MORE)
+    assert set(metrics["coco_2017_val"]) == {"bbox", "segm", *OF_MORE}
 
 
 def test_cityscapes_trains_and_is_scored_by_its_own_metric(run, tmp_path):
     for split in ("train", "val"):
         write_cityscapes(tmp_path, SCENES, split, ["car", "person"])
-    metrics = run(tmp_path, "Cityscapes/dml_R_50.yaml", *SMALL)
+    metrics = run(tmp_path, "Cityscapes/dml_R_50.yaml", *SMALL, *MORE)
+    assert set(metrics["cityscapes_fine_instance_seg_val"]) == {"segm", *OF_MORE}
     assert set(metrics["cityscapes_fine_instance_seg_val"]["segm"]) == {"AP", "AP50"}
     assert (tmp_path / "matches.json").is_file(), "and not in the repository"

@@ -17,6 +17,7 @@ from setuptools import Distribution
 import dml_instance
 from dml_instance import add_dml_config, modeling
 from dml_instance.engine import load_config
+from dml_instance.evaluation import InstanceMetricRules
 from dml_instance.modeling.backbone import slim_resnet
 from dml_instance.modeling.test_time.rules import InferenceRules
 from tool_runner import load_script
@@ -194,11 +195,12 @@ def test_defaults_of_constructors_are_those_of_the_config(part):
             assert parameter.default == OFF.get(name, plain(of_config[name])), name
 
 
-def test_defaults_of_the_backbone_and_of_inference_are_those_of_the_config():
+def test_defaults_of_the_backbone_of_inference_and_of_metrics_are_those_of_the_config():
     cfg = data_config()
     blocks = inspect.signature(slim_resnet).parameters["blocks"].default
     assert blocks == plain(cfg.MODEL.DML.BACKBONE.BLOCKS)
     assert InferenceRules.from_config(cfg) == InferenceRules()
+    assert InstanceMetricRules.from_config(cfg) == InstanceMetricRules()
 
 
 def plain(value):

@@ -17,8 +17,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from dml_instance.data import add_registration_option, register_given
 from dml_instance.engine import message_of
 from dml_instance.evaluation import score_predictions
-from dml_instance.evaluation.voc_instance import class_table
 from dml_instance.files import write_json
+from dml_instance.report import class_table
 
 
 def _is_result(entry: object) -> bool:

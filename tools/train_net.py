@@ -40,7 +40,7 @@ def main(args):
         for name in cfg.DATASETS.TEST:
             # These fail here, and not after the training, where nothing scores such a set or its
             # data is missing.
-            check_evaluator(name)
+            check_evaluator(cfg, name)
             DatasetCatalog.get(name)
     except (FileNotFoundError, KeyError, ValueError) as error:
         # What the user can mend in the command or the files needs no stack trace.

@@ -7,6 +7,7 @@ Shapes: P predictions and G objects of an image.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +48,10 @@ def count_errors(ground_truth: COCO, predictions: COCO, min_score: float) -> dic
     Returns:
         {kind: count} with all of ``OBJECT_KINDS`` and ``PREDICTION_KINDS``.
     """
-    return _count(_overlaps(ground_truth, predictions), min_score)
+    counts = Counter(dict.fromkeys((*OBJECT_KINDS, *PREDICTION_KINDS), 0))
+    for image in _overlaps(ground_truth, predictions, min_score):
+        counts.update(_errors_of_image(image))
+    return dict(counts)
 
 
 @dataclass(frozen=True)
@@ -55,68 +59,50 @@ class _Overlaps:
     """How the P predictions of an image, best first, meet its G objects.
 
     Attributes:
-        score: (P,) float, descending.
         iou: (P, G) float in [0, 1], like the next two.
         share_of_object, share_of_prediction: what part of either the other covers.
         same_class: (P, G) bool.
     """
 
-    score: np.ndarray
     iou: np.ndarray
     share_of_object: np.ndarray
     share_of_prediction: np.ndarray
     same_class: np.ndarray
 
 
-def _overlaps(ground_truth: COCO, predictions: COCO) -> list[_Overlaps]:
-    """Of every image. Comparing masks is what takes time, and no score changes it."""
-    overlaps = []
+def _overlaps(ground_truth: COCO, predictions: COCO, min_score: float) -> Iterator[_Overlaps]:
+    """Of every image, predictions below ``min_score`` left out."""
     for image_id in ground_truth.getImgIds():
         objects = [a for a in ground_truth.imgToAnns[image_id] if not a.get("iscrowd", 0)]
-        found = sorted(predictions.imgToAnns[image_id], key=lambda p: -p["score"])
+        found = [p for p in predictions.imgToAnns[image_id] if p["score"] >= min_score]
+        found.sort(key=lambda p: -p["score"])
         object_masks = [ground_truth.annToRLE(a) for a in objects]
         masks = [p["segmentation"] for p in found]
         iou = np.reshape(
             coco_mask.iou(masks, object_masks, [0] * len(objects)), (len(found), len(objects))
         )
-        object_areas = areas(object_masks)[None]
-        mask_areas = areas(masks)[:, None]
-        intersection = iou * (object_areas + mask_areas) / (1 + iou)
-        overlaps.append(
-            _Overlaps(
-                score=np.array([p["score"] for p in found]),
-                iou=iou,
-                share_of_object=intersection / np.maximum(object_areas, 1),
-                share_of_prediction=intersection / np.maximum(mask_areas, 1),
-                same_class=np.array(
-                    [[p["category_id"] == a["category_id"] for a in objects] for p in found],
-                    dtype=bool,
-                ).reshape(iou.shape),
-            )
+        object_areas, found_areas = areas(object_masks)[None], areas(masks)[:, None]
+        intersection = iou * (object_areas + found_areas) / (1 + iou)
+        yield _Overlaps(
+            iou=iou,
+            share_of_object=intersection / np.maximum(object_areas, 1),
+            share_of_prediction=intersection / np.maximum(found_areas, 1),
+            same_class=np.array(
+                [[p["category_id"] == a["category_id"] for a in objects] for p in found],
+                dtype=bool,
+            ).reshape(iou.shape),
         )
-    return overlaps
 
 
-def _count(overlaps: list[_Overlaps], min_score: float) -> dict[str, int]:
-    """The counts of ``count_errors``."""
-    counts = Counter(dict.fromkeys((*OBJECT_KINDS, *PREDICTION_KINDS), 0))
-    for image in overlaps:
-        counts.update(_errors_of_image(image, int((image.score >= min_score).sum())))
-    return dict(counts)
-
-
-def _errors_of_image(image: _Overlaps, count: int) -> Counter:
-    """Counts of one image with its best ``count`` predictions."""
-    objects = image.iou.shape[1]
+def _errors_of_image(image: _Overlaps) -> Counter:
+    """Counts of one image."""
+    count, objects = image.iou.shape
     if not objects:
         return Counter({"background": count})
     if not count:
         return Counter({"missed": objects})
-    iou, same_class = image.iou[:count], image.same_class[:count]
-    share_of_object, share_of_prediction = (
-        image.share_of_object[:count],
-        image.share_of_prediction[:count],
-    )
+    iou, same_class = image.iou, image.same_class
+    share_of_object, share_of_prediction = image.share_of_object, image.share_of_prediction
 
     fate: dict[int, str] = {}
     used: set[int] = set()
@@ -159,23 +145,3 @@ def _errors_of_image(image: _Overlaps, count: int) -> Counter:
         else:
             counts["other"] += 1
     return counts
-
-
-def best_min_score(ground_truth: COCO, predictions: COCO) -> float:
-    """The least score at which F1 of masks at IoU 0.5 is highest, whatever a model's scores mean.
-
-    Args:
-        ground_truth, predictions: of one data set.
-
-    Returns:
-        One of 0.05 to 0.95 in steps of 0.05.
-    """
-    overlaps = _overlaps(ground_truth, predictions)
-
-    def f1(score: float) -> float:
-        counts = _count(overlaps, score)
-        objects = sum(counts[kind] for kind in OBJECT_KINDS)
-        wrong = sum(counts[kind] for kind in PREDICTION_KINDS) + counts["wrong class"]
-        return 2 * counts["found"] / max(objects + counts["found"] + wrong, 1)
-
-    return float(max(np.arange(0.05, 1.0, 0.05), key=f1))

@@ -2,15 +2,23 @@
 
 import os
 
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pycocotools.coco import COCO
 
-from dml_instance.engine import RESULTS_FILE, predictions_folder
+from dml_instance.engine import RESULTS_FILE, instance_table, predictions_folder
+from dml_instance.evaluation import (
+    InstanceMetricRules,
+    best_min_score,
+    candidates,
+    gather_masks,
+    score_instances,
+)
 from dml_instance.files import read_json, write_json, write_text
 from dml_instance.report import table
 
-from .errors import OBJECT_KINDS, PREDICTION_KINDS, best_min_score, count_errors
+from .errors import OBJECT_KINDS, PREDICTION_KINDS, count_errors
 from .scores import (
     attribute_groups,
     box_overlaps,
@@ -18,6 +26,7 @@ from .scores import (
     mask_scores,
     object_counts,
     quantile_groups,
+    with_class_indices,
 )
 
 # Images are put in so many groups by a property.
@@ -37,15 +46,18 @@ def summarize(
     folders: dict[str, str],
     predictions: dict[str, COCO],
     max_detections: int,
+    instance_rules: dict[str, InstanceMetricRules] | None = None,
 ) -> dict:
     """Everything that is known of each run, from its predictions and the files in its folder.
 
     Args:
         ground_truth: of the data set.
-        dataset: its name.
+        dataset: its registered name.
         folders: OUTPUT_DIR of each run by the run's name.
         predictions: of each run by its name.
         max_detections: counted an image.
+        instance_rules: of each run by its name, for the metrics of ``score_instances``, which go
+            to ``instance_metrics``; None: these are not wanted.
 
     Returns:
         {"groups": {property: {group: number of images}}, "runs": {name: {...}}}, ready for JSON.
@@ -57,17 +69,20 @@ def summarize(
     }
     groups = {kind: members for kind, members in groups.items() if len(members) > 1}
     runs = {}
+    records, class_names = DatasetCatalog.get(dataset), MetadataCatalog.get(dataset).thing_classes
     for name, folder in folders.items():
         results = read_json(os.path.join(folder, RESULTS_FILE))
         found = predictions[name]
-        min_score = best_min_score(ground_truth, found)
+        of_classes = with_class_indices(found, dataset)
+        images = gather_masks(records, of_classes, len(class_names)).values()
+        min_score = best_min_score(c for image in images for c in candidates(image))
         runs[name] = {
             "metrics": mask_scores(ground_truth, found, max_detections),
             "training": results.get("training") or {},
             "ms_per_image": results.get("ms_per_image"),
             "peak_memory_mib": results.get("peak_memory_mib"),
             "curve": _curve(folder, dataset, results),
-            "min_score": round(min_score, 2),
+            "min_score": min_score,
             "errors": count_errors(ground_truth, found, min_score),
             "groups": {
                 kind: {
@@ -77,6 +92,10 @@ def summarize(
                 for kind, g in groups.items()
             },
         }
+        if instance_rules is not None:
+            runs[name]["instance_metrics"] = score_instances(
+                records, of_classes, class_names, instance_rules[name], max_detections
+            )
     return {
         "groups": {
             kind: {group: len(ids) for group, ids in members.items()}
@@ -160,16 +179,36 @@ def markdown(summary: dict) -> str:
                 [kind, "images", *runs],
             ),
         ]
+    of_instances = {
+        name: run["instance_metrics"] for name, run in runs.items() if "instance_metrics" in run
+    }
+    if of_instances:
+        boundaries = {name: figures["segm_boundary"] for name, figures in of_instances.items()}
+        parts += [
+            "## Metrics of instances",
+            "`docs/metrics.md` says what each means. Of the predictions of a least score:",
+            instance_table(
+                {name: figures["segm_instances"] for name, figures in of_instances.items()}, "run"
+            ),
+            "Boundary AP:",
+            table(
+                [
+                    [name, *(figures[metric] for metric in _METRICS[:3])]
+                    for name, figures in boundaries.items()
+                ],
+                ["run", *_METRICS[:3]],
+            ),
+        ]
     parts += [
         "## Errors",
-        "Each run at the least score that makes its F1 at IoU 0.5 highest; what the kinds mean "
-        "stands in `benchmarks/comparison/errors.py`.",
+        "Each run at the least score that makes its F1 at IoU 0.5 highest ("
+        + ", ".join(f"{name}: {run['min_score']:.2f}" for name, run in runs.items())
+        + "); what the kinds mean stands in `benchmarks/comparison/errors.py`.",
         table(
             [
                 [kind, *(run["errors"][kind] for run in runs.values())]
                 for kind in (*OBJECT_KINDS, *PREDICTION_KINDS)
-            ]
-            + [["least score", *(run["min_score"] for run in runs.values())]],
+            ],
             ["objects and predictions", *runs],
         ),
     ]

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+from detectron2.data import MetadataCatalog
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+
+from dml_instance.evaluation.coco_scheme import accumulated, coco_scores, mean_percent
 
 
 def load_ground_truth(json_file: str) -> COCO:
@@ -45,6 +48,15 @@ def _without_annotations(ground_truth: COCO) -> COCO:
     return empty
 
 
+def with_class_indices(predictions: COCO, dataset: str) -> list[dict]:
+    """COCO results of a registered data set, their ``category_id`` the index of the class."""
+    index_of = MetadataCatalog.get(dataset).get("thing_dataset_id_to_contiguous_id")
+    return [
+        {**p, "category_id": index_of[p["category_id"]] if index_of else p["category_id"]}
+        for p in predictions.anns.values()
+    ]
+
+
 def mask_scores(
     ground_truth: COCO,
     predictions: COCO,
@@ -63,12 +75,7 @@ def mask_scores(
         is no object.
     """
     precision, recall = _accumulated(ground_truth, predictions, max_detections, image_ids)
-    scores = {"AP": precision[..., 0], "AP50": precision[0, ..., 0], "AP75": precision[5, ..., 0]}
-    scores |= {
-        name: precision[..., index] for index, name in enumerate(("APs", "APm", "APl"), start=1)
-    }
-    scores["AR"] = recall[..., 0]
-    return {name: _mean_percent(values) for name, values in scores.items()}
+    return {**coco_scores(precision), "AR": mean_percent(recall[..., 0])}
 
 
 def group_ap(
@@ -100,24 +107,11 @@ def group_ap(
 def _accumulated(
     ground_truth: COCO, predictions: COCO, max_detections: int, image_ids: Sequence[int] | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """COCO's precision (IoU, recall, class, area range) and recall (IoU, class, area range).
-
-    Both lie in [0, 1]; -1 where there is nothing to measure.
-    """
+    """``accumulated`` of all images or some."""
     evaluation = COCOeval(ground_truth, predictions, "segm")
-    evaluation.params.maxDets = [1, 10, max_detections]
     if image_ids is not None:
         evaluation.params.imgIds = list(image_ids)
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation.evaluate()
-        evaluation.accumulate()
-    return evaluation.eval["precision"][..., -1], evaluation.eval["recall"][..., -1]
-
-
-def _mean_percent(values: np.ndarray) -> float:
-    """Mean of what was measured (COCO marks the rest with -1), in percent."""
-    measured = values[values > -1]
-    return 100 * float(measured.mean()) if measured.size else float("nan")
+    return accumulated(evaluation, max_detections)
 
 
 def object_counts(ground_truth: COCO) -> dict[int, int]:

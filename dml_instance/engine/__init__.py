@@ -16,6 +16,7 @@ from .prediction import (
 from .results import (
     RESULTS_FILE,
     TRAINING_FILE,
+    instance_table,
     machine,
     predictions_folder,
     results_table,
@@ -33,6 +34,7 @@ __all__ = [
     "check_evaluator",
     "class_names_of",
     "for_each_image",
+    "instance_table",
     "load_config",
     "load_trained",
     "machine",

@@ -14,20 +14,35 @@ from detectron2.evaluation import (
     PascalVOCDetectionEvaluator,
 )
 
-from ..evaluation import VOCInstanceEvaluator
+from ..evaluation import (
+    InstanceMetricRules,
+    InstanceMetricsEvaluator,
+    VOCInstanceEvaluator,
+    check_truth_has_masks,
+)
 from .results import predictions_folder
 
 _logger = logging.getLogger(__name__)
 
 
-def check_evaluator(dataset_name: str) -> None:
-    """Raise ValueError, as ``build_evaluator`` would after a training, for an unknown type."""
+def check_evaluator(cfg: CfgNode, dataset_name: str) -> None:
+    """Raise ValueError, as ``build_evaluator`` or its evaluator would after a training.
+
+    That is for an unknown type; and, with TEST.INSTANCE_METRICS.ENABLED, for one of its keys out of
+    its range, or for objects without masks.
+    """
     kind = _kind_of(dataset_name)
     if kind not in _BUILDERS:
         raise ValueError(
             f"data set {dataset_name} has evaluator_type {kind!r}; known are "
             f"{', '.join(map(repr, _BUILDERS))}"
         )
+    if cfg.TEST.INSTANCE_METRICS.ENABLED:
+        InstanceMetricRules.from_config(cfg)
+        try:
+            check_truth_has_masks(DatasetCatalog.get(dataset_name))
+        except ValueError as error:
+            raise ValueError(f"TEST.INSTANCE_METRICS.ENABLED, {dataset_name}: {error}") from error
 
 
 def build_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
@@ -40,15 +55,21 @@ def build_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
     "voc_instance"            mAP^r, COCO's mask AP, and "pascal_voc" where the set has VOC's boxes
     ========================  =================================================================
 
+    With TEST.INSTANCE_METRICS.ENABLED those of ``InstanceMetricsEvaluator`` come with each.
+
     Args:
-        cfg: its OUTPUT_DIR and TEST.DETECTIONS_PER_IMAGE.
+        cfg: its OUTPUT_DIR, TEST.DETECTIONS_PER_IMAGE and TEST.INSTANCE_METRICS.
         dataset_name: a registered data set.
 
     Raises:
-        ValueError: for any other type, naming the data set.
+        ValueError: as ``check_evaluator``.
     """
-    check_evaluator(dataset_name)
-    return _BUILDERS[_kind_of(dataset_name)](cfg, dataset_name)
+    check_evaluator(cfg, dataset_name)
+    evaluator = _BUILDERS[_kind_of(dataset_name)](cfg, dataset_name)
+    if not cfg.TEST.INSTANCE_METRICS.ENABLED:
+        return evaluator
+    rules, limit = InstanceMetricRules.from_config(cfg), cfg.TEST.DETECTIONS_PER_IMAGE
+    return DatasetEvaluators([evaluator, InstanceMetricsEvaluator(dataset_name, rules, limit)])
 
 
 def _kind_of(dataset_name: str) -> str:

@@ -15,7 +15,18 @@ RESULTS_FILE = "results.json"
 
 # COCO's metrics, and between them those of mAP^r; a table shows the columns that some row has.
 _METRICS = ("AP", "AP50", "AP60", "AP70", "AP75", "AP80", "AP90", "APvol")
-_TASKS = {"segm": "masks", "segm_voc": "masks, mAP^r", "bbox": "boxes"}
+_TASKS = {
+    "segm": "masks",
+    "segm_voc": "masks, mAP^r",
+    "segm_boundary": "masks, boundaries",
+    "bbox": "boxes",
+}
+# Metrics of the predictions of a least score; a table of its own shows these.
+_INSTANCE_TASK = "segm_instances"
+_INSTANCE_METRICS = (
+    *("AP_dsb", "AP_dsb@50", "F1", "F1@50", "precision@50", "recall@50"),
+    *("PQ", "SQ", "RQ", "SBD", "absDiC", "BF"),
+)
 
 
 def machine() -> dict[str, str | int | None]:
@@ -60,6 +71,8 @@ def write_results(folder: str, metrics: dict[str, dict], ms_per_image: float) ->
 def results_table(results: dict) -> str:
     """The figures of one ``results.json`` as a text table, a row a data set and task.
 
+    The metrics that want a least score follow in a second table, where they were measured.
+
     Args:
         results: ``metrics`` {data set: {task: {metric: value}}}, ``ms_per_image`` and ``training``,
             as ``Trainer.test`` writes them. A metric that was not measured (null) shows as "-".
@@ -69,6 +82,7 @@ def results_table(results: dict) -> str:
         (dataset, task, metrics)
         for dataset, tasks in results.get("metrics", {}).items()
         for task, metrics in tasks.items()
+        if task != _INSTANCE_TASK
     ]
     # Masks are what this project is for; boxes follow.
     measured.sort(key=lambda row: (row[0], row[1] == "bbox"))
@@ -83,4 +97,24 @@ def results_table(results: dict) -> str:
         ]
         for dataset, task, metrics in measured
     ]
-    return table(rows, ["data set", "of", *shown, "training min", "ms/image"])
+    tables = [table(rows, ["data set", "of", *shown, "training min", "ms/image"])]
+    of_instances = {
+        dataset: tasks[_INSTANCE_TASK]
+        for dataset, tasks in results.get("metrics", {}).items()
+        if _INSTANCE_TASK in tasks
+    }
+    if of_instances:
+        tables.append(instance_table(of_instances, "data set"))
+    return "\n\n".join(tables)
+
+
+def instance_table(figures: dict[str, dict[str, float | None]], what: str) -> str:
+    """The metrics that want a least score, as ``score_instances`` gives them, a row an entry.
+
+    Args:
+        figures: by the name of the row.
+        what: the names are of.
+    """
+    shown = ("min_score", *_INSTANCE_METRICS)
+    rows = [[name, *(metrics[metric] for metric in shown)] for name, metrics in figures.items()]
+    return table(rows, [what, "least score", *_INSTANCE_METRICS], [1, 2, *[1] * (len(shown) - 1)])

@@ -1,11 +1,21 @@
-"""mAP^r, the mask metric of Pascal VOC, for any data set with masks."""
+"""Metrics of masks for any registered data set: mAP^r, and those that docs/metrics.md lists."""
 
-from .average_precision import ImageMasks, mean_average_precision_masks
+from .average_precision import mean_average_precision_masks
+from .image_masks import ImageMasks, check_truth_has_masks, gather_masks
+from .instance_metrics import InstanceMetricRules, InstanceMetricsEvaluator, score_instances
+from .matching import best_min_score, candidates
 from .voc_instance import VOCInstanceEvaluator, score_predictions
 
 __all__ = [
     "ImageMasks",
+    "InstanceMetricRules",
+    "InstanceMetricsEvaluator",
     "VOCInstanceEvaluator",
+    "best_min_score",
+    "candidates",
+    "check_truth_has_masks",
+    "gather_masks",
     "mean_average_precision_masks",
+    "score_instances",
     "score_predictions",
 ]

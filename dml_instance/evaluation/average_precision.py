@@ -12,31 +12,12 @@ detections and G objects of one class in one image, T thresholds.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from ..rle import areas
-
-
-@dataclass
-class ImageMasks:
-    """What is true of an image, and what was predicted.
-
-    Attributes:
-        truth: the objects' RLEs, and truth_classes: their classes.
-        predictions: RLEs of detections, and prediction_classes and scores.
-        void: RLE of the pixels that are neither object nor background; None: there are none. A
-            pixel that an object has as well, as under COCO's crowds, is the object's.
-    """
-
-    truth: Sequence[dict] = ()
-    truth_classes: Sequence[int] = ()
-    predictions: Sequence[dict] = field(default_factory=list)
-    prediction_classes: Sequence[int] = field(default_factory=list)
-    scores: Sequence[float] = field(default_factory=list)
-    void: dict | None = None
+from .image_masks import ImageMasks
 
 
 def mask_iou(
@@ -150,13 +131,14 @@ def mean_average_precision_masks(
         classes = np.asarray(image.prediction_classes, dtype=np.int64)
         objects += np.bincount(truth_classes, minlength=num_classes)
         image_scores = np.asarray(image.scores, dtype=np.float64)
+        void = image.void_and_crowds
         for index in np.unique(classes):
             mine = np.flatnonzero(classes == index)
             mine = mine[np.argsort(-image_scores[mine], kind="stable")]
             iou = mask_iou(
                 [image.predictions[i] for i in mine],
                 [image.truth[i] for i in np.flatnonzero(truth_classes == index)],
-                image.void,
+                void,
                 image.truth,
             )
             scores[index].append(image_scores[mine])

@@ -24,6 +24,7 @@ _NEUTRAL = {
     "INPUT.AUG.INVERT_PROBABILITY": 0.0,
     "INPUT.AUG.COPY_PASTE": 0.0,
     "INPUT.FIT_TO_OBJECTS": False,
+    "TEST.INSTANCE_METRICS.ENABLED": False,
 }
 
 _are_honoured: ContextVar[bool] = ContextVar("are_honoured", default=False)

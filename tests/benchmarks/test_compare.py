@@ -162,7 +162,8 @@ def test_runs_are_trained_scored_reported_and_drawn(
     registration, known_data_sets, tmp_path, capsys
 ):
     """One that fails is named when the others are done; without it the same command reports."""
-    good = [("ours",), ("colder", "SOLVER.ADAMW.BASE_LR", "0.0005")]
+    metrics = ("TEST.INSTANCE_METRICS.ENABLED", "True")
+    good = [("ours",), ("colder", "SOLVER.ADAMW.BASE_LR", "0.0005", *metrics)]
     bad = ("bad", "MODEL.DML.SEED_LOSS.TARGET", "none")
     # One of the runs is finished already: a process less.
     register_given([registration])
@@ -177,7 +178,7 @@ def test_runs_are_trained_scored_reported_and_drawn(
     models = [tmp_path / name / "model_final.pth" for name in ("ours", "colder")]
     trained = [path.stat().st_mtime_ns for path in models]
     capsys.readouterr()
-    call(compare, *arguments_of(registration, tmp_path, *good))
+    call(compare, *arguments_of(registration, tmp_path, *good), "--instance-metrics")
     printed = capsys.readouterr().out
     assert "| ours" in printed and "| colder" in printed
     assert [path.stat().st_mtime_ns for path in models] == trained
@@ -192,6 +193,10 @@ def test_runs_are_trained_scored_reported_and_drawn(
         results = json.loads((tmp_path / name / "results.json").read_text())
         scored = results["metrics"]["toy"]["segm"]
         assert run["metrics"]["AP"] == pytest.approx(scored["AP"], abs=1e-6)
+    for task, scored in report["runs"]["colder"]["instance_metrics"].items():
+        assert results["metrics"]["toy"][task] == scored
+    assert run["instance_metrics"]["segm_instances"]["min_score"] == run["min_score"]
+    assert "## Metrics of instances" in printed and "least score |" in printed
     assert (tmp_path / "report.png").stat().st_size > 0
     kinds = {path.name.split("_")[0] for path in (tmp_path / "pictures").iterdir()}
     assert kinds <= {"best", "median", "worst"}
@@ -208,6 +213,7 @@ def test_runs_are_trained_scored_reported_and_drawn(
         (["a", "none.yaml"], "none.yaml does not exist"),
         (["a", CONFIG, "DATASETS.TEST", "()"], "same single data set"),
         (["a", CONFIG, "TEST.AUG.ENABLED", "True"], "TEST.AUG.ENABLED is for a GeneralizedRCNN"),
+        (["a", CONFIG, "TEST.INSTANCE_METRICS.MIN_SCORE", "7"], "MIN_SCORE is None or in"),
     ],
 )
 def test_what_cannot_be_compared_is_named(registration, tmp_path, run, message):

@@ -5,7 +5,6 @@ import pytest
 from benchmarks.comparison.errors import (
     OBJECT_KINDS,
     PREDICTION_KINDS,
-    best_min_score,
     count_errors,
 )
 from toy_annotations import LEFT, RIGHT, box, data_set, predictions_of
@@ -46,15 +45,3 @@ def test_every_object_and_prediction_has_the_fate_that_it_is_drawn_with(found, e
 
 def test_an_image_without_objects_has_background_alone():
     assert errors_of([], [(LEFT, 1, 0.9)]) == {"background": 1}
-
-
-def test_the_best_min_score_parts_right_from_wrong():
-    truth = data_set([(LEFT, 1), (RIGHT, 1)])
-    found = predictions_of(
-        truth,
-        (1, LEFT, 1, 0.52),
-        (1, RIGHT, 1, 0.51),
-        (1, box(30, 0, 40, 10), 1, 0.38),
-        (1, box(30, 20, 40, 30), 1, 0.3),
-    )
-    assert 0.38 < best_min_score(truth, found) <= 0.51

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from detectron2.data import MetadataCatalog
 from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools.cocoeval import COCOeval
 
-from benchmarks.comparison.errors import best_min_score, count_errors
+from benchmarks.comparison.errors import count_errors
 from benchmarks.comparison.pictures import most_telling_images
 from benchmarks.comparison.scores import (
     attribute_groups,
@@ -16,6 +17,7 @@ from benchmarks.comparison.scores import (
     mask_scores,
     object_counts,
     quantile_groups,
+    with_class_indices,
 )
 from toy_annotations import LEFT, RIGHT, box, data_set, predictions_of
 
@@ -58,7 +60,18 @@ def test_a_model_that_finds_nothing_is_scored(tmp_path):
     for nothing in ([], str(tmp_path / "found.json")):
         found = load_predictions(truth, nothing)
         assert mask_scores(truth, found, 10)["AP"] == 0
-        assert count_errors(truth, found, best_min_score(truth, found))["missed"] == 1
+        assert count_errors(truth, found, 0.05)["missed"] == 1
+
+
+def test_categories_become_indices_of_classes_where_the_data_set_numbers_them():
+    found = predictions_of(data_set([(LEFT, 1)]), (1, LEFT, 2, 0.9), (1, RIGHT, 1, 0.8))
+    MetadataCatalog.get("numbered").set(thing_dataset_id_to_contiguous_id={1: 0, 2: 1})
+    for name, expected in (("numbered", [1, 0]), ("not_numbered", [2, 1])):
+        results = with_class_indices(found, name)
+        assert [(r["category_id"], r["score"]) for r in results] == [
+            *zip(expected, (0.9, 0.8), strict=True)
+        ]
+        MetadataCatalog.remove(name)
 
 
 def test_scores_of_some_images_ignore_the_others():

@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from torch import nn
 
 from dml_instance.engine import (
@@ -11,6 +11,7 @@ from dml_instance.engine import (
     InferenceTimer,
     TrainingClock,
     build_evaluator,
+    check_evaluator,
     results_table,
 )
 from dml_instance.engine.results import write_results
@@ -32,6 +33,31 @@ def test_a_table_shows_masks_first_and_a_dash_for_what_was_not_measured():
         *("toy", "masks", "23.5", "-", "-", "12.5")
     ]
     assert "boxes" in boxes
+
+
+def test_metrics_that_want_a_least_score_have_a_table_of_their_own():
+    figures = dict.fromkeys(("AP_dsb", "AP_dsb@50", "F1", "F1@50", "precision@50"), 12.345)
+    figures |= dict.fromkeys(("recall@50", "PQ", "SQ", "RQ", "SBD", "BF"), None)
+    results = {
+        "metrics": {
+            "toy": {
+                "segm_instances": {"min_score": 0.45, **figures, "absDiC": 1.5, "PQ-cell": 3.0},
+                "segm": {"AP": 1.0},
+                "segm_boundary": {"AP": 2.0, "AP-cell": 2.0},
+            }
+        }
+    }
+    first, second = results_table(results).split("\n\n")
+    assert [line.split("|")[2].strip() for line in first.splitlines()[2:]] == [
+        *("masks", "masks, boundaries")
+    ]
+    header, _, row = second.splitlines()
+    names, values = ([c.strip() for c in line.strip("|").split("|")] for line in (header, row))
+    cells = dict(zip(names, values, strict=True))
+    assert (cells.pop("data set"), cells.pop("least score")) == ("toy", "0.45")
+    assert cells.pop("absDiC") == "1.5"
+    assert set(cells) == set(figures)
+    assert all(cells[name] == ("-" if value is None else "12.3") for name, value in figures.items())
 
 
 def test_a_clock_goes_on_where_a_resumed_run_stopped(tmp_path, monkeypatch):
@@ -74,3 +100,21 @@ def test_an_unknown_kind_of_evaluation_is_named_with_the_data_set():
     with pytest.raises(ValueError, match="odd_set has evaluator_type 'odd'; known are 'coco'"):
         build_evaluator(data_config(), "odd_set")
     MetadataCatalog.remove("odd_set")
+
+
+@pytest.fixture
+def boxes_alone():
+    record = {"image_id": 7, "annotations": [{"bbox": [0, 0, 1, 1], "category_id": 0}]}
+    DatasetCatalog.register("boxes_alone", lambda: [record])
+    yield "boxes_alone"
+    DatasetCatalog.remove("boxes_alone")
+    MetadataCatalog.pop("boxes_alone", None)
+
+
+def test_instance_metrics_of_what_has_no_masks_or_a_wrong_key_are_refused(boxes_alone):
+    check_evaluator(data_config(), boxes_alone)
+    enabled = ("TEST.INSTANCE_METRICS.ENABLED", True)
+    with pytest.raises(ValueError, match="ENABLED, boxes_alone: image 7 has an object without a"):
+        check_evaluator(data_config(*enabled), boxes_alone)
+    with pytest.raises(ValueError, match="TEST.INSTANCE_METRICS.MIN_SCORE is None or in"):
+        check_evaluator(data_config(*enabled, "TEST.INSTANCE_METRICS.MIN_SCORE", 50), boxes_alone)

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from dml_instance.evaluation.average_precision import (
-    ImageMasks,
     average_precision,
     mask_iou,
     mean_average_precision_masks,
     true_detections,
 )
+from dml_instance.evaluation.image_masks import ImageMasks
 
 SHAPE = (6, 7)
 THRESHOLDS = [0.1, 0.3, 0.5, 0.7, 0.9]

@@ -10,7 +10,8 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils import comm
 
 from dml_instance.evaluation import VOCInstanceEvaluator, score_predictions
-from dml_instance.evaluation.voc_instance import PREDICTIONS_FILE, RESULTS_FILE, class_table
+from dml_instance.evaluation.voc_instance import PREDICTIONS_FILE, RESULTS_FILE
+from dml_instance.report import class_table
 from toy_scenes import rle, square_and_disc
 
 IMAGE, MASKS, _ = square_and_disc()

@@ -54,6 +54,26 @@ def test_eval_only_repeats_the_figures_of_the_run(data, trained, tmp_path):
     assert again == first
 
 
+def test_instance_metrics_are_in_the_table_and_the_file(data, trained, tmp_path):
+    keys = ("TEST.INSTANCE_METRICS.ENABLED", "True", "TEST.INSTANCE_METRICS.MIN_SCORE", "0.125")
+    weights = ("MODEL.WEIGHTS", trained[0] / "model_final.pth")
+    printed = train(data, tmp_path, 6, "--eval-only", *weights, *keys)
+    metrics = json.loads((tmp_path / "results.json").read_text())["metrics"]["toy"]
+    assert set(metrics) == {"bbox", "segm", "segm_boundary", "segm_instances"}
+    assert metrics["segm_instances"]["min_score"] == 0.125
+    assert {"AP_dsb@50", "PQ-square", "SBD", "BF"} <= set(metrics["segm_instances"])
+    assert "AP-disc" in metrics["segm_boundary"]
+    assert "| masks, boundaries |" in printed and "|   least score |" in printed
+    assert "predictions of score 0.12 and more" in printed
+
+
+def test_a_key_of_instance_metrics_out_of_range_ends_a_run_before_its_training(data, tmp_path):
+    keys = ("TEST.INSTANCE_METRICS.ENABLED", "True", "TEST.INSTANCE_METRICS.MIN_SCORE", "50")
+    printed = train(data, tmp_path, 6, *keys, ok=False)
+    assert "error: TEST.INSTANCE_METRICS.MIN_SCORE is None or in [0, 1], got 50" in printed
+    assert "Traceback" not in printed and not (tmp_path / "metrics.json").exists()
+
+
 def test_the_coco_figures_agree_with_pycocotools_on_the_saved_predictions(data, trained, tmp_path):
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
