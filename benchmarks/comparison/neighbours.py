@@ -33,12 +33,22 @@ def touching(ground_truth: COCO) -> set[int]:
     return found
 
 
+def by_neighbours(ground_truth: COCO) -> dict[str, set[int]]:
+    """Annotation ids of the objects that touch one of their class, and of the others; {} where
+    there is only one of the two kinds."""
+    near = touching(ground_truth)
+    apart = {i for i, a in ground_truth.anns.items() if not a.get("iscrowd", 0)} - near
+    parts = {"touch one of their class": near, "stand apart": apart}
+    return parts if near and apart else {}
+
+
 def _touching(masks: list[tuple[int, np.ndarray]]) -> set[int]:
     """Ids of masks (H, W) that touch another one; all of one class and image."""
     if len(masks) < 2:
         return set()
-    # Those within a distance of each other share a pixel when one of them is grown by it.
-    reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * GAP + 1, 2 * GAP + 1))
+    # Those within a distance of each other share a pixel when one of them is grown by it; pixels
+    # side by side are one apart, and have nothing between them.
+    reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * GAP + 3, 2 * GAP + 3))
     grown = [cv2.dilate(mask, reach).astype(bool) for _, mask in masks]
     return {
         identity

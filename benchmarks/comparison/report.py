@@ -19,16 +19,20 @@ from dml_instance.files import read_json, write_json, write_text
 from dml_instance.report import table
 
 from .errors import OBJECT_KINDS, PREDICTION_KINDS, count_errors
+from .neighbours import by_neighbours, part_ap
 from .scores import (
     attribute_groups,
     box_overlaps,
     group_ap,
     mask_scores,
     object_counts,
+    objects_of_classes,
     quantile_groups,
     with_class_indices,
 )
 
+# AP of a class with fewer objects is chance.
+FEW_OBJECTS = 10
 # Images are put in so many groups by a property.
 GROUPS = 4
 
@@ -60,7 +64,8 @@ def summarize(
             to ``instance_metrics``; None: these are not wanted.
 
     Returns:
-        {"groups": {property: {group: number of images}}, "runs": {name: {...}}}, ready for JSON.
+        {"groups": {property: {group: number of images}}, "neighbours": {part: number of objects},
+        "classes": {name: number of objects}, "runs": {name: {...}}}, ready for JSON.
     """
     groups = {
         "scene": attribute_groups(ground_truth, "scene"),
@@ -68,6 +73,7 @@ def summarize(
         "overlap of boxes": quantile_groups(box_overlaps(ground_truth), GROUPS, "{:.3f}"),
     }
     groups = {kind: members for kind, members in groups.items() if len(members) > 1}
+    neighbours = by_neighbours(ground_truth)
     runs = {}
     records, class_names = DatasetCatalog.get(dataset), MetadataCatalog.get(dataset).thing_classes
     for name, folder in folders.items():
@@ -91,6 +97,11 @@ def summarize(
                 }
                 for kind, g in groups.items()
             },
+            "neighbours": {
+                part: part_ap(ground_truth, found, max_detections, ids)
+                for part, ids in neighbours.items()
+            },
+            "voc": results.get("metrics", {}).get(dataset, {}).get("segm_voc"),
         }
         if instance_rules is not None:
             runs[name]["instance_metrics"] = score_instances(
@@ -101,6 +112,8 @@ def summarize(
             kind: {group: len(ids) for group, ids in members.items()}
             for kind, members in groups.items()
         },
+        "neighbours": {part: len(ids) for part, ids in neighbours.items()},
+        "classes": objects_of_classes(ground_truth),
         "runs": runs,
     }
 
@@ -179,6 +192,20 @@ def markdown(summary: dict) -> str:
                 [kind, "images", *runs],
             ),
         ]
+    if summary["neighbours"]:
+        parts += [
+            "## AP50 by neighbours",
+            "Objects that touch one of their class (at most 10 pixels lie between them), and the "
+            "others; those of the other line are ignored.",
+            table(
+                [
+                    [part, count, *(run["neighbours"][part]["AP50"] for run in runs.values())]
+                    for part, count in summary["neighbours"].items()
+                ],
+                ["objects that", "objects", *runs],
+            ),
+        ]
+    parts += _voc_table(summary)
     of_instances = {
         name: run["instance_metrics"] for name, run in runs.items() if "instance_metrics" in run
     }
@@ -213,6 +240,29 @@ def markdown(summary: dict) -> str:
         ),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _voc_table(summary: dict) -> list[str]:
+    """mAP^r at IoU 0.5 and 0.7 of classes with enough objects, where runs were scored by it."""
+    runs = {name: run["voc"] for name, run in summary["runs"].items() if run["voc"]}
+    classes = {name: n for name, n in summary["classes"].items() if n >= FEW_OBJECTS}
+    if not runs or not classes:
+        return []
+    columns = [f"AP{percent}" for percent in (50, 70)]
+    rows = [
+        [name, count, *(run[f"{column}-{name}"] for run in runs.values() for column in columns)]
+        for name, count in classes.items()
+    ]
+    means = [sum(column) / len(rows) for column in zip(*(row[2:] for row in rows), strict=True)]
+    rows.append(["mean", sum(classes.values()), *means])
+    return [
+        "## mAP^r",
+        f"Of classes with at least {FEW_OBJECTS} objects, at IoU 0.5 and 0.7.",
+        table(
+            rows,
+            ["class", "objects", *(f"{name}, {column[2:]}" for name in runs for column in columns)],
+        ),
+    ]
 
 
 def _row(run: dict) -> list[float | None]:

@@ -121,6 +121,15 @@ def object_counts(ground_truth: COCO) -> dict[int, int]:
     }
 
 
+def objects_of_classes(ground_truth: COCO) -> dict[str, int]:
+    """Number of objects of every class, by its name; crowds are none."""
+    counts = {category["name"]: 0 for category in ground_truth.cats.values()}
+    for annotation in ground_truth.anns.values():
+        if not annotation.get("iscrowd", 0):
+            counts[ground_truth.cats[annotation["category_id"]]["name"]] += 1
+    return counts
+
+
 def box_overlaps(ground_truth: COCO) -> dict[int, float]:
     """How much the boxes of an image's objects overlap: the mean, over objects, of the largest IoU
     with another box.

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ..rle import areas, as_rle
+from ..rle import areas, as_rle, decoded_part
 from .images import evenly_spread
 
 # Enough to know quartiles by a few per cent; spread over the whole data set.
@@ -83,9 +83,10 @@ def measure_objects(records: Sequence[dict]) -> ObjectSizes:
 def _gaps(mask: dict) -> list[float]:
     """How many pixels lie between each piece of a mask and the nearest other one; [] for one
     piece."""
-    left, top, width, height = (int(side) for side in coco_mask.toBbox(mask))
-    pixels = coco_mask.decode(mask)[top : top + height, left : left + width]
-    count, pieces, facts, _ = cv2.connectedComponentsWithStats(pixels, connectivity=8)
+    pixels, _ = decoded_part(mask)
+    count, pieces, facts, _ = cv2.connectedComponentsWithStats(
+        pixels.view(np.uint8), connectivity=8
+    )
     sizes = facts[:, cv2.CC_STAT_AREA]
     numbers = [i for i in range(1, count) if sizes[i] >= _LEAST_PIECE * pixels.sum()]
     if len(numbers) < 2:
