@@ -21,13 +21,15 @@ VOID = "void"
 
 
 def label_maps(scene, min_score):
-    """The true and the predicted label of each pixel; ``VOID``, ("crowd", class), or None."""
+    """The true and the predicted label of each pixel.
+
+    An index, ``VOID``, the set of classes that it is a crowd of, or None.
+    """
     true, found = np.full(SHAPE, None, object), np.full(SHAPE, None, object)
     ranked = sorted(range(len(scene.scores)), key=lambda i: -scene.scores[i])  # stable
     for place in np.ndindex(SHAPE):
-        for crowd, index in zip(scene.crowds, scene.crowd_classes, strict=True):
-            if crowd[place]:
-                true[place] = ("crowd", index)
+        crowds = zip(scene.crowds, scene.crowd_classes, strict=True)
+        true[place] = frozenset(index for crowd, index in crowds if crowd[place]) or None
         if scene.void is not None and scene.void[place]:
             true[place] = VOID
         for number, mask in enumerate(scene.truth):
@@ -61,7 +63,11 @@ def slow_panoptic(scene, min_score, num_classes):
     counted = []
     for i in of_found:
         index = scene.prediction_classes[i]
-        ignored = both[VOID, i] + both[("crowd", index), i]
+        ignored = sum(
+            pixels
+            for (label, of), pixels in both.items()
+            if of == i and (label == VOID or (isinstance(label, frozenset) and index in label))
+        )
         if i in matched_found or ignored <= of_found[i] / 2:
             counted.append(i)
             counts[index, 2] += i not in matched_found
