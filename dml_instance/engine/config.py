@@ -62,6 +62,11 @@ def load_config(
         set_num_classes(cfg)
     if cfg.INPUT.FIT_TO_OBJECTS and cfg.DATASETS.TRAIN:
         fit_to_objects(cfg, _given_keys(config_file, options))
+    elif cfg.INPUT.FIT_TO_OBJECTS:
+        _logger.warning(
+            "DATASETS.TRAIN names no data set whose objects INPUT.FIT_TO_OBJECTS could measure: "
+            "lengths stay as they are"
+        )
     return cfg
 
 

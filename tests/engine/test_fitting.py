@@ -126,7 +126,8 @@ def test_a_baseline_sees_its_images_as_large_and_keeps_the_rest(own_data):
     assert (cfg.INPUT.SCALE_TRAIN, cfg.INPUT.SCALE_TEST) == (1.0, 1.25)
 
 
-def test_without_a_training_set_nothing_is_chosen():
+def test_without_a_training_set_nothing_is_chosen_and_that_is_said(caplog):
     cfg = load_config(NUCLEI, ["DATASETS.TRAIN", (), "DATASETS.TEST", ("dsb2018_nuclei_val",)])
     assert cfg.INPUT.FIT_TO_OBJECTS
     assert cfg.MODEL.DML.TEST_SCALES == []
+    assert any("names no data set" in message for message in caplog.messages)
