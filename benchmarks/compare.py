@@ -63,7 +63,7 @@ def play(args: argparse.Namespace, name: str, connection) -> None:
     )
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
-    turns = Turns(connection)
+    turns = Turns(connection, args.turn)
     turns.wait()
     default_setup(cfg, argparse.Namespace(config_file="", eval_only=False))
     train_within_budget(cfg, args.minutes, args.score_at, turns)
@@ -212,6 +212,16 @@ def argument_parser() -> argparse.ArgumentParser:
         default=[],
         metavar="M",
         help="minutes to score at, too",
+    )
+    # Long enough that changing turns costs nothing, short enough that a slow minute of the machine
+    # hits all runs alike.
+    parser.add_argument(
+        "--turn",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="of training, after which the next run is at it (default: %(default)g); inf: one run "
+        "after the other",
     )
     parser.add_argument(
         "--output", required=True, metavar="DIR", help="folder of the report, pictures and runs"

@@ -5,6 +5,7 @@
         --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei \\
         --run mask_rcnn configs/DSB2018/mask_rcnn_R_18_FPN.yaml \\
             output/compare/nuclei_12/mask_rcnn/model_final.pth
+    python -m benchmarks.speed grouping --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
     python -m benchmarks.speed peers --dataset dsb2018_nuclei_val --images 20 \\
         --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
     python -m benchmarks.speed training --repeats 30 \\
@@ -19,6 +20,8 @@ evaluator   mAP^r of as many drawn images as VOC 2012 val has, 20 predictions ea
 inference   Models on drawn cells, for every number of objects and every batch; of ours the network
             and the grouping apart. Times are medians and quartiles of calls in turn; memory is
             that of a process of its own.
+grouping    Images a second of the grouping alone, over the images that are grouped at once, each
+            in a thread of its own.
 peers       The grouping alone, from the network's predictions to masks: ours, the paper's loop
             over seeds, MeanShift and HDBSCAN on the same embedding, and Panoptic-DeepLab's on
             perfect inputs; times and AP. Needs scikit-learn.
@@ -31,6 +34,7 @@ roofline    Network and grouping beside the least that they must compute and mov
 """
 
 import argparse
+import os
 import shlex
 import sys
 
@@ -42,6 +46,7 @@ from dml_instance.files import write_json
 
 from .peers.groupings import compare_groupings
 from .timing.evaluator import benchmark_evaluator
+from .timing.grouping import images_needed, time_grouping
 from .timing.growth import measure_growth
 from .timing.inference import memory_of_inference, time_inference
 from .timing.page import rows_table
@@ -104,6 +109,20 @@ def run_inference(args: argparse.Namespace) -> list[dict]:
     return rows
 
 
+def run_grouping(args: argparse.Namespace) -> list[dict]:
+    if min(args.threads) < 1:
+        raise ValueError(f"--threads are at least 1, got {min(args.threads)}")
+    rows = []
+    for objects in args.objects:
+        images = [
+            drawn_cells(*args.size, objects, seed) for seed in range(images_needed(args.threads))
+        ]
+        for name, run in given_runs(args).items():
+            timed = time_grouping(name, run, images, args.threads, args.repeats)
+            rows += [{"objects": objects, **row} for row in timed]
+    return rows
+
+
 def run_peers(args: argparse.Namespace) -> list[dict]:
     runs = given_runs(args).items()
     return [
@@ -142,9 +161,15 @@ def run_roofline(args: argparse.Namespace) -> list[dict]:
     ]
 
 
+def powers_of_two(last: int) -> list[int]:
+    """1, 2, 4 ... under ``last``, and ``last``."""
+    return [*(2**power for power in range((last - 1).bit_length())), last]
+
+
 PARTS = {
     "evaluator": run_evaluator,
     "inference": run_inference,
+    "grouping": run_grouping,
     "peers": run_peers,
     "training": run_training,
     "growth": run_growth,
@@ -185,7 +210,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--repeats", type=int, default=7, help="timed calls of each (default: %(default)s)"
     )
-    drawn = parser.add_argument_group("inference")
+    drawn = parser.add_argument_group("inference, grouping")
     drawn.add_argument(
         "--size",
         nargs=2,
@@ -198,7 +223,20 @@ def argument_parser() -> argparse.ArgumentParser:
         "--objects", nargs="+", type=int, default=[200, 1000], metavar="N", help="in an image"
     )
     drawn.add_argument(
-        "--batch", nargs="+", type=int, default=[1, 8], metavar="B", help="images at once"
+        "--batch",
+        nargs="+",
+        type=int,
+        default=[1, 8],
+        metavar="B",
+        help="images at once, of inference",
+    )
+    drawn.add_argument(
+        "--threads",
+        nargs="+",
+        type=int,
+        default=powers_of_two(os.cpu_count() or 1),
+        metavar="N",
+        help="images at once, of grouping (default: up to the number of cores)",
     )
     data = parser.add_argument_group("peers, roofline")
     data.add_argument(

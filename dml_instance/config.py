@@ -165,6 +165,9 @@ def _add_training(cfg: CN) -> None:
     # Forward pass of a training step on the CPU under bfloat16 autocast: "on", "off", or "auto",
     # where the processor has instructions for it. On CUDA SOLVER.AMP.ENABLED is the key.
     cfg.SOLVER.AMP.CPU_BFLOAT16 = "auto"
+    # What SOLVER.AMP.ENABLED computes in on CUDA: "float16", as Detectron2 does, or "bfloat16",
+    # which has the range of float32.
+    cfg.SOLVER.AMP.PRECISION = "float16"
     # An image larger than INPUT.CROP.SIZE is drawn (its area over the crop's) to this power times
     # as often as others. 0: every image as often as any other; 1: every region. Measured.
     cfg.DATALOADER.REPEAT_BY_AREA = 0.0

@@ -99,9 +99,15 @@ def model_cost(words):
 
 
 def only_parsed(words):
-    """Options alone: tests/benchmarks/test_stock_trainer.py trains."""
+    """Options alone: a test of the program in tests/benchmarks/ runs it."""
     page_commands.parsed(words)
     return ""
+
+
+def borrowed_gpu(words):
+    """The script, and the options of the program that it calls."""
+    assert (ROOT / words[1]).is_file()
+    return only_parsed(["python", "-m", "benchmarks.gpu.photographs", "run", *words[3:]])
 
 
 def lazy_train_net(words):
@@ -138,7 +144,9 @@ RULES = {
     "git": only_files,
     "make": make,
     "pip": only_files,
+    "sh": borrowed_gpu,
     "benchmarks.compare": compare_models,
+    "benchmarks.gpu.photographs": only_parsed,
     "benchmarks.model_cost": model_cost,
     "benchmarks.speed": measure_speed,
     "benchmarks.stock_trainer": only_parsed,

@@ -92,6 +92,18 @@ def test_a_batch_of_images_gives_the_standard_result():
             assert result["instances"].scores.device.type == DEVICE
 
 
+def test_a_batch_is_grouped_in_threads_in_the_stream_that_its_maps_are_made_in(monkeypatch):
+    model, batch = model_of(*ALL_SEEDS).eval(), scenes() * 8
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    with torch.no_grad(), torch.cuda.stream(torch.cuda.Stream()):
+        pyramids = model.pyramids(batch)
+        # First in threads: those that do not wait for the maps find others.
+        results, expected = (model.inference(pyramids, batch, threads=n) for n in (None, 1))
+    for result, one in zip(results, expected, strict=True):
+        for name in ("pred_masks", "scores", "pred_classes"):
+            assert torch.equal(result["instances"].get(name), one["instances"].get(name)), name
+
+
 @pytest.mark.parametrize(
     "overrides",
     [

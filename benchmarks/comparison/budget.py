@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase, default_writers
 from detectron2.utils.events import EventStorage
@@ -17,10 +18,6 @@ from dml_instance.schedule import put_schedule_iteration
 from ..mask_rcnn import with_test_augmentation
 from ..memory import peak_memory_mib
 
-# Long enough that changing turns costs nothing, short enough that a slow minute of the machine
-# hits all runs alike.
-TURN_SECONDS = 30.0
-
 
 class Turns:
     """One of several processes that share a machine and work in turns, as a referee says.
@@ -28,12 +25,14 @@ class Turns:
     A process that rests needs no processor: the queues of its data loaders are full.
     """
 
-    def __init__(self, referee: Connection):
+    def __init__(self, referee: Connection, seconds: float):
         """
         Args:
             referee: this end of the connection to it.
+            seconds: of training, after which the turn ends.
         """
         self._referee = referee
+        self.seconds = seconds
 
     def wait(self) -> None:
         """Block until it is this process's turn; raises EOFError when the referee is gone."""
@@ -140,7 +139,7 @@ class _Milestones(HookBase):
     """Scores the model at the marks and gives the turn away in between."""
 
     def before_train(self):
-        self._turn_ends = self.trainer.clock.seconds + TURN_SECONDS
+        self._start_turn()
         # A resumed run has passed some marks already.
         self._marks = [mark for mark in self.trainer.marks if mark > self.trainer.used]
 
@@ -154,9 +153,14 @@ class _Milestones(HookBase):
             cfg.OUTPUT_DIR = folder
             trainer.clock.write(folder)
             trainer.test(cfg, trainer.model)
-        if trainer.turns is not None and trainer.clock.seconds >= self._turn_ends:
+        if trainer.clock.seconds >= self._turn_ends:
             trainer.turns.rest(trainer.used)
-            self._turn_ends = trainer.clock.seconds + TURN_SECONDS
+            self._start_turn()
+
+    def _start_turn(self):
+        turns = self.trainer.turns
+        seconds = math.inf if turns is None else turns.seconds
+        self._turn_ends = self.trainer.clock.seconds + seconds
 
 
 def train_within_budget(
@@ -164,7 +168,8 @@ def train_within_budget(
 ) -> None:
     """One run of a comparison, from its last checkpoint if there is one.
 
-    Its ``results.json`` gets ``peak_memory_mib`` too, null where the system does not say.
+    Its ``results.json`` gets ``peak_memory_mib`` too, null where the system does not say, and
+    ``peak_gpu_memory_mib``, what torch has taken of the GPU at once, null without one.
 
     Args:
         cfg, minutes, marks, turns: see ``BudgetTrainer``.
@@ -174,5 +179,10 @@ def train_within_budget(
     trainer.train()
     peak = peak_memory_mib()
     path = os.path.join(cfg.OUTPUT_DIR, RESULTS_FILE)
-    measured = {"peak_memory_mib": None if math.isnan(peak) else round(peak)}
+    measured = {
+        "peak_memory_mib": None if math.isnan(peak) else round(peak),
+        "peak_gpu_memory_mib": round(torch.cuda.max_memory_allocated() / 2**20)
+        if torch.cuda.is_available()
+        else None,
+    }
     write_json(path, {**read_json(path), **measured})

@@ -87,6 +87,7 @@ def summarize(
             "training": results.get("training") or {},
             "ms_per_image": results.get("ms_per_image"),
             "peak_memory_mib": results.get("peak_memory_mib"),
+            "peak_gpu_memory_mib": results.get("peak_gpu_memory_mib"),
             "curve": _curve(folder, dataset, results),
             "min_score": min_score,
             "errors": count_errors(ground_truth, found, min_score),

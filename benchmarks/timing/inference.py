@@ -57,12 +57,12 @@ def time_inference(
 
 
 def _parts(name: str, model: DMLInstance, inputs: list[dict]) -> dict:
-    """The network and the grouping of one model, each without the other, image by image."""
-    images = [[x] for x in inputs]
-    predicted = [(model.pyramids(image), image) for image in images]
+    """The network and the grouping of one model, each without the other."""
+    batches = model.inference_batches(inputs)
+    predicted = [(model.pyramids(batch), batch) for batch in batches]
     return {
-        f"{name}: network": lambda: [model.pyramids(image) for image in images],
-        f"{name}: grouping": lambda: [model.inference(*of_image) for of_image in predicted],
+        f"{name}: network": lambda: [model.pyramids(batch) for batch in batches],
+        f"{name}: grouping": lambda: [model.inference(*of_batch) for of_batch in predicted],
     }
 
 

@@ -25,6 +25,17 @@ _COLUMNS = {
         "ms_high",
         "mib",
     ),
+    "grouping": (
+        "objects",
+        "run",
+        "threads",
+        "images_per_second",
+        "images",
+        "ms_low",
+        "ms",
+        "ms_high",
+        "instances",
+    ),
     "peers": (
         "method",
         "ms_low",

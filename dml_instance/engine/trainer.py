@@ -21,7 +21,7 @@ from .evaluators import build_evaluator
 from .fitting import fitted_lengths
 from .hooks import InferenceTimer, TrainingClock
 from .optimizer import build_optimizer
-from .precision import BFloat16Forward, trains_in_bfloat16
+from .precision import BFloat16Forward, amp_precision, trains_in_bfloat16
 from .results import write_results
 
 _logger = logging.getLogger(__name__)
@@ -31,7 +31,10 @@ class Trainer(DefaultTrainer):
     """``DefaultTrainer`` with this project's optimiser, mapper, sampler, evaluators and clocks."""
 
     def __init__(self, cfg):
+        precision = amp_precision(cfg)
         super().__init__(cfg)
+        if cfg.SOLVER.AMP.ENABLED:
+            self._trainer.precision = precision
         if cfg.INPUT.OBJECT_DIAMETERS:
             _logger.info(fitted_lengths(cfg))
 
@@ -39,7 +42,7 @@ class Trainer(DefaultTrainer):
     def build_model(cls, cfg):
         with honouring_keys():
             model = super().build_model(cfg)
-        if trains_in_bfloat16(cfg):
+        if cfg.MODEL.DEVICE == "cpu" and trains_in_bfloat16(cfg):
             model.forward = BFloat16Forward(model)
         return model
 

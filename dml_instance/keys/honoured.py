@@ -14,6 +14,7 @@ from detectron2.config import CfgNode
 _NEUTRAL = {
     "SOLVER.OPTIMIZER": "SGD",
     "SOLVER.BACKBONE_MULTIPLIER": 1.0,
+    "SOLVER.AMP.PRECISION": "float16",
     "DATALOADER.REPEAT_BY_AREA": 0.0,
     "INPUT.SCALE_TRAIN": 1.0,
     "INPUT.SCALE_TEST": 1.0,

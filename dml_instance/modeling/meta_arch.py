@@ -27,6 +27,7 @@ from .checkpoint_names import keep_checkpoint_names
 from .criterion import DMLCriterion, build_criterion
 from .ground_truth import GroundTruth
 from .grouping import InstanceGrouping, build_grouping
+from .image_threads import of_each_image
 from .network import DMLNetwork
 from .structures import MAPS, BatchMaps, ImageMaps
 from .test_time import InferenceRules, predict_augmented, predict_tiles
@@ -137,11 +138,14 @@ class DMLInstance(nn.Module):
             return self.traced(batched_inputs)
         if self.training:
             return self.losses(self.pyramids(batched_inputs), batched_inputs)
-        # On a CPU every image alone: several do not fit its caches, and take twice the time an
-        # image.
-        size = 1 if self.device.type == "cpu" else max(len(batched_inputs), 1)
-        batches = [batched_inputs[i : i + size] for i in range(0, len(batched_inputs), size)]
+        batches = self.inference_batches(batched_inputs)
         return [r for batch in batches for r in self.inference(self.pyramids(batch), batch)]
+
+    def inference_batches(self, batched_inputs: list[dict]) -> list[list[dict]]:
+        """The inputs as the network takes them at inference: together, but on a CPU every image
+        alone. Several do not fit its caches, and take twice the time an image."""
+        size = 1 if self.device.type == "cpu" else max(len(batched_inputs), 1)
+        return [batched_inputs[i : i + size] for i in range(0, len(batched_inputs), size)]
 
     def pyramids(self, batched_inputs: list[dict]) -> list[list[ImageMaps]]:
         """For every image its maps, one a scale of the pyramid."""
@@ -174,17 +178,28 @@ class DMLInstance(nn.Module):
         return losses
 
     def inference(
-        self, pyramids: list[list[ImageMaps]], batched_inputs: list[dict]
+        self,
+        pyramids: list[list[ImageMaps]],
+        batched_inputs: list[dict],
+        threads: int | None = None,
     ) -> list[dict[str, Instances]]:
-        """Instances of a batch, each at the size its input dict asks for, else that of the
-        image."""
-        results = []
+        """Instances of a batch, each at the size its input dict asks for, else that of the image.
+
+        Args:
+            pyramids: maps of every image.
+            batched_inputs: as in ``forward``.
+            threads: images that are grouped at once. None: one on the CPU; on a GPU as many as
+                torch has threads, which OMP_NUM_THREADS sets.
+        """
+        images, names = [], []
         for pyramid, x in zip(pyramids, batched_inputs, strict=True):
             height, width = x["image"].shape[-2:]
-            output_size = (x.get("height", height), x.get("width", width))
-            name = x.get("file_name", "an image")
-            results.append({"instances": self.grouping(pyramid, output_size, name)})
-        return results
+            names.append(x.get("file_name", "an image"))
+            images.append((pyramid, (x.get("height", height), x.get("width", width)), names[-1]))
+        if threads is None:
+            threads = 1 if self.device.type == "cpu" else torch.get_num_threads()
+        grouped = of_each_image(self.grouping, images, names, threads=threads, device=self.device)
+        return [{"instances": instances} for instances in grouped]
 
     def traced(self, batched_inputs: list[dict]) -> list[dict[str, Tensor]]:
         """What of the model a graph can hold: the network, from images to maps.

@@ -30,7 +30,7 @@ def test_turns_alternate_until_all_are_done_and_a_dead_player_stops_nobody():
     rested, ends = [], {}
 
     def play(name, connection, minutes):
-        turns = Turns(connection)
+        turns = Turns(connection, 30.0)
         turns.wait()
         for minute in range(1, minutes + 1):
             rested.append((name, minute))
@@ -55,7 +55,8 @@ def test_turns_alternate_until_all_are_done_and_a_dead_player_stops_nobody():
 class CountedTurns:
     """The only process of its machine, which notes when it gives its turn away."""
 
-    def __init__(self):
+    def __init__(self, seconds):
+        self.seconds = seconds
         self.minutes = []
 
     def rest(self, minutes):
@@ -80,7 +81,7 @@ def toy_config(folder, *options):
 def test_a_budget_of_minutes_ends_schedules_turns_and_training(registration, tmp_path):
     register_given([registration])
     cfg = toy_config(tmp_path, "SOLVER.WARMUP_ITERS", "0")
-    turns = CountedTurns()
+    turns = CountedTurns(30.0)
     trainer = BudgetTrainer(cfg, 1.0, [2.0, 0.35], turns)
     trainer.resume_or_load(resume=True)
     trainer.train()
@@ -105,10 +106,12 @@ def test_a_budget_of_minutes_ends_schedules_turns_and_training(registration, tmp
     assert not (tmp_path / "minute_2").exists()
 
     (tmp_path / "minute_0.35" / "results.json").unlink()
-    again = BudgetTrainer(cfg, 1.1, [0.35], None)
+    undisturbed = CountedTurns(math.inf)
+    again = BudgetTrainer(cfg, 1.1, [0.35], undisturbed)
     again.resume_or_load(resume=True)
     again.train()
     assert again.used == pytest.approx(1.1), "a resumed run goes on where it was"
+    assert undisturbed.minutes == []
     assert not (tmp_path / "minute_0.35" / "results.json").exists(), "and past its marks"
 
 

@@ -1,9 +1,11 @@
 """Every part of benchmarks.speed on tiny data, as its command line says."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks import speed
 from benchmarks.timing import evaluator
@@ -39,11 +41,37 @@ def rows_of(part, tmp_path, *arguments):
         (("peers",), "peers needs a --run"),
         (("peers", "--dataset", "moon", *OURS), "data set moon is not registered"),
         (("growth", *OURS, "--repeats", "0"), "--repeats is at least 1"),
+        (("grouping", *OURS, "--threads", "0", "2"), "--threads are at least 1, got 0"),
     ],
 )
 def test_what_cannot_be_measured_is_named(arguments, message):
     with pytest.raises(SystemExit, match=message.replace(".", r"\.")):
         call(speed, *arguments)
+
+
+def test_the_numbers_of_threads_end_with_all_cores():
+    assert [speed.powers_of_two(cores) for cores in (1, 2, 3, 16)] == [
+        *([1], [1, 2], [1, 2, 3], [1, 2, 4, 8, 16])
+    ]
+
+
+def test_the_grouping_is_timed_over_threads(tmp_path, monkeypatch):
+    at_once = []
+    monkeypatch.setattr(
+        "dml_instance.modeling.image_threads.ThreadPoolExecutor",
+        lambda threads: at_once.append(threads) or ThreadPoolExecutor(threads),
+    )
+    before = torch.get_num_threads()
+    drawn = ("--size", 64, 96, "--objects", 6, "--threads", 1, 2, "--repeats", 1)
+    rows = rows_of("grouping", tmp_path, *drawn, *OURS)
+    assert [(row["objects"], row["threads"], row["images"]) for row in rows] == [
+        *((6, 1, 8), (6, 2, 8))
+    ]
+    for row in rows:
+        assert row["images_per_second"] == pytest.approx(8e3 / row["ms"], abs=0.1)
+    assert rows[0]["instances"] == rows[1]["instances"] > 0
+    assert set(at_once) == {2}
+    assert torch.get_num_threads() == before
 
 
 @pytest.mark.usefixtures("no_new_processes")

@@ -1,13 +1,14 @@
 import pytest
 import torch
+from detectron2.engine import AMPTrainer
 from torch import nn
 
 from dml_instance.engine import Trainer, trains_in_bfloat16
 from toy_scenes import data_config
 
 
-def config(choice, device="cpu"):
-    return data_config("MODEL.DEVICE", device, "SOLVER.AMP.CPU_BFLOAT16", choice)
+def config(choice, device="cpu", *overrides):
+    return data_config("MODEL.DEVICE", device, "SOLVER.AMP.CPU_BFLOAT16", choice, *overrides)
 
 
 @pytest.mark.parametrize(
@@ -28,9 +29,33 @@ def test_bfloat16_follows_the_key_the_processor_and_the_device(
     assert trains_in_bfloat16(config(choice, device)) is expected
 
 
+@pytest.mark.parametrize(
+    ("enabled", "precision", "expected"),
+    [(True, "bfloat16", True), (True, "float16", False), (False, "bfloat16", False)],
+)
+def test_on_a_gpu_mixed_precision_and_its_own_key_decide(enabled, precision, expected):
+    keys = ("SOLVER.AMP.ENABLED", enabled, "SOLVER.AMP.PRECISION", precision)
+    assert trains_in_bfloat16(config("auto", "cuda", *keys)) is expected
+
+
 def test_another_choice_is_named_with_its_key():
     with pytest.raises(ValueError, match=r"CPU_BFLOAT16.*'yes'"):
         trains_in_bfloat16(config("yes"))
+    with pytest.raises(ValueError, match=r"AMP\.PRECISION is one of .*'float64'"):
+        Trainer(config("auto", "cpu", "SOLVER.AMP.PRECISION", "float64"))
+
+
+@pytest.mark.filterwarnings("ignore:.*GradScaler")  # there is no GPU to scale gradients on
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_detectron2s_mixed_precision_computes_in_what_the_key_says(
+    precision, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("detectron2.engine.defaults.build_model", lambda cfg: nn.Linear(2, 2))
+    monkeypatch.setattr(Trainer, "build_train_loader", classmethod(lambda cls, cfg: []))
+    keys = ("SOLVER.AMP.ENABLED", True, "SOLVER.AMP.PRECISION", precision)
+    trainer = Trainer(config("auto", "cpu", *keys, "OUTPUT_DIR", str(tmp_path)))
+    assert isinstance(trainer._trainer, AMPTrainer)
+    assert trainer._trainer.precision == getattr(torch, precision)
 
 
 @pytest.mark.parametrize("choice", ["on", "off"])

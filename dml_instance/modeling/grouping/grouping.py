@@ -29,8 +29,9 @@ from .seeds import Candidates, as_array, class_probability, find_candidates, sel
 GROUPING_REGISTRY = Registry("GROUPING")
 GROUPING_REGISTRY.__doc__ = """
 Groupings by name, for ``MODEL.DML.GROUPING.NAME``. Called with (cfg, num_classes=...); the module
-is called as ``InstanceGrouping`` is. If it has a method ``observe``, it sees the objects of the
-training data; pictures of seeds ask its method ``seeds``.
+is called as ``InstanceGrouping`` is, on a GPU for several images of a batch at once, in threads. If
+it has a method ``observe``, it sees the objects of the training data; pictures of seeds ask its
+method ``seeds``.
 """
 
 # Masks of more bytes than this stay on the CPU, where only what is set takes memory: those of a

@@ -26,12 +26,12 @@ _TINY = float(np.finfo(np.float32).tiny)
 
 def _compiled(function: Callable, **options) -> Callable:
     """Machine code on the first call, kept for the next process wherever a folder for it can be
-    written."""
+    written; it runs without Python's lock, so that images are grouped in threads."""
     try:
-        return njit(cache=True, **options)(function)
+        return njit(cache=True, nogil=True, **options)(function)
     except RuntimeError:
         # Numba's, where neither the package's folder nor the user's cache can be written.
-        return njit(**options)(function)
+        return njit(nogil=True, **options)(function)
 
 
 # Free to add the channels in any order, that is, many at once.

@@ -210,11 +210,15 @@ def test_values_that_are_not_finite_join_no_mask_and_grow_none(bad, gap):
     assert part.sum() == 24 and not part[0, 2]
 
 
-def test_without_a_folder_for_machine_code_functions_are_compiled_anew(monkeypatch):
+@pytest.mark.parametrize("has_folder", [True, False])
+def test_functions_are_compiled_for_threads_and_anew_without_a_folder_for_machine_code(
+    has_folder, monkeypatch
+):
     def njit(cache=False, **options):
-        if cache:
+        if cache and not has_folder:
             raise RuntimeError("cannot cache function: no locator available")
-        return lambda function: ("compiled", function, options)
+        return lambda function: (function, cache, options)
 
     monkeypatch.setattr(kernels, "njit", njit)
-    assert kernels._compiled(len, fastmath=True) == ("compiled", len, {"fastmath": True})
+    expected = (len, has_folder, {"fastmath": True, "nogil": True})
+    assert kernels._compiled(len, fastmath=True) == expected

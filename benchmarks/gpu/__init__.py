@@ -1,0 +1,1 @@
+"""Photographs on a borrowed GPU, without internet, in one short run."""
