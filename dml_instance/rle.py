@@ -39,6 +39,20 @@ def encoded_part(part: np.ndarray, corner: tuple[int, int], size: tuple[int, int
     return {"size": rle["size"], "counts": rle["counts"].decode()}
 
 
+def encoded_inside(part: np.ndarray, corner: tuple[int, int], size: tuple[int, int]) -> dict:
+    """``encoded_part`` of a part that may stick out of the mask; what does is cut off.
+
+    Args:
+        part, corner, size: as there; the corner may be negative.
+    """
+    inside = tuple(
+        slice(max(-first, 0), max(length - first, 0))
+        for first, length in zip(corner, size, strict=True)
+    )
+    top, left = (max(first, 0) for first in corner)
+    return encoded_part(part[inside], (top, left), size)
+
+
 def decoded_part(rle: dict) -> tuple[np.ndarray, tuple[int, int]]:
     """The part of a mask that holds all of it.
 

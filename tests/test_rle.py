@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dml_instance.rle import areas, decoded_part, encoded, encoded_part
+from dml_instance.rle import areas, decoded_part, encoded, encoded_inside, encoded_part
 
 SIDES = st.integers(1, 6)
 
@@ -39,3 +39,16 @@ def test_pixels_of_masks_are_counted_however_many_there_are():
     mask = encoded(np.eye(3, dtype=bool))
     for number in (0, 1, 300):
         np.testing.assert_array_equal(areas([mask] * number), np.full(number, 3.0))
+
+
+@given(
+    st.tuples(SIDES, SIDES).flatmap(lambda size: arrays(bool, size)),
+    st.tuples(st.integers(-4, 7), st.integers(-4, 7)),
+)
+def test_what_sticks_out_of_a_mask_is_cut_off(part, corner):
+    whole = np.zeros((7, 7), dtype=bool)
+    for row, column in zip(*np.nonzero(part), strict=True):
+        at = row + corner[0], column + corner[1]
+        if min(at) >= 0 and max(at) < 7:
+            whole[at] = True
+    assert encoded_inside(part, corner, whole.shape) == encoded(whole)

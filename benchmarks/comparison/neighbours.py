@@ -1,6 +1,6 @@
 """Objects that touch another one of their class, and AP of a part of the objects.
 
-Shapes: H x W image pixels.
+Shapes: N masks.
 """
 
 import copy
@@ -8,10 +8,12 @@ from collections.abc import Container
 
 import cv2
 import numpy as np
+from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from dml_instance.evaluation.coco_scheme import accumulated, mean_percent
+from dml_instance.rle import decoded_part, encoded_inside
 
 # Objects touch where no more than so many pixels lie between them: VOC's border alone is five wide.
 GAP = 10
@@ -29,7 +31,8 @@ def touching(ground_truth: COCO) -> set[int]:
         objects = [a for a in ground_truth.imgToAnns[image_id] if not a.get("iscrowd", 0)]
         for category in {a["category_id"] for a in objects}:
             alike = [a for a in objects if a["category_id"] == category]
-            found |= _touching([(a["id"], ground_truth.annToMask(a)) for a in alike])
+            is_near = _touching([ground_truth.annToRLE(a) for a in alike])
+            found |= {a["id"] for a, near in zip(alike, is_near, strict=True) if near}
     return found
 
 
@@ -42,23 +45,23 @@ def by_neighbours(ground_truth: COCO) -> dict[str, set[int]]:
     return parts if near and apart else {}
 
 
-def _touching(masks: list[tuple[int, np.ndarray]]) -> set[int]:
-    """Ids of masks (H, W) that touch another one; all of one class and image."""
-    if len(masks) < 2:
-        return set()
-    # Those within a distance of each other share a pixel when one of them is grown by it; pixels
-    # side by side are one apart, and have nothing between them.
-    reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * GAP + 3, 2 * GAP + 3))
-    grown = [cv2.dilate(mask, reach).astype(bool) for _, mask in masks]
-    return {
-        identity
-        for index, (identity, _) in enumerate(masks)
-        if any(
-            (grown[index] & other.astype(bool)).any()
-            for place, (_, other) in enumerate(masks)
-            if place != index
-        )
-    }
+def _touching(masks: list[dict]) -> np.ndarray:
+    """(N,) bool, which of N masks of one class and image touch another one."""
+    grown = [_grown(mask) for mask in masks]
+    # Against a "crowd" COCO's IoU is over 0 where a pixel is shared.
+    meets = np.reshape(coco_mask.iou(grown, masks, [1] * len(masks)), [len(masks)] * 2) > 0
+    np.fill_diagonal(meets, False)
+    return meets.any(axis=1)
+
+
+def _grown(mask: dict) -> dict:
+    """A mask and all within GAP pixels of it, as an RLE."""
+    # Pixels side by side are one apart, and have nothing between them.
+    reach = GAP + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    part, (top, left) = decoded_part(mask)
+    near = cv2.dilate(np.pad(part.astype(np.uint8), reach), disc)
+    return encoded_inside(near.astype(bool), (top - reach, left - reach), tuple(mask["size"]))
 
 
 def part_ap(

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ..rle import decoded_part, encoded_part
+from ..rle import decoded_part, encoded_inside, encoded_part
 from .image_masks import ImageMasks
 from .matching import best_pairs
 
@@ -51,22 +51,17 @@ def outline(mask: dict, tolerance: int) -> Outline:
         mask: RLE.
         tolerance: Euclidean distance in pixels, >= 0.
     """
-    height, width = mask["size"]
     part, (top, left) = decoded_part(mask)
-    framed = np.pad(part.astype(np.uint8), 1 + tolerance)
+    frame = 1 + tolerance
+    framed = np.pad(part.astype(np.uint8), frame)
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     pixels = framed & ~cv2.erode(framed, cross)
-    # What is near may lie outside the image, and is cut off there.
     across = np.arange(-tolerance, tolerance + 1)
     disc = (across[:, None] ** 2 + across[None] ** 2 <= tolerance**2).astype(np.uint8)
-    rows, columns = (
-        slice(max(1 + tolerance - first, 0), 1 + tolerance - first + length)
-        for first, length in ((top, height), (left, width))
-    )
-    corner = (max(top - 1 - tolerance, 0), max(left - 1 - tolerance, 0))
+    corner = (top - frame, left - frame)
     return Outline(
         *(
-            encoded_part(grown[rows, columns].astype(bool), corner, (height, width))
+            encoded_inside(grown.astype(bool), corner, tuple(mask["size"]))
             for grown in (pixels, cv2.dilate(pixels, disc))
         )
     )
