@@ -5,13 +5,14 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from functools import cache
+from operator import attrgetter
 
 import torch
 from detectron2.config import CfgNode, get_cfg
 
 from ..config import add_dml_config
 from ..data import set_num_classes
-from .fitting import FITTED_KEYS, fit_to_objects, set_value, value_of
+from .fitting import FITTED_KEYS, fit_to_objects
 from .optimizer import ADAMW_KEYS
 
 _logger = logging.getLogger(__name__)
@@ -75,11 +76,10 @@ def _given_keys(config_file: str, options: Sequence[str]) -> set[str]:
     # What is nothing at first, and something once all is merged, was given.
     cfg = get_cfg()
     add_dml_config(cfg)
-    for key in FITTED_KEYS:
-        set_value(cfg, key, None)
+    cfg.merge_from_list([part for key in FITTED_KEYS for part in (key, None)])
     cfg.merge_from_file(config_file)
     cfg.merge_from_list(list(options))
-    return {key for key in FITTED_KEYS if value_of(cfg, key) is not None}
+    return {key for key in FITTED_KEYS if attrgetter(key)(cfg) is not None}
 
 
 @cache

@@ -5,6 +5,7 @@ What is chosen for nuclei, photographs and the drawn shapes are the values that 
 """
 
 import math
+from operator import attrgetter
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -54,7 +55,7 @@ def fit_to_objects(cfg: CfgNode, given: set[str]) -> None:
     is_ours = cfg.MODEL.META_ARCHITECTURE == "DMLInstance"
     for key, value in lengths_for(sizes, cfg).items():
         if key not in given and (is_ours or key.startswith("INPUT.")):
-            set_value(cfg, key, value)
+            cfg.merge_from_list([key, value])
     cfg.INPUT.OBJECT_DIAMETERS = list(sizes.diameter)
     cfg.INPUT.FIT_TO_OBJECTS = False
 
@@ -62,7 +63,7 @@ def fit_to_objects(cfg: CfgNode, given: set[str]) -> None:
 def fitted_lengths(cfg: CfgNode) -> str:
     """One line on the objects that were measured, and the lengths that go with them."""
     quartiles = " / ".join(f"{diameter:g}" for diameter in cfg.INPUT.OBJECT_DIAMETERS)
-    lengths = ", ".join(f"{key} {value_of(cfg, key)}" for key in FITTED_KEYS)
+    lengths = ", ".join(f"{key} {attrgetter(key)(cfg)}" for key in FITTED_KEYS)
     return f"objects are {quartiles} pixels across (quartiles): {lengths}"
 
 
@@ -79,10 +80,10 @@ def lengths_for(sizes: ObjectSizes, cfg: CfgNode) -> dict[str, Any]:
     # Of three in four objects the diameter is larger, as the network sees them in training.
     diameter = scale * sizes.diameter[0]
     unit = 2.0 ** round(math.log2(diameter))
-    median = scale * sizes.diameter[1]
-    width = scale**2 * math.pi * sizes.diameter[1] ** 2 / 4 / (scale * sizes.extent)
+    median = sizes.diameter[1]
+    width = scale * math.pi / 4 * median**2 / sizes.extent
     stride = 4 if width >= _WIDE else 2
-    is_long = scale * sizes.extent > _LONG * median
+    is_long = sizes.extent > _LONG * median
     shrunk = 1.0 if is_resized else round(scale, 2)
     magnified = round(4 * min(_SMALLEST / diameter, 2.0)) / 4
     return {
@@ -106,22 +107,3 @@ def _sizes_of(cfg: CfgNode) -> ObjectSizes:
     if len(cfg.DATASETS.TRAIN) == 1 and hasattr(known, "object_sizes"):
         return known.object_sizes
     return measure_objects([r for name in cfg.DATASETS.TRAIN for r in DatasetCatalog.get(name)])
-
-
-def value_of(cfg: CfgNode, key: str) -> Any:
-    """The value at a key with dots."""
-    node, name = _node_of(cfg, key)
-    return node[name]
-
-
-def set_value(cfg: CfgNode, key: str, value: Any) -> None:
-    """Set the value at a key with dots, in place."""
-    node, name = _node_of(cfg, key)
-    node[name] = value
-
-
-def _node_of(cfg: CfgNode, key: str) -> tuple[CfgNode, str]:
-    *sections, name = key.split(".")
-    for section in sections:
-        cfg = cfg[section]
-    return cfg, name

@@ -7,6 +7,7 @@ relies on them would train in silence with something else.
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
+from operator import attrgetter
 
 from detectron2.config import CfgNode
 
@@ -45,9 +46,7 @@ def unread_keys(cfg: CfgNode) -> list[str]:
     """The keys that are set and that Detectron2's own trainer does not read, as ``KEY value``."""
     found = []
     for key, neutral in _NEUTRAL.items():
-        value = cfg
-        for name in key.split("."):
-            value = value[name]
+        value = attrgetter(key)(cfg)
         if isinstance(value, tuple):
             value = list(value)
         if value != neutral:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from operator import attrgetter
 
 import pytest
 from detectron2.data import MetadataCatalog
@@ -9,7 +10,7 @@ from detectron2.data import MetadataCatalog
 from dml_instance.data import register_coco
 from dml_instance.data.object_sizes import ObjectSizes
 from dml_instance.engine import Trainer, fitting, load_config
-from dml_instance.engine.fitting import FITTED_KEYS, lengths_for, value_of
+from dml_instance.engine.fitting import FITTED_KEYS, lengths_for
 from toy_models import plain_config
 from toy_scenes import square_and_disc, write_coco
 
@@ -32,16 +33,16 @@ def chosen(sizes, *overrides):
 def test_nuclei_get_the_lengths_that_were_found_by_trying():
     cfg, defaults = load_config(NUCLEI), plain_config()
     assert not cfg.INPUT.FIT_TO_OBJECTS
-    expected = {key: value_of(defaults, key) for key in FITTED_KEYS}
+    expected = {key: attrgetter(key)(defaults) for key in FITTED_KEYS}
     expected["MODEL.DML.TEST_SCALES"] = [1.25]
-    assert {key: value_of(cfg, key) for key in FITTED_KEYS} == expected
+    assert {key: attrgetter(key)(cfg) for key in FITTED_KEYS} == expected
 
 
 def test_shapes_would_get_what_their_yaml_says():
     cfg = load_config("configs/Shapes/dml_slim_unet.yaml")
     sizes = MetadataCatalog.get("shapes_train").object_sizes
     for key, value in lengths_for(sizes, cfg).items():
-        assert value_of(cfg, key) == value, key
+        assert attrgetter(key)(cfg) == value, key
 
 
 def test_photographs_are_shrunk_or_resized_and_seen_as_a_whole():
@@ -70,7 +71,7 @@ def test_thin_objects_keep_fine_cells_and_have_no_place():
 def test_the_yaml_of_photographs_says_what_would_be_chosen():
     cfg = load_config("configs/VOC/dml_efficientnet_lite0.yaml")
     for key, value in lengths_for(ANIMALS, cfg).items():
-        assert value_of(cfg, key) == value, key
+        assert attrgetter(key)(cfg) == value, key
 
 
 @pytest.mark.parametrize(("smallest", "scales"), [(4, [2.0]), (8, [2.0]), (12, [1.25]), (20, [])])
@@ -102,7 +103,7 @@ def test_the_choice_is_logged_in_one_line_when_a_training_begins(own_data, caplo
         Trainer(cfg)
     (line,) = [message for message in caplog.messages if "quartiles" in message]
     for key in FITTED_KEYS:
-        assert f"{key} {value_of(cfg, key)}" in line
+        assert f"{key} {attrgetter(key)(cfg)}" in line
 
 
 def test_what_the_user_gives_stays(own_data):
@@ -116,7 +117,7 @@ def test_the_stored_config_is_not_measured_again(own_data, tmp_path, monkeypatch
     (tmp_path / "config.yaml").write_text(cfg.dump())
     monkeypatch.setattr(fitting, "measure_objects", None)
     again = load_config(str(tmp_path / "config.yaml"))
-    found, expected = ([value_of(c, key) for key in FITTED_KEYS] for c in (again, cfg))
+    found, expected = ([attrgetter(key)(c) for key in FITTED_KEYS] for c in (again, cfg))
     assert found == expected
 
 

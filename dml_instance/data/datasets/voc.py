@@ -54,11 +54,10 @@ def load_voc(root: str, split: str) -> list[dict]:
         ValueError: for a file that does not hold what it should, named.
     """
     folder = _voc_folder(root)
-    names = _names(os.path.join(folder, "ImageSets", "Segmentation", f"{split}.txt"), _VOC_SOURCE)
     return _load(
         f"VOC 2012 {split}",
         _voc_record,
-        names,
+        _voc_names(folder, split),
         folder,
         {"JPEGImages": "jpg", "SegmentationObject": "png", "SegmentationClass": "png"},
         _VOC_SOURCE,
@@ -72,12 +71,11 @@ def load_sbd(root: str, split: str) -> list[dict]:
         root: folder that holds benchmark_RELEASE/dataset or sbd.
         split: "train" or "val".
     """
-    folder = _folder(root, _SBD_FOLDERS, ("img", "inst", "cls"), _SBD_SOURCE)
-    names = _names(os.path.join(folder, f"{split}.txt"), _SBD_SOURCE)
+    folder = _sbd_folder(root)
     return _load(
         f"SBD {split}",
         _sbd_record,
-        names,
+        _sbd_names(folder, split),
         folder,
         {"img": "jpg", "inst": "mat", "cls": "mat"},
         _SBD_SOURCE,
@@ -94,9 +92,7 @@ def load_train_aug(root: str) -> list[dict]:
     sbd = {
         record["image_id"]: record for split in ("train", "val") for record in load_sbd(root, split)
     }
-    val = set(
-        _names(os.path.join(_voc_folder(root), "ImageSets", "Segmentation", "val.txt"), _VOC_SOURCE)
-    )
+    val = set(_voc_names(_voc_folder(root), "val"))
     records = {**{name: record for name, record in sbd.items() if name not in val}, **voc}
     if len(records) != _TRAIN_AUG_IMAGES:
         _logger.warning(
@@ -127,10 +123,9 @@ def load_dev(root: str) -> list[dict]:
 
 
 def _dev_names(root: str) -> set[str]:
-    voc = sorted(record["image_id"] for record in load_voc(root, "train"))
-    return {*voc[::_DEV_EVERY], *(record["image_id"] for record in load_sbd(root, "val"))} - {
-        name for index, name in enumerate(voc) if index % _DEV_EVERY
-    }
+    voc = sorted(_voc_names(_voc_folder(root), "train"))
+    of_dev = set(voc[::_DEV_EVERY])
+    return of_dev | (set(_sbd_names(_sbd_folder(root), "val")) - set(voc))
 
 
 def voc_place(root: str) -> str:
@@ -149,6 +144,10 @@ def _voc_folder(root: str) -> str:
     )
 
 
+def _sbd_folder(root: str) -> str:
+    return _folder(root, _SBD_FOLDERS, ("img", "inst", "cls"), _SBD_SOURCE)
+
+
 def _folder(root: str, places: tuple[str, ...], parts: tuple[str, ...], source: str) -> str:
     """The folder of a data set; raises FileNotFoundError for what is missing."""
     folder = _place(root, places)
@@ -163,6 +162,14 @@ def _folder(root: str, places: tuple[str, ...], parts: tuple[str, ...], source: 
             f"{folder} lacks the folders {', '.join(missing)}: unpack {source} again"
         )
     return folder
+
+
+def _voc_names(folder: str, split: str) -> list[str]:
+    return _names(os.path.join(folder, "ImageSets", "Segmentation", f"{split}.txt"), _VOC_SOURCE)
+
+
+def _sbd_names(folder: str, split: str) -> list[str]:
+    return _names(os.path.join(folder, f"{split}.txt"), _SBD_SOURCE)
 
 
 def _names(list_file: str, source: str) -> list[str]:
