@@ -1,5 +1,7 @@
 """Detectron2's ``DatasetMapper``, quicker where objects are many; its errors name the file."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from detectron2.data import DatasetMapper, get_detection_dataset_dicts
@@ -171,8 +173,21 @@ class FileNamingMapper:
             raise RuntimeError(f"cannot map {file}: {type(error).__name__}: {error}") from error
 
 
-def build_train_mapper(cfg) -> FileNamingMapper:
-    """The stock mapper's work with the augmentation of ``build_train_augmentation``."""
+def training_records(cfg) -> list[dict]:
+    """Detectron2's records of ``DATASETS.TRAIN``."""
+    return get_detection_dataset_dicts(
+        cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+    )
+
+
+def build_train_mapper(cfg, records: Sequence[dict] | None = None) -> FileNamingMapper | CopyPaste:
+    """The stock mapper's work with the augmentation of ``build_train_augmentation``, and objects
+    pasted as ``INPUT.AUG.COPY_PASTE`` says.
+
+    Args:
+        cfg: of a training.
+        records: to paste from; None: ``training_records``, loaded where they are wanted.
+    """
     mapper = FileNamingMapper(
         LabelMapMapper(
             cfg,
@@ -183,9 +198,8 @@ def build_train_mapper(cfg) -> FileNamingMapper:
     )
     if not cfg.INPUT.AUG.COPY_PASTE:
         return mapper
-    records = get_detection_dataset_dicts(
-        cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
-    )
+    if records is None:
+        records = training_records(cfg)
     return CopyPaste(mapper, records, cfg.INPUT.AUG.COPY_PASTE)
 
 

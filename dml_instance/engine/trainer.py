@@ -6,15 +6,11 @@ trains with it.
 
 import logging
 
-from detectron2.data import (
-    build_detection_test_loader,
-    build_detection_train_loader,
-    get_detection_dataset_dicts,
-)
+from detectron2.data import build_detection_test_loader, build_detection_train_loader
 from detectron2.engine import DefaultTrainer
 from detectron2.utils import comm
 
-from ..data import build_test_mapper, build_train_mapper, build_train_sampler
+from ..data import build_test_mapper, build_train_mapper, build_train_sampler, training_records
 from ..keys.honoured import honouring_keys
 from ..modeling import DMLInstance, fused_copy
 from .evaluators import build_evaluator
@@ -55,15 +51,15 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg):
-        drawn = {}
+        if not (cfg.DATALOADER.REPEAT_BY_AREA or cfg.INPUT.AUG.COPY_PASTE):
+            return build_detection_train_loader(cfg, mapper=build_train_mapper(cfg))
+        # A sampler counts the records of the very list that is loaded, and objects are pasted from
+        # it; otherwise that list is Detectron2's affair.
+        dataset = training_records(cfg)
+        drawn = {"dataset": dataset, "mapper": build_train_mapper(cfg, dataset)}
         if cfg.DATALOADER.REPEAT_BY_AREA:
-            # A sampler counts the records of the very list that is loaded; otherwise that list is
-            # Detectron2's affair.
-            dataset = get_detection_dataset_dicts(
-                cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
-            )
-            drawn = {"dataset": dataset, "sampler": build_train_sampler(cfg, dataset)}
-        return build_detection_train_loader(cfg, mapper=build_train_mapper(cfg), **drawn)
+            drawn["sampler"] = build_train_sampler(cfg, dataset)
+        return build_detection_train_loader(cfg, **drawn)
 
     @classmethod
     def build_test_loader(cls, cfg, dataset_name):
