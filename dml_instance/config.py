@@ -163,7 +163,7 @@ def _add_training(cfg: CN) -> None:
     # pretrained weights. Measured.
     cfg.SOLVER.BACKBONE_MULTIPLIER = 1.0
     # Forward pass of a training step on the CPU under bfloat16 autocast: "on", "off", or "auto",
-    # where the processor has instructions for it. On CUDA SOLVER.AMP.ENABLED is the key.
+    # where the processor is clearly quicker in it. On CUDA SOLVER.AMP.ENABLED is the key.
     cfg.SOLVER.AMP.CPU_BFLOAT16 = "auto"
     # What SOLVER.AMP.ENABLED computes in on CUDA: "float16", as Detectron2 does, or "bfloat16",
     # which has the range of float32.

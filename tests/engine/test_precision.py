@@ -3,7 +3,7 @@ import torch
 from detectron2.engine import AMPTrainer
 from torch import nn
 
-from dml_instance.engine import Trainer, trains_in_bfloat16
+from dml_instance.engine import Trainer, precision, trains_in_bfloat16
 from toy_scenes import data_config
 
 
@@ -11,22 +11,49 @@ def config(choice, device="cpu", *overrides):
     return data_config("MODEL.DEVICE", device, "SOLVER.AMP.CPU_BFLOAT16", choice, *overrides)
 
 
+@pytest.fixture
+def seconds(monkeypatch):
+    """Set what a convolution takes in bfloat16 and in float32; what is not set fails to be asked
+    for."""
+    precision._is_quicker_in_bfloat16.cache_clear()
+    yield lambda half, full: monkeypatch.setattr(
+        precision, "_convolution_seconds", {torch.bfloat16: half, torch.float32: full}.__getitem__
+    )
+    precision._is_quicker_in_bfloat16.cache_clear()
+
+
 @pytest.mark.parametrize(
-    ("choice", "capabilities", "device", "expected"),
+    ("choice", "capabilities", "half", "device", "expected"),
     [
-        ("on", {}, "cpu", True),
-        ("off", {"avx512_bf16": True}, "cpu", False),
-        ("auto", {"avx512_bf16": True}, "cpu", True),
-        ("auto", {"amx_bf16": True}, "cpu", True),
-        ("auto", {"avx512_f": True, "avx512_bf16": False}, "cpu", False),
-        ("on", {"avx512_bf16": True}, "cuda", False),
+        ("on", {}, 3, "cpu", True),
+        ("off", {"avx512_bf16": True}, 1, "cpu", False),
+        ("auto", {"avx512_bf16": True}, 1, "cpu", True),
+        ("auto", {"amx_bf16": True}, 1, "cpu", True),
+        ("auto", {"avx512_bf16": True}, 3, "cpu", False),  # Intel's, without AMX
+        ("auto", {"avx512_bf16": True}, 1.9, "cpu", False),
+        ("auto", {"avx512_f": True, "avx512_bf16": False}, 1, "cpu", False),
+        ("on", {"avx512_bf16": True}, 1, "cuda", False),
     ],
 )
-def test_bfloat16_follows_the_key_the_processor_and_the_device(
-    choice, capabilities, device, expected, monkeypatch
+def test_bfloat16_follows_the_key_the_processor_its_speed_and_the_device(
+    choice, capabilities, half, device, expected, seconds, monkeypatch
 ):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    seconds(half, 2)
     assert trains_in_bfloat16(config(choice, device)) is expected
+
+
+def test_the_speed_is_measured_once(seconds, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    seconds(1, 2)
+    assert trains_in_bfloat16(config("auto"))
+    seconds(2, 1)
+    assert trains_in_bfloat16(config("auto"))
+
+
+def test_a_convolution_takes_time_in_both():
+    assert precision._convolution_seconds(torch.float32) > 0
+    assert precision._convolution_seconds(torch.bfloat16) > 0
 
 
 @pytest.mark.parametrize(
