@@ -128,7 +128,7 @@ def annotation_file(dataset: str, folder: str) -> str:
     return metadata.json_file
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: argparse.Namespace, program: str = "benchmarks.compare") -> None:
     names = [name for name, *rest in args.run if rest]
     if len(names) != len(args.run) or len(set(names)) != len(names):
         sys.exit("error: --run takes NAME CONFIG.yaml [KEY VALUE ...], each with a name of its own")
@@ -163,7 +163,7 @@ def main(args: argparse.Namespace) -> None:
     }
     summary = {
         "title": args.title,
-        "command": shlex.join(["python", "-m", "benchmarks.compare", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", program, *sys.argv[1:]]),
         "minutes": args.minutes,
         "dataset": dataset,
         "max_detections": limit,

@@ -75,7 +75,7 @@ def own_loggers():
 @contextlib.contextmanager
 def built_in_data_sets_below(folder, monkeypatch):
     """The built-in data sets are those of another folder, by DETECTRON2_DATASETS, for a while."""
-    ours = ("shapes_", "dsb2018_", "voc_2012_instance_", "sbd_instance_")
+    ours = ("shapes_", "dsb2018_", "cables_", "voc_2012_instance_", "sbd_instance_")
     names = [name for name in DatasetCatalog.list() if name.startswith(ours)]
     kept = {name: (DatasetCatalog.pop(name), MetadataCatalog.pop(name)) for name in names}
     try:

@@ -7,6 +7,7 @@ shapes_train, _val, _test                 shapes/                     tools/prep
 shapes_hard_train, _val, _test            shapes_hard/                the same, --difficulty 0.6
 dsb2018_nuclei_train, _val                dsb2018/                    tools/prepare_nuclei.py
 dsb2018_nuclei_fit, _dev                  dsb2018/                    the same: 4/5 and 1/5 of train
+cables_train, _val, _fit, _dev            cables/                     arXiv:1810.04461, COCO form
 voc_2012_instance_train, _val, _trainval  VOCdevkit/VOC2012/          its archive, unpacked
 sbd_instance_train, _val                  benchmark_RELEASE/dataset/  its archive, unpacked
 voc_2012_instance_train_aug               both                        VOC train and SBD, without
@@ -34,9 +35,9 @@ from .voc import (
     voc_place,
 )
 
-# Every fifth image of train, by file name, is held out for choosing settings, so that val is left
-# for reporting.
-_DEV_EVERY = 5
+# Of so many images of train, by file name, one is held out for choosing settings, so that val is
+# left for reporting.
+_NUCLEI_DEV_EVERY, _CABLES_DEV_EVERY = 5, 4
 
 # What ``measure_objects`` finds, so that a model can be used where its training set is not.
 _NUCLEI = ObjectSizes(
@@ -57,15 +58,24 @@ _SHAPES = ObjectSizes(
     in_pieces=0.187,
     gap=11.1,
 )
+_CABLES = ObjectSizes(
+    images=45,
+    objects=298,
+    diameter=(40.2, 53.7, 64.7),
+    extent=233.0,
+    short_side=480.0,
+    in_pieces=0.0,
+    gap=0.0,
+)
 
 
-def _fit_part(records: list[dict]) -> list[dict]:
+def _fit_part(every: int, records: list[dict]) -> list[dict]:
     ordered = sorted(records, key=lambda record: record["file_name"])
-    return [record for index, record in enumerate(ordered) if index % _DEV_EVERY]
+    return [record for index, record in enumerate(ordered) if index % every]
 
 
-def _dev_part(records: list[dict]) -> list[dict]:
-    return sorted(records, key=lambda record: record["file_name"])[::_DEV_EVERY]
+def _dev_part(every: int, records: list[dict]) -> list[dict]:
+    return sorted(records, key=lambda record: record["file_name"])[::every]
 
 
 def register_all() -> None:
@@ -75,6 +85,7 @@ def register_all() -> None:
     for names, sizes in (
         (("dsb2018_nuclei_train", "dsb2018_nuclei_fit"), _NUCLEI),
         (("shapes_train",), _SHAPES),
+        (("cables_train", "cables_fit"), _CABLES),
     ):
         for name in names:
             MetadataCatalog.get(name).set(object_sizes=sizes)
@@ -90,19 +101,33 @@ def register_all() -> None:
                 category_ids=dict(enumerate(CLASS_NAMES, start=1)),
                 hint=f"Draw it with: python tools/prepare_shapes.py{options}",
             )
+    _register_four(
+        *(root, "dsb2018", "dsb2018_nuclei", "nucleus", _NUCLEI_DEV_EVERY),
+        hint="Convert it with tools/prepare_nuclei.py, or set DETECTRON2_DATASETS to the folder "
+        "that holds dsb2018",
+    )
+    _register_four(
+        *(root, "cables", "cables", "cable", _CABLES_DEV_EVERY),
+        hint="Set DETECTRON2_DATASETS to the folder that holds cables, in COCO's form",
+    )
+
+
+def _register_four(
+    root: str, folder: str, name: str, class_name: str, dev_every: int, hint: str
+) -> None:
+    """Train and val of a data set of one class in COCO's form, and two parts of train."""
     for split, source, subset in (
         ("train", "train", None),
         ("val", "val", None),
-        ("fit", "train", _fit_part),
-        ("dev", "train", _dev_part),
+        ("fit", "train", partial(_fit_part, dev_every)),
+        ("dev", "train", partial(_dev_part, dev_every)),
     ):
         register_checked(
-            f"dsb2018_nuclei_{split}",
-            os.path.join(root, "dsb2018", "annotations", f"instances_{source}.json"),
-            os.path.join(root, "dsb2018", "images"),
-            category_ids={1: "nucleus"},
-            hint="Convert it with tools/prepare_nuclei.py, or set DETECTRON2_DATASETS to the "
-            "folder that holds dsb2018",
+            f"{name}_{split}",
+            os.path.join(root, folder, "annotations", f"instances_{source}.json"),
+            os.path.join(root, folder, "images"),
+            category_ids={1: class_name},
+            hint=hint,
             subset=subset,
         )
 
