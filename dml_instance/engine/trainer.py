@@ -16,6 +16,7 @@ from ..modeling import DMLInstance, fused_copy
 from .evaluators import build_evaluator
 from .fitting import fitted_lengths
 from .hooks import InferenceTimer, TrainingClock
+from .least_score import choose_min_score
 from .optimizer import build_optimizer
 from .precision import BFloat16Forward, amp_precision, trains_in_bfloat16
 from .results import write_results
@@ -73,7 +74,8 @@ class Trainer(DefaultTrainer):
     def test(cls, cfg, model, evaluators=None):
         """As ``DefaultTrainer.test``; also writes ``results.json`` into OUTPUT_DIR.
 
-        What is scored of a ``DMLInstance`` is a copy with its norms fused, as it will be used.
+        Where TEST.MIN_SCORE is not set, ``choose_min_score`` stores one. What is scored of a
+        ``DMLInstance`` is a copy with its norms fused, as it will be used.
         """
         model = getattr(model, "module", model)  # behind DistributedDataParallel
         if isinstance(model, DMLInstance):
@@ -84,4 +86,6 @@ class Trainer(DefaultTrainer):
             names = cfg.DATASETS.TEST
             metrics = {names[0]: results} if len(names) == 1 else results
             write_results(cfg.OUTPUT_DIR, metrics, timer.ms_per_image)
+            if cfg.TEST.MIN_SCORE is None:
+                choose_min_score(cfg)
         return results
