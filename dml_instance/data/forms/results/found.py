@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 import shapely
 from detectron2.structures import Instances
+from shapely import affinity
 from torch import Tensor
 
 
@@ -46,13 +47,30 @@ class FoundObject:
         that touch at a corner alone are apart. Outer rings run counterclockwise where y points up,
         holes clockwise.
         """
-        padded = np.pad(self.mask.astype(np.int8), ((0, 0), (1, 1)))
-        rows, columns = np.nonzero(np.diff(padded, axis=1))
-        # Starts and ends of the runs of each row in turn.
-        top, left = self.corner
-        y, starts, ends = rows[::2] + top, columns[::2] + left, columns[1::2] + left
-        outline = shapely.union_all(shapely.box(starts, y, ends, y + 1)).simplify(0)
-        return shapely.orient_polygons(outline)
+        mask, (top, left) = self.mask, self.corner
+        y, starts, ends = _edges(mask)
+        x, tops, bottoms = _edges(mask.T)
+        across, down = (starts, y, ends, y), (x, tops, x, bottoms)
+        lines = np.concatenate([np.stack(line, axis=1) for line in (across, down)])
+        faces = shapely.get_parts(shapely.polygonize(shapely.linestrings(lines.reshape(-1, 2, 2))))
+        # What the lines enclose is of the mask, or is one of its holes.
+        column, row = shapely.get_coordinates(shapely.point_on_surface(faces)).astype(int).T
+        faces = faces[mask[row, column]]
+        outline = faces[0] if len(faces) == 1 else shapely.multipolygons(faces)
+        return shapely.orient_polygons(affinity.translate(outline, left, top))
+
+
+def _edges(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The straight pieces of a mask's border along its rows, from corner to corner.
+
+    Returns:
+        (n,) int each: under how many rows the piece lies, and the columns where it begins and ends.
+    """
+    step = np.diff(np.pad(mask.astype(np.int8), 1), axis=0)
+    line, place = np.nonzero(np.diff(step, axis=1))
+    begins = step[line, place + 1] != 0
+    # The next change in a row is where the piece ends.
+    return line[begins], place[begins], place[1:][begins[:-1]]
 
 
 def found_objects(instances: Instances, min_score: float = 0.0) -> list[FoundObject]:
