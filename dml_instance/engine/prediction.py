@@ -143,7 +143,5 @@ def list_of_skipped(skipped: Mapping[str, str]) -> list[str]:
     """Lines on the files that ``for_each_image`` skipped, for the user; none without any."""
     if not skipped:
         return []
-    return [
-        f"{len(skipped)} files skipped:",
-        *(f"  {file}: {why}" for file, why in skipped.items()),
-    ]
+    reasons = [why if file in why else f"{file}: {why}" for file, why in skipped.items()]
+    return [f"{len(skipped)} files skipped:", *(f"  {why}" for why in reasons)]

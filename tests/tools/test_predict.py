@@ -52,7 +52,7 @@ def test_the_config_of_a_training_draws_and_predicts_without_its_data_and_beside
     )
     assert re.search(r"^\d+ objects in 2 images: ", printed.splitlines()[-1])
     listed = printed[printed.index("\n1 files skipped:\n") :].splitlines()
-    assert listed[2].startswith(f"  {tmp_path / 'in' / 'broken.png'}: cannot read")
+    assert listed[2].startswith(f"  cannot read {tmp_path / 'in' / 'broken.png'}: ")
     coco = json.loads((tmp_path / "out" / "instances.json").read_text())
     rows = list(csv.DictReader((tmp_path / "out" / "objects.csv").open()))
     assert len(rows) == len(coco["annotations"]) > 0

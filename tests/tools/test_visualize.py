@@ -29,7 +29,7 @@ def test_a_folder_is_drawn_and_bad_images_are_skipped(trained, tmp_path):
     assert cv2.imread(str(output / "in" / "good.png")).shape[1] > 3 * image.shape[1]
     for path in (folder / "broken.png", folder / "empty.jpg", tmp_path / "absent.png"):
         assert printed.count(f"skipped {path}: cannot read") == 1
-        assert f"\n  {path}: cannot read" in printed
+        assert f"\n  cannot read {path}: " in printed
     assert printed.splitlines()[-1] == f"1 pictures in {output}"
     assert "3 files skipped:" in printed
 
