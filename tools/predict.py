@@ -52,7 +52,7 @@ from dml_instance.engine import (
 )
 from dml_instance.keys.classes import classes_of
 from dml_instance.modeling import DMLInstance
-from dml_instance.modeling.grouping.limits import ReachedLimits
+from dml_instance.modeling.grouping.limits import limits_of
 
 
 def main(args: argparse.Namespace) -> int:
@@ -67,8 +67,7 @@ def main(args: argparse.Namespace) -> int:
         writer = ResultWriter(args.output, classes_of(cfg), args.format, overwrite=args.overwrite)
     except (KeyError, OSError, ValueError) as error:
         sys.exit(f"error: {message_of(error)}")
-    limits = getattr(getattr(model, "grouping", None), "limits", ReachedLimits())
-    most = cfg.TEST.DETECTIONS_PER_IMAGE
+    limits, most = limits_of(model), cfg.TEST.DETECTIONS_PER_IMAGE
     if isinstance(model, DMLInstance):
         most = None  # its grouping watches the limit by itself
         if "TEST.DETECTIONS_PER_IMAGE" not in args.opts:

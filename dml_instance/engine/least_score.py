@@ -77,16 +77,12 @@ def min_score_of(cfg: CfgNode, given: float | None = None) -> float:
     Raises:
         ValueError: for a score out of [0, 1].
     """
-    chosen = cfg.TEST.MIN_SCORE
-    score, whose = next(
-        (score, whose)
-        for score, whose in (
-            (given, "as given"),
-            (chosen, "the best on the evaluation images of its training"),
-            (_DEFAULT, "no training has chosen one"),
-        )
-        if score is not None
-    )
+    if given is not None:
+        score, whose = given, "as given"
+    elif cfg.TEST.MIN_SCORE is not None:
+        score, whose = cfg.TEST.MIN_SCORE, "the best on the evaluation images of its training"
+    else:
+        score, whose = _DEFAULT, "no training has chosen one"
     if not 0 <= score <= 1:
         raise ValueError(f"--min-score, and TEST.MIN_SCORE, is in [0, 1], got {score}")
     _logger.info("least score of an object: %s (%s; --min-score changes it)", score, whose)

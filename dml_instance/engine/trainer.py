@@ -13,6 +13,7 @@ from detectron2.utils import comm
 from ..data import build_test_mapper, build_train_mapper, build_train_sampler, training_records
 from ..keys.honoured import honouring_keys
 from ..modeling import DMLInstance, fused_copy
+from ..modeling.grouping.limits import limits_of
 from .evaluators import build_evaluator
 from .fitting import fitted_lengths
 from .hooks import InferenceTimer, TrainingClock
@@ -82,6 +83,8 @@ class Trainer(DefaultTrainer):
             model = fused_copy(model)
         with InferenceTimer(model) as timer:
             results = super().test(cfg, model, evaluators)
+        for remark in limits_of(model).remarks:
+            _logger.warning(remark)
         if comm.is_main_process():
             names = cfg.DATASETS.TEST
             metrics = {names[0]: results} if len(names) == 1 else results

@@ -38,7 +38,9 @@ def test_a_run_keeps_its_classes_and_its_least_score(data, trained, tmp_path):
         assert f"objects of score {stored} and more give the best F1" in printed
     else:
         assert stored is None and "TEST.MIN_SCORE was not chosen: no object of toy" in printed
-    train(data, tmp_path / "given", 6, "--eval-only", *weights, *weak, "TEST.MIN_SCORE", "0.3")
+    keys = ("TEST.MIN_SCORE", "0.3", "MODEL.DML.GROUPING.MAX_SEEDS", "1")
+    printed = train(data, tmp_path / "given", 6, "--eval-only", *weights, *weak, *keys)
+    assert "MODEL.DML.GROUPING.MAX_SEEDS was reached in 4 images" in printed
     stored = yaml.safe_load((tmp_path / "given" / "config.yaml").read_text())
     assert stored["TEST"]["MIN_SCORE"] == 0.3
 

@@ -2,6 +2,8 @@
 
 import logging
 
+from torch import nn
+
 _logger = logging.getLogger(__name__)
 
 
@@ -27,3 +29,8 @@ class ReachedLimits:
             for key, images in self._images.items()
             if len(images) > 1
         ]
+
+
+def limits_of(model: nn.Module) -> ReachedLimits:
+    """Those of a model's grouping; of a model without one, limits that nothing has reached."""
+    return getattr(getattr(model, "grouping", None), "limits", ReachedLimits())
