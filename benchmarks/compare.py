@@ -26,13 +26,20 @@ from detectron2.engine import default_setup
 from tqdm import tqdm
 
 from dml_instance.data import add_registration_option, register_given
-from dml_instance.engine import RESULTS_FILE, load_config, machine, message_of, use_huge_pages
+from dml_instance.engine import (
+    RESULTS_FILE,
+    load_config,
+    machine,
+    message_of,
+    predictions_file,
+    use_huge_pages,
+)
 from dml_instance.evaluation import InstanceMetricRules
 from dml_instance.files import read_json
 
 from .comparison.budget import Turns, referee, train_within_budget
 from .comparison.pictures import draw_side_by_side, most_telling_images
-from .comparison.report import predictions_file, summarize, write_report
+from .comparison.report import summarize, write_report
 from .comparison.scores import load_ground_truth, load_predictions
 from .mask_rcnn import check_test_augmentation
 
@@ -79,12 +86,14 @@ def check_folder(cfg: CfgNode, name: str) -> None:
     """End the program where a run would go on from one of another config in its folder."""
     path = os.path.join(cfg.OUTPUT_DIR, "config.yaml")
     if os.path.isfile(path):
-        with open(path, encoding="utf-8") as file:
-            if file.read() != cfg.dump():
-                sys.exit(
-                    f"error: {cfg.OUTPUT_DIR} holds a run {name} of another config (its "
-                    "config.yaml differs); choose another --output, or remove the folder"
-                )
+        there = CfgNode(CfgNode.load_yaml_with_base(path))
+        here = CfgNode.load_cfg(cfg.dump())
+        there.TEST.MIN_SCORE = here.TEST.MIN_SCORE  # the end of a training stores it
+        if there != here:
+            sys.exit(
+                f"error: {cfg.OUTPUT_DIR} holds a run {name} of another config (its config.yaml "
+                "differs); choose another --output, or remove the folder"
+            )
 
 
 def train_all(args: argparse.Namespace) -> None:

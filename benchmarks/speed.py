@@ -12,6 +12,8 @@
         --run ours configs/DSB2018/dml_slim_unet.yaml \\
         --run mask_rcnn configs/DSB2018/mask_rcnn_R_18_FPN.yaml
     python -m benchmarks.speed growth --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
+    python -m benchmarks.speed writing --size 4096 4096 --objects 3000 \\
+        --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
     python -m benchmarks.speed roofline --dataset dsb2018_nuclei_val --images 20 \\
         --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
 
@@ -29,6 +31,8 @@ training    Iterations on a run's own data, in turns: waiting for data, network,
             backward, optimiser; and the memory that they add. Runs take no weights here.
 growth      Time and memory of one model over the side of images, objects, seeds, embedding size
             and thresholds.
+writing     What a model finds in one drawn image, written in each form and in all: time, memory
+            beside that of the model, and size of the files.
 roofline    Network and grouping beside the least that they must compute and move, at the
             machine's measured speed.
 """
@@ -53,6 +57,7 @@ from .timing.page import rows_table
 from .timing.roofline import benchmark_roofline
 from .timing.scenes import drawn_cells
 from .timing.training import ITERATION, memory_of_training, time_training
+from .timing.writing import measure_writing
 
 
 def given_runs(args: argparse.Namespace, weights: bool = True) -> dict[str, tuple]:
@@ -152,6 +157,15 @@ def run_growth(args: argparse.Namespace) -> list[dict]:
     return list(tqdm(rows, desc=name, unit="setting", total=total))
 
 
+def run_writing(args: argparse.Namespace) -> list[dict]:
+    return [
+        {"objects": objects, "run": name, **row}
+        for objects in args.objects
+        for name, run in given_runs(args).items()
+        for row in measure_writing(run, drawn_cells(*args.size, objects), args.register_coco)
+    ]
+
+
 def run_roofline(args: argparse.Namespace) -> list[dict]:
     runs = given_runs(args).items()
     return [
@@ -173,6 +187,7 @@ PARTS = {
     "peers": run_peers,
     "training": run_training,
     "growth": run_growth,
+    "writing": run_writing,
     "roofline": run_roofline,
 }
 
@@ -210,7 +225,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--repeats", type=int, default=7, help="timed calls of each (default: %(default)s)"
     )
-    drawn = parser.add_argument_group("inference, grouping")
+    drawn = parser.add_argument_group("inference, grouping, writing")
     drawn.add_argument(
         "--size",
         nargs=2,

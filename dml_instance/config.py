@@ -204,6 +204,15 @@ def _add_training(cfg: CN) -> None:
     # Probability that objects of another training image are pasted into an image (Ghiasi et al.
     # 2021), mostly beside one of its own, and often of the same class. 0: off. Measured.
     cfg.INPUT.AUG.COPY_PASTE = 0.0
+    # What the classes of the data are called, by index, and so in results. Stored with the config
+    # of a run; nothing to set.
+    cfg.DATASETS.CLASS_NAMES = []
+    # Their ids in the data's COCO files, likewise.
+    cfg.DATASETS.CATEGORY_IDS = []
+    # Least score of what tools/predict.py writes and tools/visualize.py draws, in [0, 1]. The end
+    # of a training chooses that of 0.05, 0.1 ... 0.95 at which F1 at IoU 0.5 on DATASETS.TEST is
+    # highest, and stores it with the config of the run. None: 0.5.
+    cfg.TEST.MIN_SCORE = None
     cfg.TEST.INSTANCE_METRICS = CN()
     # Beside AP: AP_dsb, F1, PQ, SBD, difference in count, boundary AP and the F-measure of
     # outlines. docs/metrics.md.

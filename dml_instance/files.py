@@ -63,6 +63,46 @@ def replacing_folder(path: str, *, overwrite: bool = False) -> Iterator[str]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+class GrowingFile:
+    """A text file that is complete after each addition, UTF-8 with the same ends of lines anywhere.
+
+    What is added goes before the end of the text, which may change each time. It is handed to the
+    system at once: a process that dies loses nothing. Where an addition fails, as on a full disk,
+    the file is as it was before.
+    """
+
+    def __init__(self, path: str, head: str):
+        """
+        Args:
+            path: of the file, which is replaced.
+            head: that it begins with.
+        """
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115
+        self._length, self._end = 0, b""
+        self.add(head)
+
+    def add(self, text: str, end: str = "") -> None:
+        """Add text, followed by a new end; raises OSError where that fails."""
+        data, new_end = text.encode(), end.encode()
+        try:
+            self._write(data + new_end)
+        except OSError:
+            self._write(self._end)
+            raise
+        self._length, self._end = self._length + len(data), new_end
+
+    def _write(self, data: bytes) -> None:
+        self._file.seek(self._length)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        self._file.truncate()
+
+    def close(self) -> None:
+        """Nothing more is added."""
+        self._file.close()
+
+
 def write_text(path: str, text: str) -> None:
     """Write a file by ``replacing``, in UTF-8 and with the same ends of lines everywhere."""
     with (

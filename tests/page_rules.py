@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 import page_commands
+from dml_instance.data.forms.results import FORMS
 from dml_instance.engine import load_config
 from doc_inputs import CHECKPOINT
 from doc_pages import ROOT, blocks, commands
@@ -49,14 +50,18 @@ def visualize(words):
 
 
 def predict(words):
-    """Without a least score, so that there is something to write down."""
+    """Without a least score, so that there is something to write down; pages share a folder."""
     _, args = page_commands.parsed(words)
+    shutil.rmtree(args.output, ignore_errors=True)
     everything = ["--min-score", "0", *CPU, "MODEL.DML.GROUPING.MAX_SEEDS", "5"]
     printed = page_commands.run([*words, *everything])
     images = os.listdir(args.input[0])
-    assert re.match(rf"\d+ objects in {len(images)} images: found$", printed.splitlines()[-1])
-    assert {"instances.json", "labels", "objects.csv"} <= set(os.listdir("found"))
-    assert set(images) <= set(os.listdir("found/labels"))
+    last = rf"\d+ objects in {len(images)} images: {args.output}$"
+    assert re.match(last, printed.splitlines()[-1])
+    assert set(os.listdir(args.output)) == {FORMS[form].target for form in args.format}
+    for form in {"labels", "geojson", "rois"} & set(args.format):
+        stems = {os.path.splitext(file)[0] for file in os.listdir(f"{args.output}/{form}")}
+        assert stems == {os.path.splitext(image)[0] for image in images}
     return printed
 
 

@@ -17,7 +17,7 @@ import page_commands
 from benchmarks import compare
 from benchmarks.comparison.budget import train_within_budget
 from benchmarks.timing import inference
-from dml_instance.engine import load_config, results_table
+from dml_instance.engine import Tally, load_config, results_table
 from dml_instance.files import read_json
 from dml_instance.modeling import GROUPING_REGISTRY
 from doc_inputs import CLASSES, IMAGE, MASKS, draw_inputs
@@ -133,6 +133,11 @@ def of_label_images(reader, lines):
     assert lines[-1] == "    ..." and lines[:-1] == printed[: len(lines) - 1]
 
 
+def last_lines(reader, lines):
+    tally = Tally(0.45, 8, 412, weak=35, best_of_none={"a.png": 0.1, "b.png": 0.43})
+    assert lines == [*tally.remarks, "412 objects in 8 images: found"]
+
+
 def layout(reader, lines):
     """The data flow is one of modules and what they pass on; below it lie folders and files,
     indented by two columns a level."""
@@ -162,6 +167,7 @@ SHOWN = {
     "| data set": of_demo,
     "data set ": files_of_demo,
     "6 train, 2 val": of_label_images,
+    "35 objects": last_lines,
 }
 
 

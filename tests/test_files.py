@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from dml_instance.files import replacing, replacing_folder, write_text
+from dml_instance.files import GrowingFile, replacing, replacing_folder, write_text
 
 
 def names_in(folder):
@@ -67,3 +67,19 @@ def test_a_folder_is_replaced_where_that_is_asked_for_and_no_error_came(tmp_path
     assert names_in(root) == ["old"] and names_in(tmp_path) == ["set"]
     replace(overwrite=True)
     assert names_in(root) == ["new"] and names_in(tmp_path) == ["set"]
+
+
+def test_a_growing_file_is_complete_after_each_addition(tmp_path):
+    """Read while it is open, by another: its end is always the last one, also a shorter one."""
+    path = tmp_path / "a.txt"
+    path.write_text("an old file, longer than what it is replaced by")
+    file = GrowingFile(str(path), "head\n")
+    for text, end, expected in (
+        ("", "", "head\n"),
+        ("one ä\n", "[1]", "head\none ä\n[1]"),
+        ("two\n", "[1, 2]", "head\none ä\ntwo\n[1, 2]"),
+        ("", "[]", "head\none ä\ntwo\n[]"),
+    ):
+        file.add(text, end)
+        assert path.read_bytes().decode() == expected
+    file.close()

@@ -37,6 +37,12 @@ def test_a_model_is_shipped_in_half_precision_with_its_facts(tmp_path, checkpoin
     assert sorted(file.name for file in folder.iterdir()) == ["models.json", "other.pth", "toy.pth"]
 
 
+def test_the_least_score_of_a_shipped_model_comes_with_it():
+    assert 0 < model_zoo.facts_of("dml://nuclei")["min_score"] < 1
+    for other in ("nuclei", "dml://no_such", "output/nuclei.pth"):
+        assert model_zoo.facts_of(other) == {}
+
+
 def test_a_changed_file_and_an_unknown_name_are_refused(tmp_path, checkpoint):
     model_zoo.ship(str(checkpoint[0]), "toy", {}, tmp_path)
     with pytest.raises(FileNotFoundError, match="'tyo'.*toy"):

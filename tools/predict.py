@@ -1,71 +1,100 @@
 #!/usr/bin/env python
-"""Segment images with a trained model: label images, a table of objects, and COCO's format.
+"""Segment images with a trained model, and write what is found in the forms of other programs.
 
     python tools/predict.py --config-file output/cells/config.yaml --input raw --output masks
+    python tools/predict.py --config-file output/cells/config.yaml --input raw --output masks \\
+        --format csv geojson rois
     python tools/predict.py --config-file configs/DSB2018/dml_slim_unet.yaml \\
         --weights dml://nuclei --input a.png b.png --output masks
 
-Writes into the output folder
+Folders are searched with their sub-folders. Forms, of which the first three are written by default:
 
-    labels/NAME.png   16-bit, 0 is background, 1, 2, 3 ... the objects, best score first
-    objects.csv       a line for each object: image, label, class, score, area, centre and box in
-                      pixels
-    instances.json    the same with masks, in COCO's format: --register-coco takes it, once
-                      corrected, as training data
+    labels     labels/NAME.png, label image of 16 bits: 0 is background, 1, 2, 3 ... the objects,
+               best score first; of more than 65,535 objects NAME.tif of 32 bits
+    csv        objects.csv, a line for each object: image, label, class, score, area, centre and box
+               in pixels
+    coco       instances.json, masks in COCO's format: --register-coco takes it, once corrected, as
+               training data
+    labels32   labels/NAME.tif of 32 bits
+    geojson    geojson/NAME.geojson, outlines that QuPath imports
+    rois       rois/NAME.zip, regions for the ROI Manager of ImageJ and Fiji
 
-A file that is no readable image is skipped and reported; the others are segmented.
+NAME is the image's, with its sub-folders. Each image is written when it is segmented, and stays,
+whatever happens to a later one. A file that is no readable image is skipped; the last lines list
+such files, and the exit status is 1.
 """
 
 import argparse
+import os
 import sys
 
 from detectron2.utils.logger import setup_logger
 
 from dml_instance.data import build_test_mapper, register_given
-from dml_instance.data.forms.predictions import PredictionWriter
-from dml_instance.data.images import image_files
+from dml_instance.data.forms.results import (
+    DEFAULT_FORMS,
+    FORMS,
+    ResultImage,
+    ResultWriter,
+    found_objects,
+)
+from dml_instance.data.input_files import input_files
 from dml_instance.engine import (
+    Tally,
     add_model_options,
-    class_names_of,
+    add_score_option,
     for_each_image,
+    list_of_skipped,
     load_trained,
     message_of,
+    min_score_of,
     use_huge_pages,
 )
+from dml_instance.keys.classes import classes_of
 from dml_instance.modeling import DMLInstance
+from dml_instance.modeling.grouping.limits import limits_of
 
 
 def main(args: argparse.Namespace) -> int:
-    """Segment everything; returns the exit status: 0 if at least one image was segmented."""
+    """Segment everything; returns the exit status: 0 if no file was skipped."""
     setup_logger(name="dml_instance")
     try:
         register_given(args.register_coco)
-        records = [{"file_name": file} for file in image_files(args.input)]
+        results = [args.output, *(os.path.join(args.output, f.target) for f in FORMS.values())]
+        files = {file.path: file for file in input_files(args.input, leave_out=results)}
         model, cfg = load_trained(args.config_file, args.weights, args.opts, needs_data=False)
-    except (FileNotFoundError, KeyError, ValueError) as error:
+        tally = Tally(min_score_of(cfg, args.min_score))
+        writer = ResultWriter(args.output, classes_of(cfg), args.format, overwrite=args.overwrite)
+    except (KeyError, OSError, ValueError) as error:
         sys.exit(f"error: {message_of(error)}")
-    if isinstance(model, DMLInstance) and "TEST.DETECTIONS_PER_IMAGE" not in args.opts:
-        # The key bounds what is scored; who segments wants all that is found.
-        model.grouping.max_instances = None
+    limits, most = limits_of(model), cfg.TEST.DETECTIONS_PER_IMAGE
+    if isinstance(model, DMLInstance):
+        most = None  # its grouping watches the limit by itself
+        if "TEST.DETECTIONS_PER_IMAGE" not in args.opts:
+            # The key bounds what is scored; who segments wants all that is found.
+            model.grouping.max_instances = None
     mapper = build_test_mapper(cfg)
+
+    def segment(record: dict) -> None:
+        file = files[record["source"]]
+        found = model([{**mapper(record), "file_name": file.path}])[0]["instances"]
+        if len(found) == most:
+            what = f"{most} objects, perhaps not all: raise TEST.DETECTIONS_PER_IMAGE"
+            limits.add("TEST.DETECTIONS_PER_IMAGE", file.path, what)
+        objects = found_objects(found, tally.min_score)
+        writer.add(ResultImage(file.name, file.relative, found.image_size), objects)
+        tally.count(file.relative, found.scores, len(objects))
+
     try:
-        with PredictionWriter(args.output, class_names_of(cfg)) as writer:
-
-            def segment(record: dict) -> None:
-                inputs = {**mapper(record), "file_name": record["source"]}
-                found = model([inputs])[0]["instances"]
-                writer.add(record["source"], found, args.min_score)
-
-            skipped = for_each_image(records, segment, "segmenting")
-    except OSError as error:
-        # The results cannot be written; what is wrong with an image is no OSError.
+        with writer:
+            skipped = for_each_image([{"file_name": path} for path in files], segment, "segmenting")
+    except (OSError, MemoryError) as error:
+        # The results cannot be written, or memory is short; what is wrong with an image is neither.
         sys.exit(f"error: {message_of(error)}")
-    done = len(records) - skipped
-    print(
-        f"{len(writer)} objects in {done} images: {args.output}"
-        + (f", {skipped} files skipped" if skipped else "")
-    )
-    return 0 if done else 1
+    for line in (*limits.remarks, *writer.remarks, *tally.remarks, *list_of_skipped(skipped)):
+        print(line)
+    print(f"{tally.objects} objects in {tally.images} images: {args.output}")
+    return 1 if skipped else 0
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -78,11 +107,17 @@ def argument_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of the results")
     parser.add_argument(
-        "--min-score",
-        type=float,
-        default=0.5,
-        help="least score of an object (default: %(default)s)",
+        "--format",
+        nargs="+",
+        choices=FORMS,
+        default=DEFAULT_FORMS,
+        metavar="FORM",
+        help=f"one or several of {', '.join(FORMS)} (default: {' '.join(DEFAULT_FORMS)})",
     )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace results of the same name in DIR"
+    )
+    add_score_option(parser)
     return parser
 
 

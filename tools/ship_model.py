@@ -13,6 +13,8 @@ import argparse
 import os
 import sys
 
+from detectron2.config import CfgNode
+
 from dml_instance import model_zoo
 from dml_instance.engine import RESULTS_FILE, TRAINING_FILE
 from dml_instance.files import read_json
@@ -22,8 +24,10 @@ def main(args: argparse.Namespace) -> int:
     weights = os.path.join(args.run, "model_final.pth")
     training = read_json(os.path.join(args.run, TRAINING_FILE))
     results = read_json(os.path.join(args.run, RESULTS_FILE))
+    config = os.path.join(args.run, "config.yaml")
     for path, content in (
         (weights, os.path.isfile(weights)),
+        (config, os.path.isfile(config)),
         (TRAINING_FILE, training),
         (RESULTS_FILE, results),
     ):
@@ -34,7 +38,9 @@ def main(args: argparse.Namespace) -> int:
             )
     if not os.path.isfile(args.config):
         sys.exit(f"error: config file {args.config} does not exist")
+    stored = CfgNode.load_yaml_with_base(config)
     facts = {"config": args.config, "command": args.command, "training": training}
+    facts["min_score"] = stored["TEST"].get("MIN_SCORE")
     facts |= {key: results[key] for key in ("metrics", "machine")}
     try:
         entry = model_zoo.ship(weights, args.name, facts)

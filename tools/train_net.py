@@ -42,6 +42,9 @@ def main(args):
             # data is missing.
             check_evaluator(cfg, name)
             DatasetCatalog.get(name)
+        if not args.eval_only:
+            # Chosen at the end, and that of an earlier training is of other weights.
+            cfg.TEST.MIN_SCORE = None
     except (FileNotFoundError, KeyError, ValueError) as error:
         # What the user can mend in the command or the files needs no stack trace.
         sys.exit(f"error: {message_of(error)}")

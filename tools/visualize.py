@@ -6,8 +6,9 @@
     python tools/visualize.py --config-file output/cells/config.yaml \\
         --input a.png folder --output pictures
 
-One picture an image: input, embedding as colours, seediness with seeds, instances, ground truth.
-A file that is no readable image is skipped and reported; the others are drawn.
+One picture an image, in the sub-folder of the image: input, embedding as colours, seediness with
+seeds, instances, ground truth. A picture of the same name is replaced. A file that is no readable
+image is skipped; the last lines list such files, and the exit status is 1.
 """
 
 import argparse
@@ -18,52 +19,75 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.logger import setup_logger
 
 from dml_instance.data import register_given
-from dml_instance.data.images import evenly_spread, image_files, stem_of, write_image
+from dml_instance.data.images import evenly_spread, write_image
+from dml_instance.data.input_files import input_files, named
 from dml_instance.engine import (
+    Tally,
     add_model_options,
+    add_score_option,
     for_each_image,
+    list_of_skipped,
     load_trained,
     message_of,
     metadata_of,
+    min_score_of,
     use_huge_pages,
 )
 from dml_instance.engine.pictures import picture_of
 
 
 def main(args: argparse.Namespace) -> int:
-    """Draw everything; returns the exit status: 0 if at least one picture was drawn."""
+    """Draw everything; returns the exit status: 0 if no file was skipped."""
     setup_logger(name="dml_instance")
     try:
         register_given(args.register_coco)
         needs_data = not (args.input or args.dataset)
         model, cfg = load_trained(args.config_file, args.weights, args.opts, needs_data=needs_data)
+        tally = Tally(min_score_of(cfg, args.min_score))
+        output = args.output or os.path.join(cfg.OUTPUT_DIR, "pictures")
         if args.input:
-            records = [{"file_name": file} for file in image_files(args.input)]
+            files = input_files(args.input, leave_out=[output])
+            records = [{"file_name": file.path} for file in files]
             metadata = metadata_of(cfg)
         else:
             datasets = [args.dataset] if args.dataset else [*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN]
             if not datasets:
                 raise ValueError("nothing to draw; give --input or --dataset")
             records, metadata = DatasetCatalog.get(datasets[0]), MetadataCatalog.get(datasets[0])
-    except (FileNotFoundError, KeyError, ValueError) as error:
+            files = named([record["file_name"] for record in records])
+        pictures = {f.path: os.path.join(output, f"{f.name}.png") for f in files}
+        check_apart(pictures)
+    except (KeyError, OSError, ValueError) as error:
         sys.exit(f"error: {message_of(error)}")
     if args.number:
         records = evenly_spread(records, args.number)
-    output = args.output or os.path.join(cfg.OUTPUT_DIR, "pictures")
 
     def draw(record: dict) -> None:
-        picture = picture_of(model, cfg, record, metadata, args.min_score)
-        write_image(os.path.join(output, f"{stem_of(record['source'])}.png"), picture[:, :, ::-1])
+        picture, scores = picture_of(model, cfg, record, metadata, tally.min_score)
+        path = pictures[record["source"]]
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write_image(path, picture[:, :, ::-1])
+        tally.count(record["source"], scores, int((scores >= tally.min_score).sum()))
 
     try:
         os.makedirs(output, exist_ok=True)
         skipped = for_each_image(records, draw, "drawing")
-    except OSError as error:
-        # The pictures cannot be written; what is wrong with an image is no OSError.
+    except (OSError, MemoryError) as error:
+        # The pictures cannot be written, or memory is short; what is wrong with an image is
+        # neither.
         sys.exit(f"error: {message_of(error)}")
-    drawn = len(records) - skipped
-    print(f"{drawn} pictures in {output}" + (f", {skipped} files skipped" if skipped else ""))
-    return 0 if drawn else 1
+    for line in (*tally.remarks, *list_of_skipped(skipped)):
+        print(line)
+    print(f"{tally.images} pictures in {output}")
+    return 1 if skipped else 0
+
+
+def check_apart(pictures: dict[str, str]) -> None:
+    """Raise ValueError where a picture would take the place of an image."""
+    images = {os.path.realpath(path) for path in pictures}
+    for picture in pictures.values():
+        if os.path.realpath(picture) in images:
+            raise ValueError(f"{picture} is one of the images; choose another --output")
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -79,9 +103,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--number", type=int, default=0, help="draw only this many, evenly spread (default: all)"
     )
-    parser.add_argument(
-        "--min-score", type=float, default=0.3, help="least score of seeds and instances drawn"
-    )
+    add_score_option(parser)
     parser.add_argument(
         "--output", metavar="DIR", help="folder of the pictures (default: pictures in OUTPUT_DIR)"
     )

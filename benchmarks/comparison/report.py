@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pycocotools.coco import COCO
 
-from dml_instance.engine import RESULTS_FILE, instance_table, predictions_folder
+from dml_instance.engine import RESULTS_FILE, instance_table
 from dml_instance.evaluation import (
     InstanceMetricRules,
     best_min_score,
@@ -37,11 +37,6 @@ FEW_OBJECTS = 10
 GROUPS = 4
 
 _METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR")
-
-
-def predictions_file(folder: str, dataset: str) -> str:
-    """Where Detectron2's COCOEvaluator puts the predictions of a run."""
-    return os.path.join(predictions_folder(folder, dataset), "coco_instances_results.json")
 
 
 def summarize(

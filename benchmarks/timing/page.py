@@ -60,6 +60,7 @@ _COLUMNS = {
         "mib",
     ),
     "growth": ("of", "value", "network_ms", "grouping_ms", "instances", "mib"),
+    "writing": ("objects", "run", "form", "instances", "seconds", "mib", "megabytes"),
     "roofline": (
         "part",
         "mflop",

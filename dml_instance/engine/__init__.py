@@ -1,15 +1,17 @@
 """Training and evaluation by Detectron2's trainer, and trained models at work."""
 
 from .config import load_config
-from .errors import message_of
+from .errors import is_out_of_memory, message_of
 from .evaluators import build_evaluator, check_evaluator
 from .hooks import InferenceTimer, TrainingClock
 from .huge_pages import use_huge_pages
+from .least_score import choose_min_score, min_score_of
 from .precision import trains_in_bfloat16
 from .prediction import (
     add_model_options,
-    class_names_of,
+    add_score_option,
     for_each_image,
+    list_of_skipped,
     load_trained,
     metadata_of,
 )
@@ -18,28 +20,36 @@ from .results import (
     TRAINING_FILE,
     instance_table,
     machine,
+    predictions_file,
     predictions_folder,
     results_table,
 )
+from .tally import Tally
 from .trainer import Trainer
 
 __all__ = [
     "RESULTS_FILE",
     "TRAINING_FILE",
     "InferenceTimer",
+    "Tally",
     "Trainer",
     "TrainingClock",
     "add_model_options",
+    "add_score_option",
     "build_evaluator",
     "check_evaluator",
-    "class_names_of",
+    "choose_min_score",
     "for_each_image",
     "instance_table",
+    "is_out_of_memory",
+    "list_of_skipped",
     "load_config",
     "load_trained",
     "machine",
     "message_of",
     "metadata_of",
+    "min_score_of",
+    "predictions_file",
     "predictions_folder",
     "results_table",
     "trains_in_bfloat16",

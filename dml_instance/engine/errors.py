@@ -1,5 +1,10 @@
 """Errors that a user can mend, as one line."""
 
+import errno
+
+import cv2
+import torch
+
 
 def message_of(error: Exception) -> str:
     """What an exception says, without its type and without Python's marks.
@@ -19,3 +24,17 @@ def message_of(error: Exception) -> str:
     if len(error.args) == 1:
         return str(error.args[0])
     return str(error) or type(error).__name__
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception, or what it was raised from, says that memory does not suffice."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    if getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    if isinstance(error, cv2.error) and error.code == cv2.Error.STS_NO_MEM:
+        return True
+    # That of torch's allocator on the CPU has no type of its own.
+    if isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error):
+        return True
+    return error.__cause__ is not None and is_out_of_memory(error.__cause__)

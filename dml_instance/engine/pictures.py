@@ -8,7 +8,7 @@ from detectron2.data.detection_utils import (
     convert_image_to_rgb,
     read_image,
 )
-from torch import nn
+from torch import Tensor, nn
 
 from ..data import build_test_mapper
 from ..modeling import DMLInstance
@@ -25,7 +25,7 @@ from ..visualization import (
 
 def picture_of(
     model: nn.Module, cfg: CfgNode, record: dict, metadata: Metadata, min_score: float
-) -> np.ndarray:
+) -> tuple[np.ndarray, Tensor]:
     """Input, embedding, seediness with seeds, instances and ground truth side by side.
 
     Args:
@@ -36,7 +36,7 @@ def picture_of(
         min_score: seeds and instances under it are not drawn.
 
     Returns:
-        RGB uint8 (H, W, 3), see ``visualization.panel``.
+        RGB uint8 (H, W, 3), see ``visualization.panel``; and the scores (N,) of all instances.
 
     Raises:
         ImageFileError: for a file that cannot be read or is not what its record says.
@@ -56,7 +56,7 @@ def picture_of(
         truth = annotations_to_instances(record["annotations"], size, "bitmask")
         masks, _ = object_masks(truth, size)
         pictures.append(("ground truth", draw_ground_truth(rgb, masks, metadata)))
-    return panel(pictures)
+    return panel(pictures), instances.scores
 
 
 def _maps_of(

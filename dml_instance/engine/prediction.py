@@ -4,7 +4,7 @@ import argparse
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
@@ -16,8 +16,10 @@ from tqdm import tqdm
 
 from ..data import add_registration_option
 from ..data.images import ImageFileError, eight_bit_file
+from ..model_zoo import facts_of
 from ..modeling import DMLInstance, fuse_conv_norms
 from .config import load_config
+from .errors import is_out_of_memory
 from .trainer import Trainer
 
 _logger = logging.getLogger(__name__)
@@ -45,10 +47,22 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_score_option(parser: argparse.ArgumentParser) -> None:
+    """``--min-score``, of which ``min_score_of`` knows the default."""
+    parser.add_argument(
+        "--min-score",
+        type=float,
+        help="least score of an object, in [0, 1] (default: that which the training chose, else "
+        "0.5)",
+    )
+
+
 def load_trained(
     config_file: str, weights: str | None, options: Sequence[str] = (), *, needs_data: bool = True
 ) -> tuple[nn.Module, CfgNode]:
     """A trained model ready for inference, with its norms fused, and its config.
+
+    The config has the least score that a shipped model comes with, where it has none of its own.
 
     Args:
         config_file: a yaml of configs/, or the ``config.yaml`` that a training left in its
@@ -65,6 +79,8 @@ def load_trained(
     weights = weights or os.path.join(cfg.OUTPUT_DIR, "model_final.pth")
     if not PathManager.isfile(weights):
         raise FileNotFoundError(f"no weights at {weights}; train first, or give --weights")
+    if cfg.TEST.MIN_SCORE is None:
+        cfg.TEST.MIN_SCORE = facts_of(weights).get("min_score")
     model = Trainer.build_model(cfg).eval()
     DetectionCheckpointer(model).load(weights)
     if isinstance(model, DMLInstance):
@@ -80,24 +96,14 @@ def metadata_of(cfg: CfgNode) -> Metadata:
     return Metadata()
 
 
-def class_names_of(cfg: CfgNode) -> list[str]:
-    """The K class names of a model.
-
-    Those of ``metadata_of``; "class 0", "class 1" ... where it has not K of them.
-    """
-    ours = cfg.MODEL.META_ARCHITECTURE == "DMLInstance"
-    count = cfg.MODEL.DML.NUM_CLASSES if ours else cfg.MODEL.ROI_HEADS.NUM_CLASSES
-    names = metadata_of(cfg).get("thing_classes", [])
-    return list(names) if len(names) == count else [f"class {index}" for index in range(count)]
-
-
 @torch.no_grad()
-def for_each_image(records: Sequence[dict], act: Callable[[dict], None], title: str) -> int:
+def for_each_image(
+    records: Sequence[dict], act: Callable[[dict], None], title: str
+) -> dict[str, str]:
     """Call ``act`` with one record after the other, behind a progress bar, without gradients.
 
     A file that cannot be read, or for which ``act`` raises ImageFileError, as the mapper does, is
-    reported in the log and skipped. Any other error ends the loop: the next file would meet it,
-    too.
+    reported in the log and skipped. Any other error ends the loop, and the log says at which image.
 
     Args:
         records: with ``file_name`` at least.
@@ -107,18 +113,35 @@ def for_each_image(records: Sequence[dict], act: Callable[[dict], None], title: 
         title: of the progress bar.
 
     Returns:
-        How many were skipped.
+        Why each file was skipped that was, by file.
 
     Raises:
+        MemoryError: where the memory, or that of the GPU, does not suffice, with the file's name.
         OSError: if an 8-bit copy cannot be written; and whatever ``act`` raises but ImageFileError.
     """
-    skipped = 0
-    for record in tqdm(records, desc=title, unit="image"):
+    skipped = {}
+    for number, record in enumerate(tqdm(records, desc=title, unit="image"), start=1):
         file = record["file_name"]
         try:
             with tempfile.TemporaryDirectory() as folder:
                 act({**record, "file_name": eight_bit_file(file, folder), "source": file})
         except ImageFileError as error:
-            skipped += 1
+            skipped[file] = str(error)
             _logger.warning("skipped %s: %s", file, error)
+        except Exception as error:
+            _logger.error("stopped at %s, image %d of %d", file, number, len(records))
+            if not is_out_of_memory(error):
+                raise
+            raise MemoryError(
+                f"out of memory at {file}: {error}. Leave it out, cut it, or make "
+                "MODEL.DML.TILES.SIZE smaller"
+            ) from error
     return skipped
+
+
+def list_of_skipped(skipped: Mapping[str, str]) -> list[str]:
+    """Lines on the files that ``for_each_image`` skipped, for the user; none without any."""
+    if not skipped:
+        return []
+    reasons = [why if file in why else f"{file}: {why}" for file, why in skipped.items()]
+    return [f"{len(skipped)} files skipped:", *(f"  {why}" for why in reasons)]

@@ -48,6 +48,12 @@ def predictions_folder(output_dir: str, dataset_name: str) -> str:
     return os.path.join(output_dir, "inference", dataset_name)
 
 
+def predictions_file(output_dir: str, dataset_name: str) -> str:
+    """Where Detectron2's COCOEvaluator puts the predictions of a run."""
+    folder = predictions_folder(output_dir, dataset_name)
+    return os.path.join(folder, "coco_instances_results.json")
+
+
 def write_results(folder: str, metrics: dict[str, dict], ms_per_image: float) -> None:
     """Write ``results.json`` into a folder, with what ``training.json`` beside it says.
 

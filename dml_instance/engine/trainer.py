@@ -13,9 +13,11 @@ from detectron2.utils import comm
 from ..data import build_test_mapper, build_train_mapper, build_train_sampler, training_records
 from ..keys.honoured import honouring_keys
 from ..modeling import DMLInstance, fused_copy
+from ..modeling.grouping.limits import limits_of
 from .evaluators import build_evaluator
 from .fitting import fitted_lengths
 from .hooks import InferenceTimer, TrainingClock
+from .least_score import choose_min_score
 from .optimizer import build_optimizer
 from .precision import BFloat16Forward, amp_precision, trains_in_bfloat16
 from .results import write_results
@@ -73,15 +75,20 @@ class Trainer(DefaultTrainer):
     def test(cls, cfg, model, evaluators=None):
         """As ``DefaultTrainer.test``; also writes ``results.json`` into OUTPUT_DIR.
 
-        What is scored of a ``DMLInstance`` is a copy with its norms fused, as it will be used.
+        Where TEST.MIN_SCORE is not set, ``choose_min_score`` stores one. What is scored of a
+        ``DMLInstance`` is a copy with its norms fused, as it will be used.
         """
         model = getattr(model, "module", model)  # behind DistributedDataParallel
         if isinstance(model, DMLInstance):
             model = fused_copy(model)
         with InferenceTimer(model) as timer:
             results = super().test(cfg, model, evaluators)
+        for remark in limits_of(model).remarks:
+            _logger.warning(remark)
         if comm.is_main_process():
             names = cfg.DATASETS.TEST
             metrics = {names[0]: results} if len(names) == 1 else results
             write_results(cfg.OUTPUT_DIR, metrics, timer.ms_per_image)
+            if cfg.TEST.MIN_SCORE is None:
+                choose_min_score(cfg)
         return results

@@ -1,10 +1,61 @@
-"""The number of classes follows from the data."""
+"""The classes of a model: their number and names follow from the data, and stay with the config."""
+
+import logging
+from dataclasses import dataclass
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 # Detectron2's default; a yaml that leaves it alone has not chosen a number.
 _ROI_HEADS_DEFAULT = 80
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The K classes of a model, by index.
+
+    Attributes:
+        names: (K,).
+        category_ids: (K,), what COCO files call them.
+    """
+
+    names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+
+
+def classes_of(cfg: CfgNode) -> Classes:
+    """The classes of a trained model.
+
+    Those that its training stored in DATASETS.CLASS_NAMES and DATASETS.CATEGORY_IDS; else those of
+    the first data set of the config that this process knows. Where there are not K of them they are
+    "class 0", "class 1" ..., with a warning.
+    """
+    ours = cfg.MODEL.META_ARCHITECTURE == "DMLInstance"
+    count = cfg.MODEL.DML.NUM_CLASSES if ours else cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    datasets = [*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN]
+    known = next((name for name in datasets if name in DatasetCatalog.list()), None)
+    stored = Classes(tuple(cfg.DATASETS.CLASS_NAMES), tuple(cfg.DATASETS.CATEGORY_IDS))
+    for classes in (stored, *([] if known is None else [_registered(known)])):
+        if len(classes.names) == len(classes.category_ids) == count:
+            return classes
+    _logger.warning(
+        "what the classes are called is not known: give the config.yaml of the training, or set "
+        "DATASETS.CLASS_NAMES and DATASETS.CATEGORY_IDS"
+    )
+    names = tuple(f"class {index}" for index in range(count))
+    return Classes(names, tuple(range(1, count + 1)))
+
+
+def _registered(dataset: str) -> Classes:
+    """The classes of a registered data set; none where it has no names."""
+    metadata = MetadataCatalog.get(dataset)
+    names = tuple(metadata.get("thing_classes", ()))
+    index_of = metadata.get("thing_dataset_id_to_contiguous_id")
+    if index_of is None:
+        return Classes(names, tuple(range(1, len(names) + 1)))
+    return Classes(names, tuple(sorted(index_of, key=index_of.get)))
 
 
 def number_of_classes(cfg: CfgNode) -> int:
@@ -36,7 +87,8 @@ def number_of_classes(cfg: CfgNode) -> int:
 def set_num_classes(cfg: CfgNode) -> None:
     """Set ``MODEL.DML.NUM_CLASSES`` and ``MODEL.ROI_HEADS.NUM_CLASSES`` from the data, in place.
 
-    A config that names no data set stays as it is.
+    What the classes are called goes to ``DATASETS.CLASS_NAMES`` and ``DATASETS.CATEGORY_IDS``. A
+    config that names no data set stays as it is.
 
     Raises:
         ValueError: as ``number_of_classes``, or where a number in the config contradicts the data.
@@ -56,6 +108,9 @@ def set_num_classes(cfg: CfgNode) -> None:
                 "from the data"
             )
     cfg.MODEL.DML.NUM_CLASSES = cfg.MODEL.ROI_HEADS.NUM_CLASSES = number_of_classes(cfg)
+    classes = _registered(_dataset_names(cfg)[0])
+    cfg.DATASETS.CLASS_NAMES = list(classes.names)
+    cfg.DATASETS.CATEGORY_IDS = list(classes.category_ids)
 
 
 def _dataset_names(cfg: CfgNode) -> list[str]:

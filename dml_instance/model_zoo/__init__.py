@@ -27,6 +27,13 @@ def shipped_models(folder: Path = FOLDER) -> dict[str, dict]:
     return read_json(str(folder / CATALOG))
 
 
+def facts_of(weights: str) -> dict:
+    """What ``models.json`` says of ``dml://NAME``; nothing of other weights."""
+    if not weights.startswith(PREFIX):
+        return {}
+    return shipped_models().get(weights.removeprefix(PREFIX), {})
+
+
 def checkpoint_path(name: str, folder: Path = FOLDER) -> str:
     """The checkpoint of a shipped model, after its SHA-256 has been compared with ``models.json``.
 

@@ -12,6 +12,7 @@ from benchmarks.timing import evaluator
 from benchmarks.timing.growth import measure_growth
 from benchmarks.timing.inference import memory_of_inference
 from command_lines import call
+from dml_instance.data.forms.results import FORMS
 from toy_scenes import square_and_disc
 
 MODEL = ("configs/DSB2018/dml_slim_unet.yaml", "dml://nuclei")
@@ -82,6 +83,15 @@ def test_a_model_and_its_parts_are_timed(tmp_path):
     assert all(row["ms"] > 0 for row in rows)
     assert rows[0]["mib"] >= 0 and rows[0]["instances"] > 0
     assert rows[1]["mib"] is None
+
+
+@pytest.mark.usefixtures("no_new_processes")
+def test_writing_is_measured_in_each_form_and_in_all(tmp_path):
+    drawn = ("--size", 64, 96, "--objects", 6)
+    model, *rows = rows_of("writing", tmp_path, *drawn, *OURS)
+    assert model["form"] == "model" and model["instances"] > 0 and model["seconds"] > 0
+    assert [row["form"] for row in rows] == [*FORMS, "all"]
+    assert all(row["seconds"] > 0 and row["mib"] >= 0 for row in rows)
 
 
 def test_the_memory_of_a_model_is_that_of_a_new_process(registration):

@@ -2,7 +2,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 
-from dml_instance.keys.classes import number_of_classes, set_num_classes
+from dml_instance.keys.classes import Classes, classes_of, number_of_classes, set_num_classes
 from toy_scenes import data_config, square_and_disc, write_coco
 
 
@@ -11,6 +11,51 @@ def test_the_number_of_classes_follows_from_the_data(tmp_path, registered):
     cfg = data_config("DATASETS.TRAIN", ("toy_set",), "DATASETS.TEST", ("toy_set",))
     set_num_classes(cfg)
     assert cfg.MODEL.DML.NUM_CLASSES == cfg.MODEL.ROI_HEADS.NUM_CLASSES == 2
+
+
+def test_names_and_ids_of_the_data_stay_with_the_config(tmp_path, registered):
+    """Also after its data set is forgotten, and through the file of a run."""
+    scenes = [square_and_disc()]
+    registered("toy_set", *write_coco(tmp_path, "toy", scenes, first_category=3))
+    cfg = data_config("DATASETS.TRAIN", ("toy_set",), "MODEL.META_ARCHITECTURE", "DMLInstance")
+    set_num_classes(cfg)
+    (tmp_path / "config.yaml").write_text(cfg.dump())
+    later = data_config()
+    later.merge_from_file(str(tmp_path / "config.yaml"))
+    later.DATASETS.TRAIN = ("forgotten",)
+    assert classes_of(later) == Classes(("square", "disc"), (3, 4))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "key"),
+    [
+        ("DMLInstance", "MODEL.DML.NUM_CLASSES"),
+        ("GeneralizedRCNN", "MODEL.ROI_HEADS.NUM_CLASSES"),
+    ],
+)
+def test_classes_without_a_name_in_the_config_have_that_of_a_known_set(
+    architecture, key, tmp_path, registered, caplog
+):
+    for name, first in (("first_set", 5), ("second_set", 7)):
+        names = [f"{name} {letter}" for letter in "ab"]
+        scenes = [square_and_disc()]
+        registered(name, *write_coco(tmp_path, name, scenes, names, first_category=first))
+    sets = ("DATASETS.TEST", ("unknown_set", "second_set"), "DATASETS.TRAIN", ("first_set",))
+    cfg = data_config("MODEL.META_ARCHITECTURE", architecture, key, 2, *sets)
+    assert classes_of(cfg) == Classes(("second_set a", "second_set b"), (7, 8))
+    assert caplog.text == ""
+    cfg.merge_from_list([key, 3])
+    assert classes_of(cfg) == Classes(("class 0", "class 1", "class 2"), (1, 2, 3))
+    assert "what the classes are called is not known" in caplog.text
+    cfg.merge_from_list(["DATASETS.CLASS_NAMES", list("xyz"), "DATASETS.CATEGORY_IDS", [9, 1, 4]])
+    assert classes_of(cfg) == Classes(("x", "y", "z"), (9, 1, 4))
+
+
+def test_detectron2s_own_sets_have_their_ids():
+    cfg = data_config("DATASETS.TEST", ("coco_2017_val",), "MODEL.DML.NUM_CLASSES", 80)
+    cfg.MODEL.META_ARCHITECTURE = "DMLInstance"
+    classes = classes_of(cfg)
+    assert (classes.names[-1], classes.category_ids[-1]) == ("toothbrush", 90)
 
 
 @pytest.mark.parametrize("key", ["MODEL.DML.NUM_CLASSES", "MODEL.ROI_HEADS.NUM_CLASSES"])

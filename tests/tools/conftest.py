@@ -12,7 +12,7 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     scenes = [square_and_disc(64, 96), square_and_disc(70, 90), square_and_disc(64, 80)]
     blank = (np.full((48, 48, 3), 90, np.uint8), np.zeros((0, 48, 48), bool), np.zeros(0, int))
-    return write_coco(folder, "toy", [*scenes, blank], as_polygons=True)
+    return write_coco(folder, "toy", [*scenes, blank], as_polygons=True, first_category=3)
 
 
 @pytest.fixture(scope="session")

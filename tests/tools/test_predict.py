@@ -2,14 +2,18 @@
 
 import csv
 import json
+import re
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from pycocotools import mask as coco_mask
 
+from dml_instance.data import set_num_classes
+from dml_instance.modeling import DMLInstance
 from tool_runner import run_tool
-from toy_scenes import square_and_disc
+from toy_scenes import data_config, square_and_disc
 
 
 def test_the_config_of_a_training_draws_and_predicts_without_its_data_and_beside_it(
@@ -42,20 +46,18 @@ def test_the_config_of_a_training_draws_and_predicts_without_its_data_and_beside
     assert len(list((tmp_path / "beside").iterdir())) == 1
 
     printed = run_tool(
-        "predict",
-        *config,
-        *toy,
-        "--input",
-        tmp_path / "in",
-        "--output",
-        tmp_path / "out",
+        *("predict", *config, "--input", tmp_path / "in", "--output", tmp_path / "out"),
         *everything,
+        ok=False,
     )
-    assert "objects in 2 images" in printed and "1 files skipped" in printed
+    assert re.search(r"^\d+ objects in 2 images: ", printed.splitlines()[-1])
+    listed = printed[printed.index("\n1 files skipped:\n") :].splitlines()
+    assert listed[2].startswith(f"  cannot read {tmp_path / 'in' / 'broken.png'}: ")
     coco = json.loads((tmp_path / "out" / "instances.json").read_text())
     rows = list(csv.DictReader((tmp_path / "out" / "objects.csv").open()))
     assert len(rows) == len(coco["annotations"]) > 0
     assert {row["class"] for row in rows} <= {"square", "disc"}
+    assert coco["categories"] == [{"id": 3, "name": "square"}, {"id": 4, "name": "disc"}]
     for name in ("deep.tif", "eight.png"):
         labels = cv2.imread(
             str(tmp_path / "out" / "labels" / f"{name[:-4]}.png"), cv2.IMREAD_UNCHANGED
@@ -79,13 +81,108 @@ def test_the_config_of_a_training_draws_and_predicts_without_its_data_and_beside
     )
 
 
-def test_inputs_of_one_name_are_refused(trained, tmp_path):
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        cv2.imwrite(str(tmp_path / folder / "x.png"), square_and_disc()[0])
-    config = ("--config-file", trained[0] / "config.yaml", "--output", tmp_path / "out")
-    printed = run_tool("predict", *config, "--input", tmp_path / "a", tmp_path / "b", ok=False)
-    assert "have one name" in printed and "Traceback" not in printed
+def test_every_image_has_its_results_in_every_form_and_they_are_never_overwritten(
+    trained, tmp_path
+):
+    """Of one name in three folders, and twice in one of them."""
+    image = square_and_disc()[0]
+    names = ("A01/field1.png", "A01/field1.bmp", "A02/field1.png", "B01/deep/field1.png")
+    for name in names:
+        (tmp_path / "plate" / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "plate" / name), image)
+    command = ("predict", "--config-file", trained[0] / "config.yaml", "--input")
+    output = ("--output", tmp_path / "plate" / "found")
+    forms = ("--format", "labels", "csv", "coco", "geojson", "rois", "--overwrite")
+    keys = ("MODEL.DML.GROUPING.MAX_SEEDS", "5")
+    for again in range(2):
+        printed = run_tool(*command, tmp_path / "plate", *output, *forms, "--min-score", 0, *keys)
+        assert " objects in 4 images: " in printed.splitlines()[-1], again
+    results = {
+        path.relative_to(tmp_path / "plate" / "found").with_suffix("").as_posix()
+        for path in (tmp_path / "plate" / "found").rglob("*")
+        if path.is_file()
+    }
+    stems = ("A01/field1.png", "A01/field1.bmp", "A02/field1", "B01/deep/field1")
+    assert results == {
+        *("objects", "instances"),
+        *(f"{folder}/{stem}" for folder in ("labels", "geojson", "rois") for stem in stems),
+    }
+    coco = json.loads((tmp_path / "plate" / "found" / "instances.json").read_text())
+    assert sorted(entry["file_name"] for entry in coco["images"]) == sorted(names)
+    printed = run_tool(*command, tmp_path / "plate" / "A01", *output, ok=False)
+    assert printed.splitlines()[-1].startswith(
+        f"error: {tmp_path / 'plate' / 'found' / 'labels'} exists already; give another --output"
+    )
+
+
+def test_what_is_left_out_and_a_limit_that_was_reached_are_said(trained, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in "abc":
+        cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), square_and_disc()[0])
+    config = ("--config-file", trained[0] / "config.yaml", "--input", tmp_path / "in")
+    weak = ("MODEL.DML.GROUPING.MIN_SEEDINESS", "0.001", "MODEL.DML.GROUPING.MAX_SEEDS", "5")
+    printed = run_tool(*("predict", *config, "--output", tmp_path / "out", "--min-score", 1, *weak))
+    assert re.search(
+        r"^0 objects in 3 of 3 images, best score 0\.\d+ \(.\.png\); try --min-score 0",
+        printed,
+        re.M,
+    )
+    assert re.search(r"^\d+ objects with a score under 1 left out$", printed, re.M)
+    assert printed.count("possible seeds are grown") == 1
+    assert "\nMODEL.DML.GROUPING.MAX_SEEDS was reached in 3 images\n" in printed
+    assert "least score of an object: 1.0 (as given" in printed
+    printed = run_tool("predict", *config, "--output", tmp_path / "b", "--min-score", 50, ok=False)
+    assert printed.splitlines()[-1].startswith("error: --min-score, and TEST.MIN_SCORE, is in")
+
+
+@pytest.mark.parametrize(
+    ("error", "last"),
+    [
+        (
+            torch.cuda.OutOfMemoryError("of the GPU"),
+            r"error: out of memory at .*c\.png: of the GPU",
+        ),
+        (OSError(28, "No space left", "a.png"), "error: a.png: No space left"),
+        (KeyError("a bug"), "KeyError: 'a bug'"),
+    ],
+)
+def test_an_error_loses_no_result_of_an_earlier_image_and_is_no_skipped_file(
+    trained, tmp_path, monkeypatch, error, last
+):
+    (tmp_path / "in").mkdir()
+    for name in "abcd":
+        cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), square_and_disc()[0])
+    forward = DMLInstance.forward
+
+    def failing(model, inputs):
+        if inputs[0]["file_name"].endswith("c.png"):
+            raise error
+        return forward(model, inputs)
+
+    monkeypatch.setattr(DMLInstance, "forward", failing)
+    config = ("--config-file", trained[0] / "config.yaml", "--input", tmp_path / "in")
+    output = tmp_path / "out"
+    forms = ("--format", "labels", "csv", "coco", "geojson", "rois", "--min-score", 0)
+    printed = run_tool("predict", *config, "--output", output, *forms, ok=False)
+    assert re.match(last, printed.splitlines()[-1]) and "files skipped" not in printed
+    assert re.search(r"stopped at .*c\.png, image 3 of 4", printed)
+    coco = json.loads((output / "instances.json").read_text())
+    assert [image["file_name"] for image in coco["images"]] == ["a.png", "b.png"]
+    for folder in ("labels", "geojson", "rois"):
+        assert sorted(path.stem for path in (output / folder).iterdir()) == ["a", "b"]
+
+
+def test_results_are_taken_beside_the_data_that_the_model_was_trained_on(
+    data, trained, tmp_path, registered
+):
+    config = ("--config-file", trained[0] / "config.yaml", "--input", data[1])
+    run_tool("predict", *config, "--output", tmp_path / "out", "--min-score", 0)
+    registered("found_before", *data)
+    registered("found_after", tmp_path / "out" / "instances.json", data[1])
+    cfg = data_config("DATASETS.TRAIN", ("found_before", "found_after"))
+    set_num_classes(cfg)
+    assert cfg.DATASETS.CLASS_NAMES == ["square", "disc"]
+    assert cfg.DATASETS.CATEGORY_IDS == [3, 4]
 
 
 def test_a_folder_without_images_is_named(trained, tmp_path):
@@ -103,4 +200,4 @@ def test_results_that_cannot_be_written_end_the_tool_with_one_line(trained, tmp_
     cv2.imwrite(str(tmp_path / "a.png"), square_and_disc()[0])
     config = ("--config-file", trained[0] / "config.yaml", "--output", tmp_path / "a.png")
     printed = run_tool("predict", *config, "--input", tmp_path / "a.png", ok=False)
-    assert printed.splitlines()[-1] == f"error: {tmp_path / 'a.png' / 'labels'}: Not a directory"
+    assert printed.splitlines()[-1] == f"error: {tmp_path / 'a.png'}: File exists"

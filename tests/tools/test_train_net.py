@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+import yaml
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from tool_runner import TINY, run_tool, train
@@ -19,6 +20,29 @@ def test_a_run_prints_a_table_and_writes_the_same_figures(trained):
     assert results["training"]["minutes"] > 0
     assert "| toy" in printed and "training min" in printed
     assert "eta:" in printed and "loss_pair" in printed
+
+
+def test_a_run_keeps_its_classes_and_its_least_score(data, trained, tmp_path):
+    """The least score is that of the data of the run, as its metrics have it."""
+    stored = yaml.safe_load((trained[0] / "config.yaml").read_text())
+    assert stored["DATASETS"]["CLASS_NAMES"] == ["square", "disc"]
+    assert stored["DATASETS"]["CATEGORY_IDS"] == [3, 4]
+    # After six iterations a model is sure of little.
+    weak = ("MODEL.DML.GROUPING.MIN_SEEDINESS", "0.001", "TEST.INSTANCE_METRICS.ENABLED", "True")
+    weights = ("MODEL.WEIGHTS", trained[0] / "model_final.pth")
+    printed = train(data, tmp_path, 6, "--eval-only", *weights, *weak)
+    metrics = json.loads((tmp_path / "results.json").read_text())["metrics"]["toy"]
+    stored = yaml.safe_load((tmp_path / "config.yaml").read_text())["TEST"]["MIN_SCORE"]
+    if metrics["segm_instances"]["recall@50"] > 0:
+        assert stored == metrics["segm_instances"]["min_score"]
+        assert f"objects of score {stored} and more give the best F1" in printed
+    else:
+        assert stored is None and "TEST.MIN_SCORE was not chosen: no object of toy" in printed
+    keys = ("TEST.MIN_SCORE", "0.3", "MODEL.DML.GROUPING.MAX_SEEDS", "1")
+    printed = train(data, tmp_path / "given", 6, "--eval-only", *weights, *weak, *keys)
+    assert "MODEL.DML.GROUPING.MAX_SEEDS was reached in 4 images" in printed
+    stored = yaml.safe_load((tmp_path / "given" / "config.yaml").read_text())
+    assert stored["TEST"]["MIN_SCORE"] == 0.3
 
 
 def test_a_resumed_run_knows_its_iteration_and_lambda(data, trained, tmp_path):

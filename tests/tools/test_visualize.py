@@ -1,9 +1,11 @@
 """Pictures as a user draws them, of files good and bad."""
 
+import json
+
 import cv2
 
 from tool_runner import TINY, run_tool
-from toy_scenes import square_and_disc
+from toy_scenes import square_and_disc, write_coco
 
 
 def draw(trained, *arguments, ok=True):
@@ -21,12 +23,42 @@ def test_a_folder_is_drawn_and_bad_images_are_skipped(trained, tmp_path):
     (folder / "broken.png").write_bytes((folder / "good.png").read_bytes()[:90])
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "notes.txt").write_text("no image")
-    printed = draw(trained, "--input", folder, tmp_path / "absent.png", "--output", output)
-    assert [path.name for path in output.iterdir()] == ["good.png"]
-    assert cv2.imread(str(output / "good.png")).shape[1] > 3 * image.shape[1]
-    for name in ("broken.png", "empty.jpg", "absent.png"):
-        assert f"skipped {folder / name if name != 'absent.png' else tmp_path / name}" in printed
-    assert "1 pictures" in printed and "3 files skipped" in printed
+    paths = ("--input", folder, tmp_path / "absent.png", "--output", output)
+    printed = draw(trained, *paths, ok=False)
+    assert [path.relative_to(output).as_posix() for path in output.rglob("*.*")] == ["in/good.png"]
+    assert cv2.imread(str(output / "in" / "good.png")).shape[1] > 3 * image.shape[1]
+    for path in (folder / "broken.png", folder / "empty.jpg", tmp_path / "absent.png"):
+        assert printed.count(f"skipped {path}: cannot read") == 1
+        assert f"\n  cannot read {path}: " in printed
+    assert printed.splitlines()[-1] == f"1 pictures in {output}"
+    assert "3 files skipped:" in printed
+
+
+def test_images_of_one_name_have_a_picture_each(trained, tmp_path):
+    scenes = [square_and_disc(64, 80)] * 2
+    path, images = write_coco(tmp_path, "toy", scenes)
+    content = json.loads(path.read_text())
+    for number, entry in enumerate(content["images"]):
+        (images / str(number)).mkdir()
+        (images / entry["file_name"]).rename(images / str(number) / "field1.png")
+        entry["file_name"] = f"{number}/field1.png"
+    path.write_text(json.dumps(content))
+    toy = ("--register-coco", f"fields={path}:{images}", "--dataset", "fields")
+    for source in (("--input", images), toy):
+        output = tmp_path / source[0]
+        printed = draw(trained, *source, "--output", output, "--min-score", 1)
+        assert f"2 pictures in {output}" == printed.splitlines()[-1]
+        assert "0 objects in 2 of 2 images, " in printed
+        drawn = {file.relative_to(output).as_posix() for file in output.rglob("*.png")}
+        assert drawn == {"0/field1.png", "1/field1.png"}
+
+
+def test_a_picture_never_takes_the_place_of_an_image(trained, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), square_and_disc()[0])
+    before = (tmp_path / "a.png").read_bytes()
+    printed = draw(trained, "--input", tmp_path, "--output", tmp_path, ok=False)
+    assert f"{tmp_path / 'a.png'} is one of the images" in printed.splitlines()[-1]
+    assert (tmp_path / "a.png").read_bytes() == before
 
 
 def test_drawing_nothing_fails(trained, tmp_path):

@@ -6,7 +6,6 @@ Shapes: D embedding channels, T thresholds, K classes, h x w grid cells, N seeds
 n masks, H x W output pixels.
 """
 
-import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,6 +19,7 @@ from ...keys.rule_nodes import rules_of
 from ..similarity import distance_threshold, similarity
 from ..structures import ImageMaps, Seeds
 from .growing import Grids, GrowingSeeds, GrownMasks, grow_masks
+from .limits import ReachedLimits
 from .pieces import PieceCounter
 from .rendering import draw_masks
 from .rules import GroupingRules
@@ -37,8 +37,6 @@ method ``seeds``.
 # Masks of more bytes than this stay on the CPU, where only what is set takes memory: those of a
 # large image.
 _LARGEST_ON_DEVICE = 2**32
-
-_logger = logging.getLogger(__name__)
 
 
 def build_grouping(cfg, num_classes: int) -> nn.Module:
@@ -86,6 +84,7 @@ class InstanceGrouping(nn.Module):
         self.context = context
         self.max_instances = max_instances
         self.min_score = min_score
+        self.limits = ReachedLimits()
         self.pieces = None
         if rules.bridges_by_class:
             self.pieces = PieceCounter(num_classes, rules.min_share_apart)
@@ -133,7 +132,8 @@ class InstanceGrouping(nn.Module):
             ``pred_masks`` (N, H, W) bool, ``scores`` (N,) float32 in descending order,
             ``pred_classes`` (N,) int64 and ``pred_boxes``, on the device of the maps, or on the CPU
             if the masks have more than 4 GiB. Memory: the pages of N x H x W bytes that masks lie
-            in, and that of ``grow_masks``. A limit that was reached is logged as a warning.
+            in, and that of ``grow_masks``. A limit that was reached is noted in ``limits``, and the
+            first time it is a warning in the log.
         """
         probabilities = [class_probability(maps.class_logits) for maps in pyramid]
         seeds = self._seeds(pyramid, probabilities, image_name)
@@ -156,10 +156,11 @@ class InstanceGrouping(nn.Module):
             limit=limit,
         )
         if len(drawn) == limit < len(ranked):
-            _logger.warning(
-                "%s: the best %d of %d instances are returned; raise TEST.DETECTIONS_PER_IMAGE, or "
-                "MODEL.DML.SCORE_THRESH_TEST to leave out weak ones",
-                *(image_name, limit, len(ranked)),
+            self.limits.add(
+                "TEST.DETECTIONS_PER_IMAGE",
+                image_name,
+                f"the best {limit} of {len(ranked)} instances are returned; raise "
+                "TEST.DETECTIONS_PER_IMAGE, or MODEL.DML.SCORE_THRESH_TEST to leave out weak ones",
             )
         result = Instances(output_size)
         result.pred_boxes = Boxes(torch.from_numpy(boxes.astype(np.float32)))
@@ -190,9 +191,11 @@ class InstanceGrouping(nn.Module):
         # Of all pixels only a few are ever wanted; of peaks every one may be an object.
         is_told = image_name is not None
         if is_told and self.rules.candidates == "peaks" and len(candidates) > limit:
-            _logger.warning(
-                "%s: %d of %d possible seeds are grown; raise MODEL.DML.GROUPING.MAX_SEEDS",
-                *(image_name, limit, len(candidates)),
+            self.limits.add(
+                "MODEL.DML.GROUPING.MAX_SEEDS",
+                image_name,
+                f"{limit} of {len(candidates)} possible seeds are grown; raise "
+                "MODEL.DML.GROUPING.MAX_SEEDS",
             )
         return select_seeds(candidates, self.rules, limit=limit, context=self.context)
 

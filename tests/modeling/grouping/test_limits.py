@@ -32,6 +32,17 @@ def test_the_best_are_kept_under_a_limit_and_the_others_are_told_of(limit, warni
     assert "TEST.DETECTIONS_PER_IMAGE" in message and "MODEL.DML.SCORE_THRESH_TEST" in message
 
 
+def test_a_limit_is_told_of_once_and_its_images_are_counted(warnings):
+    grouping = grouping_of(max_instances=2)
+    assert grouping.limits.remarks == []
+    grouping([four_objects()], (1, 7), "a.png")
+    assert grouping.limits.remarks == [] and len(warnings()) == 1
+    for name in ("b.png", "c.png"):
+        grouping([four_objects()], (1, 7), name)
+    assert len(warnings()) == 1
+    assert grouping.limits.remarks == ["TEST.DETECTIONS_PER_IMAGE was reached in 3 images"]
+
+
 @pytest.mark.parametrize("limit", [4, 5])
 def test_nothing_is_said_where_all_were_kept(limit, warnings):
     assert len(grouping_of(max_instances=limit)([four_objects()], (1, 7))) == 4

@@ -1,0 +1,15 @@
+"""Forms in which results go out: what a model found, written image by image."""
+
+from .form import ResultForm, ResultImage
+from .found import FoundObject, found_objects
+from .writer import DEFAULT_FORMS, FORMS, ResultWriter
+
+__all__ = [
+    "DEFAULT_FORMS",
+    "FORMS",
+    "FoundObject",
+    "ResultForm",
+    "ResultImage",
+    "ResultWriter",
+    "found_objects",
+]

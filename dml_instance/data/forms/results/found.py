@@ -1,0 +1,122 @@
+"""The objects found in an image, as the writers of all forms see them: one mask at a time."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import shapely
+from detectron2.structures import Instances
+from shapely import affinity
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class FoundObject:
+    """One object.
+
+    Attributes:
+        label: its number in the image, from 1 on, the best score first.
+        class_index: in [0, K).
+        score: in [0, 1].
+        window: rows and columns of the image that its mask just fills.
+        pixels: (H, W) bool, its mask in the image, on any device.
+    """
+
+    label: int
+    class_index: int
+    score: float
+    window: tuple[slice, slice]
+    pixels: Tensor
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(h, w) bool in ``window``; read anew each time, so that no two masks are held."""
+        return self.pixels[self.window].cpu().numpy()
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """Row and column of the first pixel of ``window``."""
+        return self.window[0].start, self.window[1].start
+
+    @cached_property
+    def outline(self) -> shapely.Polygon | shapely.MultiPolygon:
+        """The mask as polygons with holes along the edges of pixels.
+
+        The first pixel of the image covers the square from (0, 0) to (1, 1), x before y. Pixels
+        that touch at a corner alone are apart. Outer rings run counterclockwise where y points up,
+        holes clockwise.
+        """
+        mask, (top, left) = self.mask, self.corner
+        y, starts, ends = _edges(mask)
+        x, tops, bottoms = _edges(mask.T)
+        across, down = (starts, y, ends, y), (x, tops, x, bottoms)
+        lines = np.concatenate([np.stack(line, axis=1) for line in (across, down)])
+        faces = shapely.get_parts(shapely.polygonize(shapely.linestrings(lines.reshape(-1, 2, 2))))
+        # What the lines enclose is of the mask, or is one of its holes.
+        column, row = shapely.get_coordinates(shapely.point_on_surface(faces)).astype(int).T
+        faces = faces[mask[row, column]]
+        outline = faces[0] if len(faces) == 1 else shapely.multipolygons(faces)
+        return shapely.orient_polygons(affinity.translate(outline, left, top))
+
+
+def _edges(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The straight pieces of a mask's border along its rows, from corner to corner.
+
+    Returns:
+        (n,) int each: under how many rows the piece lies, and the columns where it begins and ends.
+    """
+    step = np.diff(np.pad(mask.astype(np.int8), 1), axis=0)
+    line, place = np.nonzero(np.diff(step, axis=1))
+    begins = step[line, place + 1] != 0
+    # The next change in a row is where the piece ends.
+    return line[begins], place[begins], place[1:][begins[:-1]]
+
+
+def found_objects(instances: Instances, min_score: float = 0.0) -> list[FoundObject]:
+    """The objects of an image by descending score, those without a pixel left out.
+
+    With ``pred_boxes`` a mask is read in its box alone: 0.6 ms an object of 70 pixels on an image
+    of 4096 x 4096, and 0.2 s without.
+
+    Args:
+        instances: with ``pred_masks`` (N, H, W) bool, ``scores`` (N,) and ``pred_classes`` (N,) in
+            [0, K), on any device. ``pred_boxes``, where there are some, enclose the masks but for
+            a border of less than a pixel.
+        min_score: instances under it are left out.
+    """
+    objects: list[FoundObject] = []
+    order = instances.scores.argsort(descending=True, stable=True)
+    for index in order[instances.scores[order] >= min_score].tolist():
+        pixels = instances.pred_masks[index]
+        window = _filled(pixels, _window(instances, index))
+        if window is not None:
+            facts = int(instances.pred_classes[index]), float(instances.scores[index])
+            objects.append(FoundObject(len(objects) + 1, *facts, window, pixels))
+    return objects
+
+
+def _filled(pixels: Tensor, window: tuple[slice, slice]) -> tuple[slice, slice] | None:
+    """The part of a window that a mask just fills; None where it has no pixel there."""
+    mask = pixels[window].cpu().numpy()
+    places = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
+    if not len(places[0]):
+        return None
+    rows, columns = (
+        slice(whole.start + int(place[0]), whole.start + int(place[-1]) + 1)
+        for whole, place in zip(window, places, strict=True)
+    )
+    return rows, columns
+
+
+def _window(instances: Instances, index: int) -> tuple[slice, slice]:
+    """Rows and columns that hold a mask: its box and a pixel round it; without boxes the image."""
+    height, width = instances.image_size
+    if not instances.has("pred_boxes"):
+        return slice(0, height), slice(0, width)
+    left, top, right, bottom = instances.pred_boxes.tensor[index].tolist()
+    rows, columns = (
+        slice(min(max(math.floor(first) - 1, 0), length), max(math.ceil(last) + 1, 0))
+        for first, last, length in ((top, bottom, height), (left, right, width))
+    )
+    return rows, columns

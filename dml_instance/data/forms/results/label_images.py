@@ -1,0 +1,58 @@
+"""Label images: 0 is background, 1, 2, 3 ... the objects."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tifffile
+
+from ...images import write_image
+from .form import ResultForm, ResultImage
+from .found import FoundObject
+
+_MOST_OF_16_BITS = 2**16 - 1
+
+
+class LabelImages(ResultForm):
+    """``labels/NAME.png`` of 16 bits; of more than 65,535 objects ``labels/NAME.tif`` of 32.
+
+    Where two masks overlap, the pixel is of the better object.
+    """
+
+    target = "labels"
+    is_deep = False
+
+    def __init__(self, folder, classes):
+        super().__init__(folder, classes)
+        self._pixels = self._objects = self._gone = 0
+
+    def add(self, image: ResultImage, objects: Sequence[FoundObject]) -> None:
+        deep = self.is_deep or len(objects) > _MOST_OF_16_BITS
+        labels = np.zeros(image.size, np.uint32 if deep else np.uint16)
+        for found in objects:
+            mask, seen = found.mask, labels[found.window]
+            free = mask & (seen == 0)
+            seen[free] = found.label
+            hidden = int(mask.sum()) - int(free.sum())
+            self._pixels += hidden
+            self._objects += hidden > 0
+            self._gone += not free.any()
+        with self.replaced(image, ".tif" if deep else ".png") as part:
+            if deep:
+                tifffile.imwrite(part, labels, compression="zlib")
+            else:
+                write_image(part, labels)
+
+    @property
+    def remark(self) -> str:
+        if not self._objects:
+            return ""
+        return (
+            f"in label images {self._objects} objects lost {self._pixels} pixels to better ones "
+            f"that they overlap, and {self._gone} of them all; the other forms keep them whole"
+        )
+
+
+class DeepLabelImages(LabelImages):
+    """``labels/NAME.tif`` of 32 bits, whatever the number of objects."""
+
+    is_deep = True

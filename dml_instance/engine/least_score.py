@@ -1,0 +1,89 @@
+"""The least score of an object: chosen at the end of a training, stored with it, used by tools."""
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from ..evaluation import ImageMasks, best_min_score, candidates, gather_masks
+from ..files import write_text
+from .results import predictions_file
+
+# Where no training has chosen one.
+_DEFAULT = 0.5
+
+_logger = logging.getLogger(__name__)
+
+
+def choose_min_score(cfg: CfgNode) -> None:
+    """Store the least score at which F1 at IoU 0.5 on DATASETS.TEST is highest.
+
+    It goes to TEST.MIN_SCORE of the ``config.yaml`` in OUTPUT_DIR. A run that keeps no config has
+    no place for it, and evaluators that leave no predictions in COCO's form say nothing of masks;
+    why nothing was chosen is logged.
+
+    Args:
+        cfg: of a run whose predictions on DATASETS.TEST have been evaluated.
+    """
+    path = os.path.join(cfg.OUTPUT_DIR, "config.yaml")
+    if not (os.path.isfile(path) and cfg.DATASETS.TEST):
+        return
+    try:
+        found = [c for image in _evaluated(cfg) for c in candidates(image)]
+    except (FileNotFoundError, KeyError, ValueError) as error:
+        # Hours of training shall not end in an error of what comes after them.
+        _logger.warning("TEST.MIN_SCORE was not chosen: %s", error)
+        return
+    if not any(len(c.prediction) for c in found):
+        _logger.warning(
+            "TEST.MIN_SCORE was not chosen: no object of %s was found", ", ".join(cfg.DATASETS.TEST)
+        )
+        return
+    score = round(best_min_score(found), 2)
+    stored = CfgNode(CfgNode.load_yaml_with_base(path))
+    stored.TEST.MIN_SCORE = score
+    write_text(path, stored.dump())
+    _logger.info(
+        "objects of score %s and more give the best F1 at IoU 0.5 on %s; stored as TEST.MIN_SCORE "
+        "in %s",
+        *(score, ", ".join(cfg.DATASETS.TEST), path),
+    )
+
+
+def _evaluated(cfg: CfgNode) -> Iterator[ImageMasks]:
+    """Of each image of DATASETS.TEST what is true of it, and what was predicted."""
+    for name in cfg.DATASETS.TEST:
+        with open(predictions_file(cfg.OUTPUT_DIR, name), encoding="utf-8") as file:
+            predictions = json.load(file)
+        metadata = MetadataCatalog.get(name)
+        index_of = metadata.get("thing_dataset_id_to_contiguous_id")
+        if index_of is not None:
+            for prediction in predictions:
+                prediction["category_id"] = index_of[prediction["category_id"]]
+        count = len(metadata.thing_classes)
+        yield from gather_masks(DatasetCatalog.get(name), predictions, count).values()
+
+
+def min_score_of(cfg: CfgNode, given: float | None = None) -> float:
+    """The least score that a tool works with; a line in the log says which, and whose choice it is.
+
+    Args:
+        cfg: its TEST.MIN_SCORE counts where none is given.
+        given: by the user; None: nothing.
+
+    Raises:
+        ValueError: for a score out of [0, 1].
+    """
+    if given is not None:
+        score, whose = given, "as given"
+    elif cfg.TEST.MIN_SCORE is not None:
+        score, whose = cfg.TEST.MIN_SCORE, "the best on the evaluation images of its training"
+    else:
+        score, whose = _DEFAULT, "no training has chosen one"
+    if not 0 <= score <= 1:
+        raise ValueError(f"--min-score, and TEST.MIN_SCORE, is in [0, 1], got {score}")
+    _logger.info("least score of an object: %s (%s; --min-score changes it)", score, whose)
+    return score

@@ -1,0 +1,134 @@
+"""Results are there once their image was added, and nothing takes them away."""
+
+import csv
+import errno
+import json
+
+import numpy as np
+import pytest
+import roifile
+from PIL import Image
+
+from dml_instance.data.coco import check_coco_file
+from dml_instance.data.forms.results import FORMS, ResultImage, ResultWriter, found_objects
+
+from .found_scenes import CLASSES, SIZE, box, instances_of, many_shapes
+
+TWO = [(box(2, 2, 6, 6), 0, 0.75), (box(10, 10, 6, 6), 1, 0.5)]
+
+
+def add(writer, name, objects=TWO):
+    image = ResultImage(name, f"{name}.tif", SIZE)
+    writer.add(image, found_objects(instances_of(objects)))
+
+
+def contents(folder, names):
+    """What each form says of some images, (image, number of objects); read as complete files."""
+    coco = json.loads((folder / "instances.json").read_text())
+    names_of = {image["id"]: image["file_name"] for image in coco["images"]}
+    of_coco = dict.fromkeys(names_of.values(), 0)
+    for annotation in coco["annotations"]:
+        of_coco[names_of[annotation["image_id"]]] += 1
+    with (folder / "objects.csv").open(newline="") as file:
+        rows = [row["image"] for row in csv.DictReader(file)]
+    return {
+        "coco": of_coco,
+        "csv": {f"{name}.tif": rows.count(f"{name}.tif") for name in names},
+        **{
+            form: {f"{name}.tif": count(folder / form / f"{name}{ending}") for name in names}
+            for form, ending, count in (
+                ("labels", ".png", lambda path: int(np.array(Image.open(path)).max())),
+                ("geojson", ".geojson", lambda path: len(json.loads(path.read_text())["features"])),
+                ("rois", ".zip", lambda path: len(roifile.roiread(path))),
+            )
+        },
+    }
+
+
+def test_every_form_is_complete_after_each_image(tmp_path):
+    writer = ResultWriter(str(tmp_path), CLASSES, list(FORMS))
+    numbers = {"a": 2, "sub/b": 0, "sub/deep/a": 1, "c": 2}
+    so_far = {}
+    for name, number in numbers.items():
+        add(writer, name, TWO[:number])
+        so_far[f"{name}.tif"] = number
+        of_forms = contents(tmp_path, [name.removesuffix(".tif") for name in so_far])
+        assert of_forms == dict.fromkeys(of_forms, so_far)
+    endings = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
+    assert endings == {".png", ".tif", ".csv", ".json", ".geojson", ".zip"}
+
+
+class FullDisk:
+    """A raw file on a disk that has no room for more than so many bytes of it."""
+
+    def __init__(self, file, most):
+        self._file, self._most = file, most
+
+    def write(self, data):
+        room = self._most - self._file.tell()
+        if room <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self._file.write(data[:room])
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+
+@pytest.mark.parametrize("form", ["csv", "coco"])
+@pytest.mark.parametrize("room", [0, 1, 100, 200])
+def test_a_full_disk_loses_the_image_at_hand_alone(tmp_path, form, room):
+    with ResultWriter(str(tmp_path), CLASSES, [form]) as writer:
+        add(writer, "a")
+        path = tmp_path / FORMS[form].target
+        before = path.read_bytes()
+        grown = writer._forms[0].file
+        grown._file = FullDisk(grown._file, len(before) + room)
+        with pytest.raises(OSError, match="space"):
+            add(writer, "b", many_shapes())
+    assert path.read_bytes() == before
+
+
+def test_the_results_are_a_data_set_with_the_categories_of_the_training(tmp_path):
+    with ResultWriter(str(tmp_path / "out"), CLASSES) as writer:
+        for name, number in (("a", 2), ("none", 0), ("b", 2)):
+            Image.fromarray(np.zeros(SIZE, np.uint8)).save(tmp_path / f"{name}.tif")
+            add(writer, name, TWO[:number])
+    coco = check_coco_file(str(tmp_path / "out" / "instances.json"), str(tmp_path))
+    assert coco["categories"] == [{"id": 3, "name": "nucleus"}, {"id": 7, "name": "mitosis/late"}]
+    assert [image["file_name"] for image in coco["images"]] == ["a.tif", "none.tif", "b.tif"]
+    assert [(a["id"], a["image_id"], a["category_id"]) for a in coco["annotations"]] == [
+        *((1, 1, 3), (2, 1, 7), (3, 3, 3), (4, 3, 7))
+    ]
+    assert coco["annotations"][3]["bbox"] == [10, 10, 6, 6]
+    assert coco["annotations"][3]["area"] == 36
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_earlier_results_are_replaced_only_where_that_is_wanted(tmp_path, form):
+    def files():
+        return {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+    with ResultWriter(str(tmp_path), CLASSES, [form]) as writer:
+        add(writer, "a", TWO)
+        add(writer, "sub/b", TWO)
+    before = files()
+    with pytest.raises(FileExistsError, match=rf"{FORMS[form].target} exists .* --overwrite"):
+        ResultWriter(str(tmp_path), CLASSES, [form])
+    with ResultWriter(str(tmp_path), CLASSES, [form], overwrite=True) as writer:
+        assert files() == before, "until there is something to put in their place"
+        add(writer, "a", TWO[:1])
+    after = files()
+    assert set(after) == set(before) and after != before
+
+
+def test_one_form_beside_another_is_no_earlier_result(tmp_path):
+    for form in ("csv", "geojson"):
+        with ResultWriter(str(tmp_path), CLASSES, [form]) as writer:
+            add(writer, "a")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["geojson", "objects.csv"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "a").touch()
+    with pytest.raises(FileExistsError, match=str(tmp_path / "a")):
+        ResultWriter(str(tmp_path / "a"), CLASSES)

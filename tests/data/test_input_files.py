@@ -1,0 +1,85 @@
+"""Which images are meant, and that no two of them share a name for their results."""
+
+import pytest
+
+from dml_instance.data.input_files import input_files, named
+
+
+@pytest.fixture
+def touch(tmp_path, monkeypatch):
+    """Makes empty files below the working directory, which is a new folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def touch(*names):
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+
+    return touch
+
+
+def found(*paths, **options):
+    files = input_files(list(paths), **options)
+    assert len({file.name for file in files}) == len(files)
+    return {file.relative: file.name for file in files}
+
+
+def test_sub_folders_are_walked_by_name_and_mirrored(touch):
+    touch("raw/b.TIF", "raw/a.png", "raw/sub/a.png", "raw/sub/deep/c.jpg", "raw/notes.txt")
+    assert [file.path for file in input_files(["raw"])] == [
+        *("raw/a.png", "raw/b.TIF", "raw/sub/a.png", "raw/sub/deep/c.jpg")
+    ]
+    assert found("raw") == {
+        **{"a.png": "a", "b.TIF": "b"},
+        **{"sub/a.png": "sub/a", "sub/deep/c.jpg": "sub/deep/c"},
+    }
+
+
+def test_several_inputs_are_named_from_the_folder_that_holds_them_all(touch):
+    touch("plate/A01/f.png", "plate/A02/f.png", "plate/A02/x/f.png", "plate/g.png", "h.png")
+    assert found("plate/A01", "plate/A02") == {
+        **{"A01/f.png": "A01/f", "A02/f.png": "A02/f"},
+        "A02/x/f.png": "A02/x/f",
+    }
+    assert found("plate/A01/f.png") == {"f.png": "f"}
+    assert found("plate/A01/f.png", "h.png") == {"plate/A01/f.png": "plate/A01/f", "h.png": "h"}
+    assert found("./plate/A01/", "plate/A01/f.png") == {"f.png": "f"}, "given twice"
+
+
+def test_the_ending_stays_where_two_images_differ_by_it_alone(touch):
+    touch("a.png", "a.tif", "b.png", "sub/a.png")
+    assert found(".") == {
+        **{"a.png": "a.png", "a.tif": "a.tif"},
+        **{"b.png": "b", "sub/a.png": "sub/a"},
+    }
+    touch("a.png.tif")
+    assert found(".") == {name: name for name in found(".")}
+
+
+def test_hidden_files_and_earlier_results_are_left_out(touch):
+    touch("raw/a.png", "raw/._a.png", "raw/.cache/a.png", "raw/out/a.png", "raw/out/deep/a.png")
+    assert set(found("raw", leave_out=["raw/out"])) == {"a.png"}
+    assert set(found("raw/out", leave_out=["raw/out"])) == {"a.png", "deep/a.png"}
+    assert set(found("raw", leave_out=["raw/none"])) == {"a.png", "out/a.png", "out/deep/a.png"}
+
+
+def test_links_to_folders_are_followed_and_circles_are_not(touch, tmp_path):
+    touch("far/b.png", "raw/a.png")
+    (tmp_path / "raw" / "link").symlink_to(tmp_path / "far")
+    (tmp_path / "far" / "back").symlink_to(tmp_path / "raw")
+    assert set(found("raw")) == {"a.png", "link/b.png"}
+
+
+def test_what_is_not_there_is_named(touch):
+    touch("raw/notes.txt")
+    with pytest.raises(FileNotFoundError, match="none: no such folder"):
+        input_files(["raw", "none"])
+    with pytest.raises(FileNotFoundError, match=r"no image was found in raw; looked for \.png"):
+        input_files(["raw"])
+    assert found("gone.png") == {"gone.png": "gone"}, "its reader complains"
+
+
+def test_files_of_a_data_set_are_named_from_the_folder_that_they_share():
+    files = named(["/data/v/A01/f.png", "/data/v/A02/f.png"])
+    assert [file.name for file in files] == ["A01/f", "A02/f"]
+    assert [file.name for file in named(["/data/v/A01/f.png"])] == ["f"]
