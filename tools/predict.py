@@ -23,7 +23,7 @@ from detectron2.utils.logger import setup_logger
 
 from dml_instance.data import build_test_mapper, register_given
 from dml_instance.data.forms.predictions import PredictionWriter
-from dml_instance.data.images import image_files
+from dml_instance.data.images import add_reading_options, image_files, reading_rules
 from dml_instance.engine import (
     add_model_options,
     class_names_of,
@@ -41,20 +41,20 @@ def main(args: argparse.Namespace) -> int:
     try:
         register_given(args.register_coco)
         records = [{"file_name": file} for file in image_files(args.input)]
+        rules = reading_rules(args)
         model, cfg = load_trained(args.config_file, args.weights, args.opts, needs_data=False)
     except (FileNotFoundError, KeyError, ValueError) as error:
         sys.exit(f"error: {message_of(error)}")
     if isinstance(model, DMLInstance) and "TEST.DETECTIONS_PER_IMAGE" not in args.opts:
         # The key bounds what is scored; who segments wants all that is found.
         model.grouping.max_instances = None
-    mapper = build_test_mapper(cfg)
+    mapper = build_test_mapper(cfg, rules)
     try:
         with PredictionWriter(args.output, class_names_of(cfg)) as writer:
 
             def segment(record: dict) -> None:
-                inputs = {**mapper(record), "file_name": record["source"]}
-                found = model([inputs])[0]["instances"]
-                writer.add(record["source"], found, args.min_score)
+                found = model([mapper(record)])[0]["instances"]
+                writer.add(record["file_name"], found, args.min_score)
 
             skipped = for_each_image(records, segment, "segmenting")
     except OSError as error:
@@ -83,6 +83,7 @@ def argument_parser() -> argparse.ArgumentParser:
         default=0.5,
         help="least score of an object (default: %(default)s)",
     )
+    add_reading_options(parser)
     return parser
 
 

@@ -18,7 +18,14 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.logger import setup_logger
 
 from dml_instance.data import register_given
-from dml_instance.data.images import evenly_spread, image_files, stem_of, write_image
+from dml_instance.data.images import (
+    add_reading_options,
+    evenly_spread,
+    image_files,
+    reading_rules,
+    stem_of,
+    write_image,
+)
 from dml_instance.engine import (
     add_model_options,
     for_each_image,
@@ -35,6 +42,7 @@ def main(args: argparse.Namespace) -> int:
     setup_logger(name="dml_instance")
     try:
         register_given(args.register_coco)
+        rules = reading_rules(args)
         needs_data = not (args.input or args.dataset)
         model, cfg = load_trained(args.config_file, args.weights, args.opts, needs_data=needs_data)
         if args.input:
@@ -52,8 +60,9 @@ def main(args: argparse.Namespace) -> int:
     output = args.output or os.path.join(cfg.OUTPUT_DIR, "pictures")
 
     def draw(record: dict) -> None:
-        picture = picture_of(model, cfg, record, metadata, args.min_score)
-        write_image(os.path.join(output, f"{stem_of(record['source'])}.png"), picture[:, :, ::-1])
+        picture = picture_of(model, cfg, record, metadata, args.min_score, rules)
+        name = f"{stem_of(record['file_name'])}.png"
+        write_image(os.path.join(output, name), picture[:, :, ::-1])
 
     try:
         os.makedirs(output, exist_ok=True)
@@ -85,6 +94,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", metavar="DIR", help="folder of the pictures (default: pictures in OUTPUT_DIR)"
     )
+    add_reading_options(parser)
     return parser
 
 

@@ -3,7 +3,6 @@
 import argparse
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 
 import torch
@@ -15,7 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from ..data import add_registration_option
-from ..data.images import ImageFileError, eight_bit_file
+from ..data.images import ImageFileError
 from ..modeling import DMLInstance, fuse_conv_norms
 from .config import load_config
 from .trainer import Trainer
@@ -95,30 +94,25 @@ def class_names_of(cfg: CfgNode) -> list[str]:
 def for_each_image(records: Sequence[dict], act: Callable[[dict], None], title: str) -> int:
     """Call ``act`` with one record after the other, behind a progress bar, without gradients.
 
-    A file that cannot be read, or for which ``act`` raises ImageFileError, as the mapper does, is
-    reported in the log and skipped. Any other error ends the loop: the next file would meet it,
-    too.
+    A file for which ``act`` raises ImageFileError, as the mapper does, is reported in the log and
+    skipped. Any other error ends the loop: the next file would meet it, too.
 
     Args:
         records: with ``file_name`` at least.
-        act: gets each record with ``source``, the file of the user, added. ``file_name`` is the
-            same file, or, where that is deeper than 8 bits, an 8-bit copy, stretched as
-            tools/prepare_label_images.py does, that lasts as long as the call.
+        act: gets each record.
         title: of the progress bar.
 
     Returns:
         How many were skipped.
 
     Raises:
-        OSError: if an 8-bit copy cannot be written; and whatever ``act`` raises but ImageFileError.
+        Exception: whatever ``act`` raises but ImageFileError.
     """
     skipped = 0
     for record in tqdm(records, desc=title, unit="image"):
-        file = record["file_name"]
         try:
-            with tempfile.TemporaryDirectory() as folder:
-                act({**record, "file_name": eight_bit_file(file, folder), "source": file})
+            act(record)
         except ImageFileError as error:
             skipped += 1
-            _logger.warning("skipped %s: %s", file, error)
+            _logger.warning("skipped %s: %s", record["file_name"], error)
     return skipped

@@ -1,7 +1,5 @@
 import logging
 
-import cv2
-import numpy as np
 import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -38,42 +36,30 @@ def test_classes_are_named_by_a_known_set_of_as_many(two_sets, architecture, key
     assert metadata_of(data_config("DATASETS.TEST", ("unknown_set",))).as_dict() == {}
 
 
-def test_files_that_fail_are_skipped_and_deep_ones_are_stretched(tmp_path, caplog):
-    deep = np.linspace(0, 4000, 600).reshape(20, 30).astype(np.uint16)
-    cv2.imwrite(str(tmp_path / "deep.tif"), deep)
-    cv2.imwrite(str(tmp_path / "plain.png"), np.full((20, 30, 3), 7, np.uint8))
-    cv2.imwrite(str(tmp_path / "refused.png"), np.zeros((9, 9, 3), np.uint8))
-    (tmp_path / "broken.png").write_bytes(b"no image")
-    seen = {}
+def test_files_that_fail_are_skipped(caplog):
+    seen = []
 
     def act(record):
-        if record["file_name"].endswith("refused.png"):
-            raise ImageFileError("this one not")
         assert not torch.is_grad_enabled()
-        seen[record["source"]] = cv2.imread(record["file_name"], cv2.IMREAD_UNCHANGED)
+        if record["file_name"] == "refused.png":
+            raise ImageFileError("this one not")
+        seen.append(record["file_name"])
 
-    names = ("deep.tif", "broken.png", "plain.png", "refused.png", "absent.png")
+    names = ("a.png", "refused.png", "b.png")
     with caplog.at_level(logging.WARNING):
-        records = [{"file_name": str(tmp_path / name)} for name in names]
-        assert for_each_image(records, act, "testing") == 3
-    for name in ("broken.png", "refused.png: this one not", "absent.png"):
-        assert f"skipped {tmp_path / name}" in caplog.text
-    assert set(seen) == {str(tmp_path / "deep.tif"), str(tmp_path / "plain.png")}
-    stretched = seen[str(tmp_path / "deep.tif")]
-    assert stretched.dtype == np.uint8 and (stretched.min(), stretched.max()) == (0, 255)
-    assert (seen[str(tmp_path / "plain.png")] == 7).all()
+        assert for_each_image([{"file_name": name} for name in names], act, "testing") == 1
+    assert "skipped refused.png: this one not" in caplog.text
+    assert seen == ["a.png", "b.png"]
 
 
 @pytest.mark.parametrize(
     "error",
     [torch.cuda.OutOfMemoryError("CUDA out of memory"), ValueError("a bug"), OSError("full")],
 )
-def test_an_error_that_is_not_of_a_file_ends_the_loop(tmp_path, error):
-    cv2.imwrite(str(tmp_path / "plain.png"), np.zeros((9, 9, 3), np.uint8))
-
+def test_an_error_that_is_not_of_a_file_ends_the_loop(error):
     def act(_):
         raise error
 
     with pytest.raises(type(error)) as caught:
-        for_each_image([{"file_name": str(tmp_path / "plain.png")}], act, "testing")
+        for_each_image([{"file_name": "a.png"}], act, "testing")
     assert caught.value is error

@@ -6,6 +6,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from tool_runner import run_tool
@@ -77,6 +78,26 @@ def test_the_config_of_a_training_draws_and_predicts_without_its_data_and_beside
         a["segmentation"]["size"] == [images[a["image_id"]][k] for k in ("height", "width")]
         for a in coco["annotations"]
     )
+
+
+def test_a_stack_and_an_image_that_is_too_large_are_skipped_by_name_or_read_as_told(
+    trained, tmp_path
+):
+    (tmp_path / "in").mkdir()
+    image = square_and_disc()[0]
+    cv2.imwrite(str(tmp_path / "in" / "plain.png"), image)
+    cv2.imwrite(str(tmp_path / "in" / "large.png"), np.tile(image, (2, 2, 1)))
+    frames = [Image.fromarray(image[..., 0] // count) for count in (1, 2)]
+    frames[0].save(tmp_path / "in" / "stack.tif", save_all=True, append_images=frames[1:])
+    words = (
+        *("predict", "--config-file", trained[0] / "config.yaml", "--input", tmp_path / "in"),
+        *("--output", tmp_path / "out", "--max-pixels", 64 * 96),
+    )
+    printed = run_tool(*words)
+    assert "in 1 images" in printed and "2 files skipped" in printed
+    assert f"skipped {tmp_path / 'in' / 'stack.tif'}" in printed and "holds 2 images" in printed
+    assert f"skipped {tmp_path / 'in' / 'large.png'}" in printed and "128 x 192" in printed
+    assert "in 2 images" in run_tool(*words, "--page", 1)
 
 
 def test_inputs_of_one_name_are_refused(trained, tmp_path):
