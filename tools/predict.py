@@ -38,6 +38,7 @@ from dml_instance.data.forms.results import (
     ResultWriter,
     found_objects,
 )
+from dml_instance.data.images import add_reading_options, reading_rules
 from dml_instance.data.input_files import input_files
 from dml_instance.engine import (
     Tally,
@@ -62,6 +63,7 @@ def main(args: argparse.Namespace) -> int:
         register_given(args.register_coco)
         results = [args.output, *(os.path.join(args.output, f.target) for f in FORMS.values())]
         files = {file.path: file for file in input_files(args.input, leave_out=results)}
+        rules = reading_rules(args)
         model, cfg = load_trained(args.config_file, args.weights, args.opts, needs_data=False)
         tally = Tally(min_score_of(cfg, args.min_score))
         writer = ResultWriter(args.output, classes_of(cfg), args.format, overwrite=args.overwrite)
@@ -73,11 +75,11 @@ def main(args: argparse.Namespace) -> int:
         if "TEST.DETECTIONS_PER_IMAGE" not in args.opts:
             # The key bounds what is scored; who segments wants all that is found.
             model.grouping.max_instances = None
-    mapper = build_test_mapper(cfg)
+    mapper = build_test_mapper(cfg, rules)
 
     def segment(record: dict) -> None:
-        file = files[record["source"]]
-        found = model([{**mapper(record), "file_name": file.path}])[0]["instances"]
+        file = files[record["file_name"]]
+        found = model([mapper(record)])[0]["instances"]
         if len(found) == most:
             what = f"{most} objects, perhaps not all: raise TEST.DETECTIONS_PER_IMAGE"
             limits.add("TEST.DETECTIONS_PER_IMAGE", file.path, what)
@@ -118,6 +120,7 @@ def argument_parser() -> argparse.ArgumentParser:
         "--overwrite", action="store_true", help="replace results of the same name in DIR"
     )
     add_score_option(parser)
+    add_reading_options(parser)
     return parser
 
 

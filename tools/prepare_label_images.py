@@ -17,6 +17,7 @@ import sys
 
 from dml_instance.data.forms.coco_writer import counts_line
 from dml_instance.data.forms.label_images import convert_label_images, matched_files
+from dml_instance.data.images import add_reading_options, reading_rules
 
 
 def main(args: argparse.Namespace) -> None:
@@ -28,6 +29,7 @@ def main(args: argparse.Namespace) -> None:
             val_fraction=args.val_fraction,
             tile=args.tile,
             seed=args.seed,
+            rules=reading_rules(args),
         )
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
@@ -80,6 +82,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", type=int, default=0, help="of the draw of val (default: %(default)s)"
     )
+    add_reading_options(parser)
     return parser
 
 

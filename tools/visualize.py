@@ -19,7 +19,12 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.logger import setup_logger
 
 from dml_instance.data import register_given
-from dml_instance.data.images import evenly_spread, write_image
+from dml_instance.data.images import (
+    add_reading_options,
+    evenly_spread,
+    reading_rules,
+    write_image,
+)
 from dml_instance.data.input_files import input_files, named
 from dml_instance.engine import (
     Tally,
@@ -41,6 +46,7 @@ def main(args: argparse.Namespace) -> int:
     setup_logger(name="dml_instance")
     try:
         register_given(args.register_coco)
+        rules = reading_rules(args)
         needs_data = not (args.input or args.dataset)
         model, cfg = load_trained(args.config_file, args.weights, args.opts, needs_data=needs_data)
         tally = Tally(min_score_of(cfg, args.min_score))
@@ -63,11 +69,11 @@ def main(args: argparse.Namespace) -> int:
         records = evenly_spread(records, args.number)
 
     def draw(record: dict) -> None:
-        picture, scores = picture_of(model, cfg, record, metadata, tally.min_score)
-        path = pictures[record["source"]]
+        picture, scores = picture_of(model, cfg, record, metadata, tally.min_score, rules)
+        path = pictures[record["file_name"]]
         os.makedirs(os.path.dirname(path), exist_ok=True)
         write_image(path, picture[:, :, ::-1])
-        tally.count(record["source"], scores, int((scores >= tally.min_score).sum()))
+        tally.count(record["file_name"], scores, int((scores >= tally.min_score).sum()))
 
     try:
         os.makedirs(output, exist_ok=True)
@@ -107,6 +113,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", metavar="DIR", help="folder of the pictures (default: pictures in OUTPUT_DIR)"
     )
+    add_reading_options(parser)
     return parser
 
 

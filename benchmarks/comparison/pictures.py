@@ -6,13 +6,12 @@ import cv2
 import numpy as np
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.detection_utils import read_image
 from detectron2.structures import Instances
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from tqdm import tqdm
 
-from dml_instance.data.images import stem_of
+from dml_instance.data.images import read_image, stem_of
 from dml_instance.visualization import draw_ground_truth, draw_instances, panel
 
 from .scores import group_ap
@@ -68,7 +67,7 @@ def draw_side_by_side(
     metadata = MetadataCatalog.get(dataset)
     wanted = [(kind, image_id) for kind, ids in images.items() for image_id in ids]
     for kind, image_id in tqdm(wanted, desc="drawing", unit="image"):
-        rgb = read_image(records[image_id]["file_name"], format="RGB")
+        rgb = read_image(records[image_id]["file_name"])
         masks = [ground_truth.annToMask(a) for a in ground_truth.imgToAnns[image_id]]
         truth = torch.from_numpy(np.array(masks, dtype=bool).reshape(-1, *rgb.shape[:2]))
         pictures = [("input", rgb), ("ground truth", draw_ground_truth(rgb, truth, metadata))]

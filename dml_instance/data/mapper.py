@@ -1,27 +1,68 @@
-"""Detectron2's ``DatasetMapper``, quicker where objects are many; its errors name the file."""
+"""Detectron2's ``DatasetMapper`` with this project's reader of images; quicker where objects are
+many, and its errors name the file."""
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from detectron2.data import DatasetMapper, get_detection_dataset_dicts
 from detectron2.data import detection_utils as utils
-from detectron2.data.transforms import TransformList
+from detectron2.data.transforms import AugInput, TransformList
 from detectron2.structures import BoxMode
+from PIL import Image
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
 from ..rle import as_rle
 from .augmentation import build_test_augmentation, build_train_augmentation
 from .copy_paste import CopyPaste
-from .images import ImageFileError, check_readable, is_deep
+from .images import PLAIN, ImageFileError, ReadingRules, read_image
 
 # Objects that share one label map: what an 8-bit map, which every transform takes, can tell apart.
 _OBJECTS_A_LAYER = 255
 
 
-class LabelMapMapper(DatasetMapper):
-    """The stock mapper, but RLE masks are transformed together, and pixels can be left out.
+class ImageMapper(DatasetMapper):
+    """The stock mapper, whose images are read by ``read_image``."""
+
+    def __init__(self, *args, rules: ReadingRules, **options):
+        """
+        Args:
+            args, options: of the stock mapper.
+            rules: of reading.
+        """
+        super().__init__(*args, **options)
+        self.rules = rules
+
+    def __call__(self, record: dict) -> dict:
+        """A Detectron2 record to the model's input dict."""
+        if "sem_seg_file_name" in record or self.proposal_topk is not None:
+            return super().__call__(record)
+        # The stock method reads by a function of Detectron2 and has no place for another, so this
+        # is what it does with the kinds of records that this project makes.
+        record = copy.deepcopy(record)
+        pixels = _in_format(read_image(record["file_name"], self.rules), self.image_format)
+        utils.check_image_size(record, pixels)
+        inputs = AugInput(pixels)
+        transforms = self.augmentations(inputs)
+        record["image"] = torch.as_tensor(np.ascontiguousarray(inputs.image.transpose(2, 0, 1)))
+        if not self.is_train:
+            record.pop("annotations", None)
+        elif "annotations" in record:
+            self._transform_annotations(record, transforms, inputs.image.shape[:2])
+        return record
+
+
+def _in_format(rgb: np.ndarray, image_format: str) -> np.ndarray:
+    """(H, W, C) in one of Detectron2's formats of images, of (H, W, 3) uint8."""
+    if image_format in ("RGB", "BGR"):
+        return rgb if image_format == "RGB" else rgb[..., ::-1]
+    return utils.convert_PIL_to_numpy(Image.fromarray(rgb), image_format)
+
+
+class LabelMapMapper(ImageMapper):
+    """RLE masks are transformed together, and pixels can be left out.
 
     Detectron2 decodes and transforms the mask of every object by itself, at the size of the image:
     hundreds of passes over an image of nuclei. Here objects that the crop leaves out are dropped by
@@ -143,12 +184,9 @@ def _transformed(
 class FileNamingMapper:
     """Calls a mapper; whatever goes wrong in it is raised again with the name of the image file.
 
-    A truncated image otherwise ends a training with a message that does not say which of thousands
-    it was.
-
     Raises:
-        ImageFileError: for a file that cannot be read, has more than 8 bits a pixel, or another
-            size than its record says; with the cure.
+        ImageFileError: for a file that cannot be read, or has another size than its record says;
+            with the cure.
         RuntimeError: for any other error, which is no fault of the file.
     """
 
@@ -158,18 +196,13 @@ class FileNamingMapper:
     def __call__(self, record: dict) -> dict:
         """A Detectron2 record to the model's input dict."""
         file = record["file_name"]
-        if is_deep(file):
-            raise ImageFileError(
-                f"{file} has more than 8 bits a pixel, of which all above 255 would be cut off; "
-                "convert images like it to 8 bits (tools/prepare_label_images.py does)"
-            )
         try:
             return self.mapper(record)
+        except (ImageFileError, MemoryError):
+            raise
         except utils.SizeMismatchError as error:
             raise ImageFileError(f"{file} is not what its record says: {error}") from error
         except Exception as error:
-            # Reading it once more tells a broken file from an error of the program.
-            check_readable(file)
             raise RuntimeError(f"cannot map {file}: {type(error).__name__}: {error}") from error
 
 
@@ -194,6 +227,7 @@ def build_train_mapper(cfg, records: Sequence[dict] | None = None) -> FileNaming
             is_train=True,
             augmentations=build_train_augmentation(cfg),
             recompute_boxes=cfg.MODEL.MASK_ON and cfg.INPUT.CROP.ENABLED,
+            rules=PLAIN,
         )
     )
     if not cfg.INPUT.AUG.COPY_PASTE:
@@ -203,8 +237,13 @@ def build_train_mapper(cfg, records: Sequence[dict] | None = None) -> FileNaming
     return CopyPaste(mapper, records, cfg.INPUT.AUG.COPY_PASTE)
 
 
-def build_test_mapper(cfg) -> FileNamingMapper:
-    """The stock mapper for inference with the resizing of ``build_test_augmentation``."""
+def build_test_mapper(cfg, rules: ReadingRules = PLAIN) -> FileNamingMapper:
+    """The stock mapper for inference with the resizing of ``build_test_augmentation``.
+
+    Args:
+        cfg: of a training.
+        rules: of reading the images.
+    """
     return FileNamingMapper(
-        DatasetMapper(cfg, is_train=False, augmentations=build_test_augmentation(cfg))
+        ImageMapper(cfg, is_train=False, augmentations=build_test_augmentation(cfg), rules=rules)
     )

@@ -3,14 +3,11 @@
 import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import Metadata
-from detectron2.data.detection_utils import (
-    annotations_to_instances,
-    convert_image_to_rgb,
-    read_image,
-)
+from detectron2.data.detection_utils import annotations_to_instances
 from torch import Tensor, nn
 
 from ..data import build_test_mapper
+from ..data.images import PLAIN, ReadingRules, read_image
 from ..modeling import DMLInstance
 from ..modeling.ground_truth import object_masks
 from ..modeling.grouping.seeds import class_probability, seediness
@@ -24,7 +21,12 @@ from ..visualization import (
 
 
 def picture_of(
-    model: nn.Module, cfg: CfgNode, record: dict, metadata: Metadata, min_score: float
+    model: nn.Module,
+    cfg: CfgNode,
+    record: dict,
+    metadata: Metadata,
+    min_score: float,
+    rules: ReadingRules = PLAIN,
 ) -> tuple[np.ndarray, Tensor]:
     """Input, embedding, seediness with seeds, instances and ground truth side by side.
 
@@ -34,6 +36,7 @@ def picture_of(
         record: Detectron2's; with ``annotations`` the ground truth is drawn, too.
         metadata: of the data set, for class names.
         min_score: seeds and instances under it are not drawn.
+        rules: of reading the image.
 
     Returns:
         RGB uint8 (H, W, 3), see ``visualization.panel``; and the scores (N,) of all instances.
@@ -42,10 +45,9 @@ def picture_of(
         ImageFileError: for a file that cannot be read or is not what its record says.
     """
     # The mapper comes first: its errors say what is wrong with a file.
-    inputs = [build_test_mapper(cfg)(record)]
-    image = read_image(record["file_name"], format=cfg.INPUT.FORMAT)
-    size = image.shape[:2]
-    rgb = np.ascontiguousarray(convert_image_to_rgb(image, cfg.INPUT.FORMAT)).astype(np.uint8)
+    inputs = [build_test_mapper(cfg, rules)(record)]
+    rgb = np.ascontiguousarray(read_image(record["file_name"], rules))
+    size = rgb.shape[:2]
 
     pictures = [("input", rgb)]
     if isinstance(model, DMLInstance):

@@ -3,7 +3,6 @@
 import argparse
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -15,7 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from ..data import add_registration_option
-from ..data.images import ImageFileError, eight_bit_file
+from ..data.images import ImageFileError
 from ..model_zoo import facts_of
 from ..modeling import DMLInstance, fuse_conv_norms
 from .config import load_config
@@ -102,32 +101,30 @@ def for_each_image(
 ) -> dict[str, str]:
     """Call ``act`` with one record after the other, behind a progress bar, without gradients.
 
-    A file that cannot be read, or for which ``act`` raises ImageFileError, as the mapper does, is
-    reported in the log and skipped. Any other error ends the loop, and the log says at which image.
+    A file for which ``act`` raises ImageFileError, as the mapper does, is reported in the log and
+    skipped. Any other error ends the loop, and the log says at which image.
 
     Args:
         records: with ``file_name`` at least.
-        act: gets each record with ``source``, the file of the user, added. ``file_name`` is the
-            same file, or, where that is deeper than 8 bits, an 8-bit copy, stretched as
-            tools/prepare_label_images.py does, that lasts as long as the call.
+        act: gets each record.
         title: of the progress bar.
 
     Returns:
-        Why each file was skipped that was, by file.
+        For each file that was skipped a line with its name and the reason.
 
     Raises:
         MemoryError: where the memory, or that of the GPU, does not suffice, with the file's name.
-        OSError: if an 8-bit copy cannot be written; and whatever ``act`` raises but ImageFileError.
+        Exception: whatever else ``act`` raises but ImageFileError.
     """
     skipped = {}
     for number, record in enumerate(tqdm(records, desc=title, unit="image"), start=1):
         file = record["file_name"]
         try:
-            with tempfile.TemporaryDirectory() as folder:
-                act({**record, "file_name": eight_bit_file(file, folder), "source": file})
+            act(record)
         except ImageFileError as error:
-            skipped[file] = str(error)
-            _logger.warning("skipped %s: %s", file, error)
+            why = str(error)
+            skipped[file] = why if file in why else f"{file}: {why}"
+            _logger.warning("skipped %s", skipped[file])
         except Exception as error:
             _logger.error("stopped at %s, image %d of %d", file, number, len(records))
             if not is_out_of_memory(error):
@@ -143,5 +140,4 @@ def list_of_skipped(skipped: Mapping[str, str]) -> list[str]:
     """Lines on the files that ``for_each_image`` skipped, for the user; none without any."""
     if not skipped:
         return []
-    reasons = [why if file in why else f"{file}: {why}" for file, why in skipped.items()]
-    return [f"{len(skipped)} files skipped:", *(f"  {why}" for why in reasons)]
+    return [f"{len(skipped)} files skipped:", *(f"  {why}" for why in skipped.values())]

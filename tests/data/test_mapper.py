@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 from detectron2.data import DatasetCatalog, DatasetMapper
+from PIL import Image
 
 from dml_instance.data import build_test_mapper, build_train_mapper
 from dml_instance.data.augmentation import build_train_augmentation
@@ -23,8 +24,9 @@ def shrink(path):
     cv2.imwrite(str(path), np.zeros((10, 10, 3), np.uint8))
 
 
-def deepen(path):
-    cv2.imwrite(str(path), np.full((64, 96), 3000, np.uint16))
+def stack(path):
+    frames = [Image.fromarray(np.full((64, 96), value, np.uint8)) for value in (1, 2)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
 
 
 MEND = "Mend or replace this file"
@@ -37,7 +39,7 @@ MEND = "Mend or replace this file"
         (empty, MEND),
         (lambda path: path.unlink(), MEND),
         (shrink, "check the width/height"),
-        (deepen, "convert images like it to 8 bits"),
+        (stack, "choose one by --page"),
     ],
 )
 @pytest.mark.parametrize("build", [build_train_mapper, build_test_mapper])

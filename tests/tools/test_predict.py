@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from dml_instance.data import set_num_classes
@@ -183,6 +184,26 @@ def test_results_are_taken_beside_the_data_that_the_model_was_trained_on(
     set_num_classes(cfg)
     assert cfg.DATASETS.CLASS_NAMES == ["square", "disc"]
     assert cfg.DATASETS.CATEGORY_IDS == [3, 4]
+
+
+def test_a_stack_and_an_image_that_is_too_large_are_skipped_by_name_or_read_as_told(
+    trained, tmp_path
+):
+    (tmp_path / "in").mkdir()
+    image = square_and_disc()[0]
+    cv2.imwrite(str(tmp_path / "in" / "plain.png"), image)
+    cv2.imwrite(str(tmp_path / "in" / "large.png"), np.tile(image, (2, 2, 1)))
+    frames = [Image.fromarray(image[..., 0] // count) for count in (1, 2)]
+    frames[0].save(tmp_path / "in" / "stack.tif", save_all=True, append_images=frames[1:])
+    words = (
+        *("predict", "--config-file", trained[0] / "config.yaml", "--input", tmp_path / "in"),
+        *("--output", tmp_path / "out", "--max-pixels", 64 * 96),
+    )
+    printed = run_tool(*words, ok=False)
+    assert "in 1 images" in printed and "2 files skipped" in printed
+    assert f"skipped {tmp_path / 'in' / 'stack.tif'} holds 2 images" in printed
+    assert f"skipped {tmp_path / 'in' / 'large.png'} is 128 x 192" in printed
+    assert "in 2 images" in run_tool(*words, "--page", 1, "--overwrite", ok=False)
 
 
 def test_a_folder_without_images_is_named(trained, tmp_path):

@@ -4,6 +4,7 @@ import json
 
 import cv2
 import numpy as np
+import tifffile
 
 from tool_runner import run_tool, train
 
@@ -19,16 +20,23 @@ def test_label_images_become_a_data_set_that_trains(tmp_path):
     assert "3 train, 1 val images" in run_tool("prepare_label_images", *source, "--output", root)
     assert "exists already" in run_tool("prepare_label_images", *source, "--output", root, ok=False)
     train((root / "annotations" / "instances_train.json", root / "images"), tmp_path / "out", 2)
-    # The raw image, deeper than 8 bits, would be cut off at 255.
-    coco = json.loads((root / "annotations" / "instances_train.json").read_text())
-    cv2.imwrite(
-        str(root / "images" / coco["images"][0]["file_name"]), np.full((64, 64), 3000, np.uint16)
-    )
-    printed = train(
-        (root / "annotations" / "instances_train.json", root / "images"),
-        tmp_path / "deep",
-        2,
-        ok=False,
-    )
-    assert "more than 8 bits" in printed and coco["images"][0]["file_name"] in printed
     assert (tmp_path / "out" / "results.json").is_file()
+
+
+def test_a_page_and_channels_are_chosen(tmp_path):
+    labels = np.zeros((3, 40, 60), np.uint16)
+    labels[1, 5:15, 10:30] = 7
+    image = np.random.default_rng(0).integers(0, 256, (3, 2, 40, 60), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "labels.tif", labels, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "image.tif", image, imagej=True, metadata={"axes": "ZCYX"})
+    root = tmp_path / "cells"
+    options = ("--labels", tmp_path / "labels.tif", "--val-fraction", 0, "--output", root)
+    words = ("prepare_label_images", "--images", tmp_path / "image.tif", *options)
+    for chosen, wrong in (((), "holds 3 images"), (("--page", 1), "2 channels")):
+        printed = run_tool(*words, *chosen, ok=False)
+        assert wrong in printed and "image.tif" in printed and "Traceback" not in printed
+    assert "takes one to three" in run_tool(*words, "--channels", 0, 1, 2, 3, ok=False)
+    run_tool(*words, "--page", 1, "--channels", 1)
+    assert (cv2.imread(str(root / "images" / "image.png"))[..., 0] == image[1, 1]).all()
+    coco = json.loads((root / "annotations" / "instances_train.json").read_text())
+    assert [annotation["area"] for annotation in coco["annotations"]] == [200]

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from tqdm import tqdm
 
-from ..images import image_files, read_unchanged, stem_of, to_eight_bit
+from ..images import PLAIN, ReadingRules, image_files, image_size, read_image, read_labels, stem_of
 from .coco_writer import CocoWriter
 
 
@@ -48,24 +48,21 @@ def matched_files(images: str, labels: str) -> list[tuple[str, str]]:
     return [(by_stem[0][stem], by_stem[1][stem]) for stem in sorted(by_stem[0])]
 
 
-def read_pair(image_file: str, label_file: str) -> tuple[np.ndarray, np.ndarray]:
+def read_pair(
+    image_file: str, label_file: str, rules: ReadingRules = PLAIN
+) -> tuple[np.ndarray, np.ndarray]:
     """Image (H, W, 3) uint8, BGR, and labels (H, W) of a whole-number type.
 
     Raises:
-        ValueError: for a file that is no readable image, labels in colour, or two sizes, naming
+        ValueError: for a file that ``read_image`` or ``read_labels`` refuses, or two sizes, naming
             the files.
     """
-    image, labels = read_unchanged(image_file), read_unchanged(label_file)
-    if labels.ndim != 2:
-        raise ValueError(
-            f"{label_file} has {labels.shape[2]} channels; a label image has one, a number for "
-            "each object"
-        )
+    image, labels = read_image(image_file, rules)[..., ::-1], read_labels(label_file, rules)
     if image.shape[:2] != labels.shape:
         raise ValueError(
             f"{image_file} is {image.shape[:2]}, but {label_file} is {labels.shape} (height, width)"
         )
-    return to_eight_bit(image), labels.astype(np.int64)
+    return image, labels
 
 
 def tiles(size: tuple[int, int], side: int) -> list[tuple[slice, slice]]:
@@ -93,6 +90,7 @@ def convert_label_images(
     val_fraction: float,
     tile: int,
     seed: int,
+    rules: ReadingRules = PLAIN,
 ) -> dict[str, int]:
     """Write a COCO data set with the splits train and val.
 
@@ -105,6 +103,7 @@ def convert_label_images(
         tile: side in pixels into which images are cut, so that one large image can give both
             splits. 0: not cut.
         seed: of that draw.
+        rules: of reading images and label images.
 
     Returns:
         Number of images of each split.
@@ -116,8 +115,8 @@ def convert_label_images(
     if not 0 <= val_fraction < 1:
         raise ValueError(f"the share of val lies in [0, 1), got {val_fraction}")
     windows = [
-        tiles(read_unchanged(label_file).shape[:2], tile)
-        for _, label_file in tqdm(pairs, desc="reading", unit="image")
+        tiles(image_size(image_file, rules), tile)
+        for image_file, _ in tqdm(pairs, desc="reading", unit="image")
     ]
     total = sum(map(len, windows))
     # Tiles of one image are alike: those of a val image must not be trained on beside it, if there
@@ -139,7 +138,7 @@ def convert_label_images(
         for image_number, ((image_file, label_file), cuts) in enumerate(
             zip(pairs, windows, strict=True)
         ):
-            image, labels = read_pair(image_file, label_file)
+            image, labels = read_pair(image_file, label_file, rules)
             stem = stem_of(image_file)
             for tile_number, window in enumerate(cuts):
                 inside = labels[window]

@@ -11,7 +11,6 @@ from dml_instance.data.forms.label_images import (
     read_pair,
     tiles,
 )
-from dml_instance.data.images import to_eight_bit
 
 
 @pytest.fixture
@@ -80,16 +79,6 @@ def test_tiles_cover_every_pixel_once():
     assert len(tiles((10, 10), 0)) == len(tiles((10, 10), 64)) == 1
 
 
-def test_eight_bit_values_stay_and_others_are_stretched():
-    small = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    assert (to_eight_bit(small) == small[..., None]).all()
-    deep = to_eight_bit(np.linspace(500, 9000, 10_000).reshape(100, 100).astype(np.uint16))
-    assert deep.shape == (100, 100, 3)
-    assert (deep.min(), deep.max()) == (0, 255)
-    assert (to_eight_bit(np.full((4, 4), 7.0)) == 0).all()
-    assert to_eight_bit(np.zeros((4, 5, 4), np.uint8)).shape == (4, 5, 3)
-
-
 def test_what_is_wrong_is_said_by_name(folders, tmp_path):
     images, labels = folders
     with pytest.raises(FileNotFoundError, match="nowhere"):
@@ -106,7 +95,7 @@ def test_what_is_wrong_is_said_by_name(folders, tmp_path):
         read_pair(str(images / "d.tif"), str(labels / "d.png"))
     assert not (tmp_path / "out").exists()
     (labels / "c.png").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match=r"c\.png is no readable image"):
+    with pytest.raises(ValueError, match=r"cannot read .*c\.png: it is no image"):
         convert(folders, tmp_path / "out")
     (labels / "d.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"d stands alone"):

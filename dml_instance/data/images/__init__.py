@@ -1,0 +1,32 @@
+"""Image files: which there are, what their results are called, and one reader for all."""
+
+from .files import (
+    IMAGE_ENDINGS,
+    evenly_spread,
+    image_files,
+    is_image_name,
+    stem_of,
+    write_image,
+)
+from .intensities import to_eight_bit
+from .reading import image_size, read_image, read_labels
+from .rules import PLAIN, ReadingRules, add_reading_options, reading_rules
+from .source import ImageFileError
+
+__all__ = [
+    "IMAGE_ENDINGS",
+    "PLAIN",
+    "ImageFileError",
+    "ReadingRules",
+    "add_reading_options",
+    "evenly_spread",
+    "image_files",
+    "image_size",
+    "is_image_name",
+    "read_image",
+    "read_labels",
+    "reading_rules",
+    "stem_of",
+    "to_eight_bit",
+    "write_image",
+]

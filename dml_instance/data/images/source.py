@@ -1,0 +1,55 @@
+"""What every kind of image file offers to the reader: facts of its header, and stored pixels.
+
+Shapes: H x W pixels as stored, before the orientation is obeyed; C channels.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+
+class ImageFileError(ValueError):
+    """An image file that cannot be used as it is; the message names it and says what to do."""
+
+
+class ImageSource(ABC):
+    """An opened image file, of which nothing but the header was read.
+
+    Attributes:
+        layout: number type, axes and lengths in words, for messages.
+        size: (H, W).
+        pages: how many images the file holds: planes, frames, slices.
+        channels: C of a page, those of colours for a palette; opacity counts as one, the last.
+        has_alpha: whether the last channel is opacity.
+        number_channels: of ``numbers``, opacity not counted; 1 for a palette.
+    """
+
+    layout: str
+    size: tuple[int, int]
+    pages: int
+    channels: int
+    has_alpha: bool
+    number_channels: int
+
+    @abstractmethod
+    def orientation(self) -> int:
+        """EXIF's number of how the pixels are to be turned and mirrored, 1 to 8; 1 where none."""
+
+    @abstractmethod
+    def colours(self, page: int, channels: Sequence[int]) -> np.ndarray:
+        """(H, W) or (H, W, len(channels)) of any real number type, as a viewer would show them:
+        palettes, inks and inverted greys are resolved; fewer than 8 bits fill 0 to 255.
+
+        Raises:
+            ImageFileError: for a colour space that is not read.
+        """
+
+    @abstractmethod
+    def numbers(self, page: int) -> np.ndarray:
+        """(H, W) numbers as they are, of a palette those of its entries, where there is one
+        channel of them.
+
+        Raises:
+            ImageFileError: for a format that does not keep numbers.
+        """

@@ -1,0 +1,175 @@
+"""TIFF and what is built on it (BigTIFF, OME-TIFF, ImageJ's stacks, LSM, slides), by tifffile.
+
+Pillow reads neither doubles nor half floats nor two channels, and cuts 16-bit colours down to 8
+bits. OpenCV takes a stack for its first page, and is wrong on planes, opacity and inverted 16 bits.
+tifffile with imagecodecs decodes all of them, and says what the axes are.
+"""
+
+import logging
+import struct
+from collections.abc import Sequence
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
+
+from .source import ImageFileError, ImageSource
+
+# What tifffile notes of metadata that it cannot make out is no concern of who wants the pixels. A
+# program that wants to see it sets up logging.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+# Scanners of slides add pictures of the label and of the whole slide.
+_SLIDES = ("svs", "scn", "qpi", "ndpi", "bif", "philips")
+_LOSSY = (COMPRESSION.JPEG, COMPRESSION.OJPEG, COMPRESSION.JPEG_LOSSY)
+_PLAIN = (None, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB)
+_ORIENTATION = 274
+_PHOTOMETRIC = 262
+
+
+class TiffSource(ImageSource):
+    """See ``ImageSource``. The axes that are neither rows, columns nor channels make up the
+    pages; all series of a file are counted, but no reduced copies and no masks."""
+
+    def __init__(self, stream: BinaryIO, page: int):
+        """
+        Args:
+            stream: of the file.
+            page: of which the facts are wanted; where there is no such page, those of the first.
+        """
+        # A file of a set that its metadata describes as one image is read as the file it is.
+        self._tiff = TiffFile(stream, _multifile=False, is_ndtiff=False)
+        series = self._tiff.series
+        if series and series[0].kind in _SLIDES:
+            series = series[:1]
+        series = [s for s in series if not (s.keyframe.is_reduced or s.keyframe.is_mask)] or series
+        # Page to series and its frames, one for each value of the axis "C".
+        self._frames = [(s, frames) for s in series for frames in _frames_of(s)]
+        self.pages = len(self._frames)
+        of, frames = self._frames[page if page < self.pages else 0]
+        lengths = " x ".join(map(str, of.shape))
+        self.layout = f"{of.dtype}, {of.axes} {lengths}"
+        self._keyframe = of.keyframe
+        _check_header(self._tiff, self._keyframe)
+        self.size = self._keyframe.imagelength, self._keyframe.imagewidth
+        samples = self._keyframe.samplesperpixel
+        self._photometric = self._keyframe.tags.valueof(_PHOTOMETRIC)
+        extra = self._keyframe.extrasamples
+        is_rgba = self._photometric == PHOTOMETRIC.RGB and samples == 4
+        self.has_alpha = is_rgba or bool(extra and extra[-1])
+        if self._photometric == PHOTOMETRIC.PALETTE:
+            samples += 2
+        elif self._photometric == PHOTOMETRIC.SEPARATED:
+            samples -= 1
+        self.channels = samples * len(frames)
+        self.number_channels = self._keyframe.samplesperpixel * len(frames) - self.has_alpha
+
+    def orientation(self) -> int:
+        return self._keyframe.tags.valueof(_ORIENTATION, default=1)
+
+    def colours(self, page: int, channels: Sequence[int]) -> np.ndarray:
+        series, frames = self._frames[page]
+        if self.channels == len(frames):
+            return np.dstack([self._shown(series, frames[channel]) for channel in channels])
+        every = np.concatenate([self._shown(series, frame) for frame in frames], axis=2)
+        return every[..., list(channels)]
+
+    def numbers(self, page: int) -> np.ndarray:
+        if self._keyframe.compression in _LOSSY:
+            raise ImageFileError("JPEG changes the numbers of labels: save them uncompressed")
+        series, (frame,) = self._frames[page]
+        return np.atleast_3d(self._stored(series, frame))[..., 0]
+
+    def _stored(self, series: TiffPageSeries, frame: int) -> np.ndarray:
+        """(H, W) or (H, W, S), the pixels of one TIFF page as they are."""
+        keyframe = series.keyframe
+        if series.dtype.kind not in "buif":
+            raise ImageFileError(f"it holds {series.dtype} numbers: save their size")
+        if series.is_truncated:
+            # ImageJ's stacks beyond 4 GB: one header, and the planes behind one another.
+            pixels = self._tiff.filehandle.read_array(
+                self._tiff.byteorder + series.dtype.char,
+                keyframe.size,
+                series.dataoffset + frame * keyframe.nbytes,
+            ).reshape(keyframe.shape)
+        else:
+            _check_whole(series[frame], self._tiff.filehandle.size)
+            pixels = series.asarray(key=frame)
+        return np.moveaxis(pixels, 0, -1) if keyframe.axes == "SYX" else pixels
+
+    def _shown(self, series: TiffPageSeries, frame: int) -> np.ndarray:
+        """(H, W) or (H, W, S), the pixels of one TIFF page as colours or greys."""
+        keyframe, pixels = series.keyframe, self._stored(series, frame)
+        bits = 1 if pixels.dtype == bool else keyframe.bitspersample
+        if self._photometric == PHOTOMETRIC.PALETTE:
+            return _palette(keyframe)[pixels]
+        if bits < 8:
+            pixels = (pixels.astype(np.uint16) * 255 // (2**bits - 1)).astype(np.uint8)
+        if self._photometric in _PLAIN:
+            return pixels
+        if self._photometric == PHOTOMETRIC.MINISWHITE:
+            return -pixels if pixels.dtype.kind == "f" else ~pixels
+        if self._photometric == PHOTOMETRIC.SEPARATED and pixels.shape[2:] >= (4,):
+            return _by_pillow(pixels[..., :4], "CMYK")
+        if self._photometric == PHOTOMETRIC.YCBCR and pixels.shape[2:] == (3,):
+            # tifffile makes red, green and blue of JPEG's pixels, and of no others.
+            return pixels if keyframe.compression in _LOSSY else _by_pillow(pixels, "YCbCr")
+        raise ImageFileError(f"its colours are {self._photometric!r}: save it as grey or RGB")
+
+
+def _frames_of(series: TiffPageSeries) -> np.ndarray:
+    """(pages, channels) numbers of the TIFF pages of a series; channels are the axis "C"."""
+    own = len(series.keyframe.shape)
+    axes, shape = series.axes[: len(series.axes) - own], series.shape[: len(series.axes) - own]
+    if series.axes[len(axes) :] not in ("YX", "YXS", "SYX"):
+        raise ImageFileError(f"its axes are {series.axes}; save its planes one by one")
+    frames = np.arange(int(np.prod(shape, dtype=int))).reshape(shape)
+    if "C" not in axes:
+        return frames.reshape(-1, 1)
+    return np.moveaxis(frames, axes.index("C"), -1).reshape(-1, shape[axes.index("C")])
+
+
+def _check_header(tiff: TiffFile, page: TiffPage) -> None:
+    """Raise EOFError where pages, or tags of a page, lie behind the end of the file: tifffile goes
+    on without them."""
+    if tiff.tiff.is_ndpi:
+        return
+    handle, layout = tiff.filehandle, tiff.tiff
+    handle.seek(page.offset)
+    (tags,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
+    handle.seek(tiff.pages.next_page_offset)
+    has_more = any(handle.read(layout.offsetsize))
+    if has_more or tags != len(page.tags):
+        raise EOFError("the file is cut short")
+
+
+def _check_whole(page: TiffPage | None, file_size: int) -> None:
+    """Raise EOFError where a part is missing, which tifffile fills with zeros."""
+    if page is None:
+        raise EOFError("this page is described, but not there")
+    if not page.keyframe.is_contiguous:
+        ends = [
+            offset + count
+            for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
+        ]
+        if len(ends) < np.prod(page.keyframe.chunked) or max(ends) > file_size:
+            raise EOFError("the file is cut short")
+
+
+def _palette(keyframe: TiffPage) -> np.ndarray:
+    """(2 ** bits, 3) uint8 colours."""
+    colours = keyframe.colormap
+    if colours is None:
+        raise ValueError("it has no palette")
+    # Some programs write 8 bits where the standard wants 16.
+    return (colours if colours.max() < 256 else colours >> 8).astype(np.uint8).T
+
+
+def _by_pillow(pixels: np.ndarray, mode: str) -> np.ndarray:
+    """(H, W, 3) uint8 colours of 8-bit or 16-bit pixels of a colour space of Pillow's."""
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        raise ImageFileError(f"it holds {mode} as {pixels.dtype}; save it as RGB")
+    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels), mode).convert("RGB"))

@@ -1,0 +1,222 @@
+"""What the reader makes of files, against what was drawn into them."""
+
+import io
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from dml_instance.data.images import PLAIN, ImageFileError, ReadingRules, image_size, read_image
+from dml_instance.data.images import reading as reader
+from toy_images import GREY, KINDS, RGB, SIDES, exif, in_three, stored, stretched
+
+# Of 2 times, 3 slices and 5 channels.
+STACK = np.random.default_rng(1).integers(0, 256, (2, 3, 5, 20, 30), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_file_of_any_kind_gives_what_it_shows(tmp_path, name):
+    write, shown = KINDS[name]
+    path = tmp_path / name
+    write(path)
+    image = read_image(str(path))
+    assert image.dtype == np.uint8 and image.shape == shown.shape
+    assert np.abs(image.astype(int) - shown).max() <= (1 if "jp" in name else 0)
+    assert image_size(str(path)) == shown.shape[:2]
+
+
+@pytest.mark.parametrize("orientation", SIDES)
+def test_an_orientation_is_obeyed(tmp_path, orientation):
+    picture = RGB[:2, :3]
+    pixels = stored(picture, orientation)
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif(orientation))
+    tag = (274, "H", 1, orientation, True)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, extratags=[tag], photometric="rgb")
+    for path in map(str, tmp_path.iterdir()):
+        assert (read_image(path) == picture).all()
+        assert image_size(path) == (2, 3)
+
+
+def assert_refused(path, *parts, rules=PLAIN):
+    """By one line with the name of the file and all parts, from pixels and header alike."""
+    for read in (read_image, image_size):
+        with pytest.raises(ImageFileError) as caught:
+            read(str(path), rules)
+        message = str(caught.value)
+        assert "\n" not in message and all(part in message for part in (str(path), *parts)), message
+
+
+@pytest.mark.parametrize("ending", ["tif", "gif", "png", "webp"])
+def test_a_stack_is_refused_or_its_page_chosen(tmp_path, ending):
+    path = tmp_path / f"stack.{ending}"
+    frames = [Image.fromarray(page) for page in STACK[0, :, 0]]
+    options = {"lossless": True} if ending == "webp" else {}
+    frames[0].save(path, save_all=True, append_images=frames[1:], **options)
+    assert_refused(path, "holds 3 images", "20 x 30", "--page, 0 to 2")
+    assert_refused(path, "no page 3", "3 images", rules=ReadingRules(page=3))
+    for number, page in enumerate(STACK[0, :, 0]):
+        assert (read_image(str(path), ReadingRules(page=number)) == in_three(page)).all()
+
+
+def test_pages_are_channels_where_channels_are_chosen_and_no_page(tmp_path):
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, STACK[0, :, 0], photometric="minisblack")
+    rgb = read_image(str(path), ReadingRules(channels=(2, 0)))
+    assert (rgb == np.dstack([STACK[0, 2, 0], STACK[0, 0, 0], np.zeros_like(GREY)])).all()
+    assert_refused(path, "no page 3", rules=ReadingRules(channels=(0, 3)))
+    Image.fromarray(GREY).save(tmp_path / "single.tif")
+    for rules in (ReadingRules(page=2), ReadingRules(channels=(0,))):
+        assert (read_image(str(tmp_path / "single.tif"), rules) == in_three(GREY)).all()
+
+
+@pytest.mark.parametrize("options", [{"imagej": True}, {"imagej": True, "truncate": True}, {}])
+def test_a_page_is_of_all_axes_but_channels(tmp_path, options):
+    """Of ImageJ's stacks, which beyond 4 GB have one header for all planes, and OME-TIFF."""
+    path = tmp_path / ("stack.tif" if options else "stack.ome.tif")
+    axes = {"axes": "TZCYX"}
+    tifffile.imwrite(path, STACK, metadata=axes, photometric="minisblack", **options)
+    assert_refused(path, "holds 6 images", "TZCYX 2 x 3 x 5 x 20 x 30")
+    assert_refused(path, "5 channels", "--channels, 0 to 4", rules=ReadingRules(page=4))
+    assert_refused(path, "no channel 5", rules=ReadingRules(page=4, channels=(5,)))
+    rgb = read_image(str(path), ReadingRules(page=4, channels=(3, 1, 2)))
+    assert (rgb == np.moveaxis(STACK[1, 1, [3, 1, 2]], 0, -1)).all()
+
+
+def test_channels_may_come_before_pages(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    metadata = {"axes": "CZYX"}
+    tifffile.imwrite(path, np.moveaxis(STACK[0], 1, 0), metadata=metadata, photometric="minisblack")
+    assert_refused(path, "holds 3 images", "CZYX 5 x 3 x 20 x 30")
+    rgb = read_image(str(path), ReadingRules(page=1, channels=(3, 1, 2)))
+    assert (rgb == np.moveaxis(STACK[0, 1, [3, 1, 2]], 0, -1)).all()
+
+
+@pytest.mark.parametrize("count", [2, 4, 5])
+def test_other_numbers_of_channels_are_refused_or_chosen_from(tmp_path, count):
+    path, deep = tmp_path / "a.tif", STACK[0, 0].astype(np.uint16)[:count] * 9
+    for planes, pixels in (("separate", deep), ("contig", np.moveaxis(deep, 0, -1))):
+        layout = {"photometric": "minisblack", "planarconfig": planes}
+        tifffile.imwrite(path, pixels, **layout)
+        assert_refused(path, f"{count} channels", "uint16", f"--channels, 0 to {count - 1}")
+        grey = read_image(str(path), ReadingRules(channels=(1,)))
+        assert (grey == in_three(stretched(deep[1]))).all()
+        two = read_image(str(path), ReadingRules(channels=(1, 0)))
+        assert (two[..., :2] == stretched(np.dstack([deep[1], deep[0]]))).all()
+        assert not two[..., 2].any()
+
+
+def test_of_reduced_copies_masks_and_files_of_a_set_the_image_itself_is_read(tmp_path):
+    path = str(tmp_path / "a.tif")
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(GREY)
+        writer.write(RGB[:7, :9], subfiletype=1, photometric="rgb")
+        writer.write(GREY > 9, subfiletype=4)
+    assert (read_image(path) == in_three(GREY)).all()
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(RGB, subifds=1, tile=(16, 16), photometric="rgb")
+        writer.write(RGB[::2, ::2], subfiletype=1, tile=(16, 16), photometric="rgb")
+    assert (read_image(path) == RGB).all()
+    uuid = "urn:uuid:00000000-0000-0000-0000-00000000000"
+    plane = "<TiffData FirstC='{0}'><UUID FileName='{0}.ome.tif'>{1}{0}</UUID></TiffData>"
+    pixels = (
+        "<Pixels ID='Pixels:0' DimensionOrder='XYCZT' Type='uint8' SizeX='30' SizeY='20' "
+        f"SizeC='2' SizeZ='1' SizeT='1'>{plane.format(0, uuid)}{plane.format(1, uuid)}</Pixels>"
+    )
+    for number in (0, 1):
+        description = (
+            "<OME xmlns='http://www.openmicroscopy.org/Schemas/OME/2016-06' "
+            f"UUID='{uuid}{number}'><Image ID='Image:0'>{pixels}</Image></OME>"
+        )
+        file = tmp_path / f"{number}.ome.tif"
+        tifffile.imwrite(file, GREY + number, description=description, metadata=None)
+    assert (read_image(str(tmp_path / "1.ome.tif")) == in_three(GREY + 1)).all()
+
+
+def test_a_photograph_with_a_preview_is_no_stack(tmp_path):
+    images = [Image.fromarray(RGB), Image.fromarray(RGB[::2, ::2])]
+    images[0].save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=images[1:])
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert image.n_frames == 2
+        assert (read_image(str(tmp_path / "a.jpg")) == np.asarray(image)).all()
+
+
+def test_how_large_an_image_is_read_is_ours_to_say(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    for name in ("colour.png", "deep.tif"):
+        path = tmp_path / name
+        KINDS[name][0](path)
+        assert_refused(path, "20 x 30", "599", "--max-pixels", rules=ReadingRules(max_pixels=599))
+        assert read_image(str(path), ReadingRules(max_pixels=600)).shape == (20, 30, 3)
+    assert Image.MAX_IMAGE_PIXELS == 10
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_file_that_is_cut_short_is_refused_or_whole(tmp_path, name):
+    path = tmp_path / name
+    KINDS[name][0](path)
+    whole, content = read_image(str(path)), path.read_bytes()
+    messages = []
+    for kept in np.linspace(0, len(content) - 1, 16).astype(int):
+        path.write_bytes(content[:kept])
+        try:
+            assert (read_image(str(path)) == whole).all()
+        except ImageFileError as error:
+            messages.append(str(error))
+    assert len(messages) >= 14
+    for message in messages:
+        assert str(path) in message and "Mend or replace this file" in message
+        assert "\n" not in message
+
+
+def test_what_is_no_image_is_named(tmp_path):
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "folder.png").mkdir()
+    assert_refused(tmp_path / "text.png", "no image, or of a format that is not known")
+    assert_refused(tmp_path / "folder.png", "Is a directory")
+    assert_refused(tmp_path / "absent.png", "No such file or directory")
+    tifffile.imwrite(tmp_path / "a.tif", GREY.astype(np.complex64))
+    with pytest.raises(ImageFileError, match=r"a\.tif: it holds complex64"):
+        read_image(str(tmp_path / "a.tif"))
+
+
+def test_neither_a_lack_of_memory_nor_a_bug_is_blamed_on_a_file(tmp_path, monkeypatch):
+    Image.fromarray(GREY).save(tmp_path / "a.png")
+
+    def fail(*_):
+        raise error
+
+    for error, place in (
+        (MemoryError(), (Image.Image, "load")),
+        (MemoryError(), (reader, "to_eight_bit")),
+        (ValueError("a bug"), (reader, "to_eight_bit")),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(*place, fail)
+            with pytest.raises(type(error)) as caught:
+                read_image(str(tmp_path / "a.png"))
+            assert caught.value is error
+
+
+def test_broken_exif_is_none(tmp_path, recwarn):
+    for data in (b"Exif\0\0nonsense", b"", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"):
+        file = io.BytesIO()
+        Image.fromarray(RGB).save(file, "webp", lossless=True, exif=data)
+        (tmp_path / "a.webp").write_bytes(file.getvalue())
+        assert (read_image(str(tmp_path / "a.webp")) == RGB).all()
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"page": -1}, "--page"),
+        ({"channels": ()}, "--channels"),
+        ({"channels": (0, 1, 2, 3)}, "--channels .* got 0 1 2 3"),
+        ({"channels": (-1,)}, "--channels"),
+        ({"max_pixels": 0}, "--max-pixels"),
+    ],
+)
+def test_rules_out_of_range_are_refused(options, named):
+    with pytest.raises(ValueError, match=named):
+        ReadingRules(**options)
