@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
-from detectron2.data.detection_utils import read_image
+from detectron2.data import detection_utils
 from detectron2.utils.file_io import PathManager
-from PIL import Image
+from PIL import Image, ImageOps
 
 IMAGE_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp")
 
@@ -90,7 +90,7 @@ def _reading(file: str) -> Iterator[None]:
 def check_readable(file: str) -> None:
     """Read an image as Detectron2 does; ImageFileError where that fails."""
     with _reading(file):
-        read_image(file)
+        detection_utils.read_image(file)
 
 
 def read_unchanged(file: str) -> np.ndarray:
@@ -103,6 +103,54 @@ def read_unchanged(file: str) -> np.ndarray:
     if image is None:
         raise ImageFileError(f"{file} is no readable image")
     return image
+
+
+def read_image(file: str) -> np.ndarray:
+    """An image upright, in 8-bit red, green and blue, see ``to_eight_bit``.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        ImageFileError: for a file that is no readable image.
+    """
+    with _reading(file), Image.open(file) as image:
+        if not image.mode.startswith(("I", "F")):
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    return to_eight_bit(read_unchanged(file))[..., ::-1]
+
+
+def read_labels(file: str) -> np.ndarray:
+    """A label image: the whole numbers that are stored, of a palette those of its entries.
+
+    Returns:
+        (H, W) int64.
+
+    Raises:
+        ImageFileError: for a file that is no readable image, has several channels, or other numbers
+            than whole ones.
+    """
+    with _reading(file), Image.open(file) as image:
+        numbers = np.array(image) if image.mode == "P" else read_unchanged(file)
+    if numbers.ndim == 3:
+        raise ImageFileError(
+            f"{file} has {numbers.shape[2]} channels; a label image has one, a number for each "
+            "object: export numbers, not colours"
+        )
+    if not np.array_equal(numbers, numbers.astype(np.int64)):
+        raise ImageFileError(
+            f"{file} has numbers that are not whole, as where 255 was made 1; a label image has a "
+            "whole number for each object: save it without scaling"
+        )
+    return numbers.astype(np.int64)
+
+
+def image_size(file: str) -> tuple[int, int]:
+    """(H, W) of what ``read_image`` returns, from the header; ImageFileError where it has none."""
+    with _reading(file), Image.open(file) as image:
+        size = image.size
+        is_turned = image.getexif().get(0x0112) in (5, 6, 7, 8)
+    return size if is_turned else size[::-1]
 
 
 def write_image(file: str, image: np.ndarray) -> None:

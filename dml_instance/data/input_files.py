@@ -1,0 +1,83 @@
+"""Which images a user means, and what their results are called: sub-folders are mirrored."""
+
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from .images import IMAGE_ENDINGS, is_image_name
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One image of several.
+
+    Attributes:
+        path: of the file.
+        relative: the same below the folder that holds all of them, with "/": ``B01/field1.tif``.
+        name: what its results are called: ``relative`` without its ending, and with it where
+            another image would have the same name; of each image its own.
+    """
+
+    path: str
+    relative: str
+    name: str
+
+
+def input_files(paths: Sequence[str], leave_out: Collection[str] = ()) -> list[InputFile]:
+    """Files as they are, and the images in folders and all their sub-folders, by name.
+
+    Args:
+        paths: files and folders; a file that is not there is kept, for its reader to complain of.
+        leave_out: folders below these that are not entered, such as that of earlier results.
+            Hidden files and folders, whose names begin with a dot, are left out, too.
+
+    Raises:
+        FileNotFoundError: for a folder that does not exist, and if there is no image at all.
+    """
+    absent = [p for p in paths if not os.path.exists(p) and not is_image_name(p)]
+    if absent:
+        # A missing file among others is skipped as a bad one is; a folder is a slip of the pen.
+        raise FileNotFoundError(f"{', '.join(absent)}: no such folder")
+    files: list[str] = []
+    for path in paths:
+        files += _images_below(path, leave_out) if os.path.isdir(path) else [path]
+    if not files:
+        raise FileNotFoundError(
+            f"no image was found in {', '.join(paths)}; looked for {', '.join(IMAGE_ENDINGS)}"
+        )
+    return named(files, [p if os.path.isdir(p) else os.path.dirname(p) for p in paths])
+
+
+def named(files: Sequence[str], folders: Sequence[str] = ()) -> list[InputFile]:
+    """Files with what their results are called; one that is given twice counts once.
+
+    Args:
+        files: at least one.
+        folders: that all of them lie below; without any, the folders of the files.
+    """
+    folders = folders or [os.path.dirname(file) for file in files]
+    root = os.path.commonpath([os.path.abspath(folder) for folder in folders])
+    of_paths = {os.path.abspath(file): file for file in files}
+    relative = [os.path.relpath(path, root).replace(os.sep, "/") for path in of_paths]
+    stems = [os.path.splitext(path)[0] for path in relative]
+    count = Counter(stems)
+    names = [s if count[s] == 1 else r for s, r in zip(stems, relative, strict=True)]
+    if len(set(names)) < len(names):  # as of a.png, a.tif and a.png.tif
+        names = relative
+    return list(map(InputFile, of_paths.values(), relative, names))
+
+
+def _images_below(folder: str, leave_out: Collection[str]) -> Iterator[str]:
+    """Images of a folder and its sub-folders, links to folders included; each folder once."""
+    seen = {os.path.realpath(path) for path in leave_out} - {os.path.realpath(folder)}
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if is_image_name(name) and not name.startswith("."):
+                yield os.path.join(place, name)
