@@ -161,7 +161,7 @@ class FileNamingMapper:
         if is_deep(file):
             raise ImageFileError(
                 f"{file} has more than 8 bits a pixel, of which all above 255 would be cut off; "
-                "convert images like it to 8 bits (tools/prepare_label_images.py does)"
+                "convert images like it to 8 bits (tools/prepare.py does)"
             )
         try:
             return self.mapper(record)

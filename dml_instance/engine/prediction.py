@@ -103,7 +103,7 @@ def for_each_image(records: Sequence[dict], act: Callable[[dict], None], title: 
         records: with ``file_name`` at least.
         act: gets each record with ``source``, the file of the user, added. ``file_name`` is the
             same file, or, where that is deeper than 8 bits, an 8-bit copy, stretched as
-            tools/prepare_label_images.py does, that lasts as long as the call.
+            tools/prepare.py does, that lasts as long as the call.
         title: of the progress bar.
 
     Returns:

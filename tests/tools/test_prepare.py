@@ -1,4 +1,4 @@
-"""From a label image to a data set that trains."""
+"""From annotations to a data set that trains, by the command that is printed."""
 
 import json
 
@@ -16,8 +16,8 @@ def test_label_images_become_a_data_set_that_trains(tmp_path):
     cv2.imwrite(str(tmp_path / "image.tif"), (labels > 0).astype(np.uint16) * 3000 + 100)
     root = tmp_path / "cells"
     source = ("--images", tmp_path / "image.tif", "--labels", tmp_path / "labels.tif", "--tile", 64)
-    assert "3 train, 1 val images" in run_tool("prepare_label_images", *source, "--output", root)
-    assert "exists already" in run_tool("prepare_label_images", *source, "--output", root, ok=False)
+    assert "3 train, 1 val images" in run_tool("prepare", *source, "--output", root)
+    assert "exists already" in run_tool("prepare", *source, "--output", root, ok=False)
     train((root / "annotations" / "instances_train.json", root / "images"), tmp_path / "out", 2)
     # The raw image, deeper than 8 bits, would be cut off at 255.
     coco = json.loads((root / "annotations" / "instances_train.json").read_text())
