@@ -18,6 +18,7 @@ import sys
 
 from dml_instance.data.forms.preparing import SplitRules, prepare
 from dml_instance.data.forms.readers import FORMS, SourceRules
+from dml_instance.data.images import add_reading_options, reading_rules
 
 
 def main(args: argparse.Namespace) -> None:
@@ -31,6 +32,7 @@ def main(args: argparse.Namespace) -> None:
                 class_key=args.class_key,
                 number_pieces=args.number_pieces,
                 keep_boxes=args.keep_boxes,
+                reading=reading_rules(args),
             ),
             args.output,
             form=args.form,
@@ -126,6 +128,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", type=int, default=0, help="of the draw of val (default: %(default)s)"
     )
+    add_reading_options(parser)
     return parser
 
 

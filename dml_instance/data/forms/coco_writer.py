@@ -99,7 +99,7 @@ class CocoWriter:
         image: np.ndarray | str,
         size: tuple[int, int],
         objects: Iterable[AnnotatedObject],
-    ) -> str:
+    ) -> None:
         """Write one image and note its objects.
 
         Args:
@@ -108,9 +108,6 @@ class CocoWriter:
             image: (H, W, 3) uint8, BGR, which becomes a PNG; or a file, which is copied as it is.
             size: (H, W) of it.
             objects: of it, with masks of that size.
-
-        Returns:
-            The image file that was written.
 
         Raises:
             OSError: if the image cannot be written.
@@ -137,7 +134,6 @@ class CocoWriter:
                     **annotation_of_rle(item.mask, category_id, item.is_crowd),
                 }
             )
-        return path
 
     def counts(self) -> dict[str, int]:
         """Number of images of each split so far."""

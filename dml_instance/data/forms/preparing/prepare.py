@@ -2,19 +2,31 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
 
 from PIL import Image
 from tqdm import tqdm
 
-from ...images import read_image
-from ...input_files import InputFile, input_files, named
+from ...images import ReadingRules, evenly_spread, read_image
+from ...input_files import input_files, named
 from ..annotated import AnnotatedImage, FormError
 from ..coco_writer import CocoWriter, counts_line
 from ..readers import BOX, SourceRules, form_of
-from .contact_sheet import Picture, write_contact_sheet
+from .contact_sheet import PICTURES, small_picture, write_contact_sheet
 from .splits import TRAIN, VAL, SplitRules, split_of_each
 from .summary import median_diameter, objects_by_class, summary
 from .tiles import Window, objects_inside, tiles
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What becomes one image of the data set: a window of an annotated image, with its name."""
+
+    image: AnnotatedImage
+    name: str
+    window: Window
+    split: str
 
 
 def prepare(
@@ -54,11 +66,8 @@ def prepare(
     _check(images, source.labels)
     beside = source.images or (source.labels if chosen.has_images_beside else "")
     found = summary(chosen.title, images, _unused(images, beside))
-    files = named([image.file for image in images])
-    windows = [tiles(image.size, tile) for image in images]
-    split_of, groups = _splits(images, files, windows, splits or SplitRules())
-    counts = _write(root, images, files, windows, split_of, is_cut=tile > 0)
-    line = counts_line(counts, root)
+    pieces, groups = _pieces(images, tile, splits or SplitRules())
+    line = counts_line(_write(root, pieces, source.reading, is_cut=tile > 0), root)
     return f"{found}\n\n{line}{f' ({groups})' if groups else ''}"
 
 
@@ -87,67 +96,63 @@ def _unused(images: Sequence[AnnotatedImage], folder: str) -> list[str]:
     return [file.path for file in there if os.path.realpath(file.path) not in used]
 
 
-def _splits(
-    images: Sequence[AnnotatedImage],
-    files: Sequence[InputFile],
-    windows: Sequence[Sequence[Window]],
-    rules: SplitRules,
-) -> tuple[list[list[str]], str]:
-    """The split of each tile of each image, and what was done, in a few words.
+def _pieces(
+    images: Sequence[AnnotatedImage], tile: int, rules: SplitRules
+) -> tuple[list[Piece], str]:
+    """The images, or their tiles, with their splits; and how these came about, in a few words.
 
     Tiles of one image are alike: those of a val image must not be trained on beside it, if there
     are others.
     """
+    files = named([image.file for image in images])
+    windows = [
+        (image, file.name, window)
+        for image, file in zip(images, files, strict=True)
+        for window in tiles(image.size, tile)
+    ]
+    parts = [f"{name}_{window[0].start}_{window[1].start}" for _, name, window in windows]
     if len(images) == 1:
-        names = [_tile_name(files[0], window, is_cut=True) for window in windows[0]]
-        splits, groups = split_of_each(names, [images[0].split] * len(names), rules)
-        return [splits], groups
-    splits, groups = split_of_each(
-        [file.name for file in files], [image.split for image in images], rules
-    )
-    return [[split] * len(cuts) for split, cuts in zip(splits, windows, strict=True)], groups
+        given = [images[0].split] * len(parts)
+        splits, groups = split_of_each(parts, given, rules)
+    else:
+        names = [file.name for file in files]
+        of_image, groups = split_of_each(names, [image.split for image in images], rules)
+        by_name = dict(zip(names, of_image, strict=True))
+        splits = [by_name[name] for _, name, _ in windows]
+    pieces = [
+        Piece(image, part if tile > 0 else name, window, split)
+        for (image, name, window), part, split in zip(windows, parts, splits, strict=True)
+    ]
+    return pieces, groups
 
 
 def _write(
-    root: str,
-    images: Sequence[AnnotatedImage],
-    files: Sequence[InputFile],
-    windows: Sequence[Sequence[Window]],
-    splits: Sequence[Sequence[str]],
-    *,
-    is_cut: bool,
+    root: str, pieces: Sequence[Piece], reading: ReadingRules, *, is_cut: bool
 ) -> dict[str, int]:
     """Write the data set; returns the number of images of each split."""
-    by_class = objects_by_class(images)
+    by_image = {file: list(of) for file, of in groupby(pieces, lambda piece: piece.image.file)}
+    by_class = objects_by_class([of_image[0].image for of_image in by_image.values()])
+    diameter = median_diameter([item for objects in by_class.values() for item in objects])
+    shown = set(map(id, evenly_spread(pieces, PICTURES)))
     pictures = []
-    with (
-        CocoWriter(root, list(by_class)) as writer,
-        tqdm(total=sum(map(len, windows)), desc="writing", unit="image") as progress,
-    ):
-        for split in dict.fromkeys([TRAIN, VAL, *(s for of_image in splits for s in of_image)]):
+    with CocoWriter(root, list(by_class)) as writer:
+        for split in dict.fromkeys([TRAIN, VAL, *(piece.split for piece in pieces)]):
             writer.start_split(split, f"{', '.join(by_class)}, {split}")
-        for image, file, cuts, of_image in zip(images, files, windows, splits, strict=True):
+        for file, of_image in tqdm(by_image.items(), desc="writing", unit="image"):
             # Read in any case: a broken file is to be found now, not in training.
-            pixels = read_image(image.file)
-            is_copied = not is_cut and _is_plain(image.file)
-            for window, split in zip(cuts, of_image, strict=True):
-                name = _tile_name(file, window, is_cut=is_cut)
-                objects = objects_inside(image.objects, window) if is_cut else image.objects
-                part = pixels[window]
-                source = image.file if is_copied else part[..., ::-1]
-                written = writer.add(split, name, source, part.shape[:2], objects)
-                pictures.append(Picture(written, name, objects))
-                progress.update()
-        everything = [item for objects in by_class.values() for item in objects]
-        write_contact_sheet(
-            os.path.join(writer.folder, "contact_sheet.png"), pictures, median_diameter(everything)
-        )
+            pixels = read_image(file, reading)
+            is_copied = not is_cut and reading.channels is None and _is_plain(file)
+            for piece in of_image:
+                objects = piece.image.objects
+                if is_cut:
+                    objects = objects_inside(objects, piece.window)
+                part = pixels[piece.window]
+                source = file if is_copied else part[..., ::-1]
+                writer.add(piece.split, piece.name, source, part.shape[:2], objects)
+                if id(piece) in shown:
+                    pictures.append(small_picture(part, piece.name, objects, diameter))
+        write_contact_sheet(os.path.join(writer.folder, "contact_sheet.png"), pictures)
         return writer.counts()
-
-
-def _tile_name(file: InputFile, window: Window, *, is_cut: bool) -> str:
-    rows, columns = window
-    return f"{file.name}_{rows.start}_{columns.start}" if is_cut else file.name
 
 
 def _is_plain(file: str) -> bool:

@@ -65,7 +65,7 @@ def _annotated(
         size = (element.attrib["height"], element.attrib["width"])
         names = [os.path.join(element.get("subset") or "", element.attrib["name"])]
         image = folder.find([*names, element.attrib["name"]], file)
-        drawing = Drawing(image, file, size, rules.keep_boxes)
+        drawing = Drawing(image, file, size, rules)
         for shape in element:
             if shape.tag in _SHAPES:
                 _draw(drawing, shape.tag, shape.attrib)

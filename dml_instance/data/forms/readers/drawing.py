@@ -18,6 +18,7 @@ from pycocotools import mask as coco_mask
 from ....rle import encoded_inside, union
 from ...images import image_size
 from ..annotated import AnnotatedImage, AnnotatedObject, FormError
+from .rules import SourceRules
 
 # Corners of the polygon that stands for an ellipse: within 0.02 pixels of one of 40 pixels.
 _CORNERS = 64
@@ -32,19 +33,19 @@ NO_PIXEL = "shape that covers no pixel"
 class Drawing:
     """The shapes of one image; those of one class and group are the parts of one object."""
 
-    def __init__(self, file: str, source: str, declared: Sequence | None, keep_boxes: bool):
+    def __init__(self, file: str, source: str, declared: Sequence | None, rules: SourceRules):
         """
         Args:
             file: of the image.
             source: file of the annotations, for messages.
             declared: (H, W) that the annotations say the image has; None: they do not say.
-            keep_boxes: boxes are objects.
+            rules: whether boxes are objects, and how the image is read.
 
         Raises:
             FormError: for an image of another size; ImageFileError: for one that is no image.
         """
-        self.file, self.size = file, image_size(file)
-        self._source, self._keep_boxes = source, keep_boxes
+        self.file, self.size = file, image_size(file, rules.reading)
+        self._source, self._keep_boxes = source, rules.keep_boxes
         self._parts: dict[Hashable, list[dict]] = {}
         self._left_out: Counter[str] = Counter()
         if declared is not None and tuple(map(int, declared)) != self.size:

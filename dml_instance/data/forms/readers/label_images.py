@@ -43,10 +43,10 @@ def read_label_images(rules: SourceRules) -> Iterator[AnnotatedImage]:
 
 
 def _annotated(pair: LabelledImage, table: ClassTable | None, rules: SourceRules) -> AnnotatedImage:
-    file, size = pair.image.path, image_size(pair.image.path)
+    file, size = pair.image.path, image_size(pair.image.path, rules.reading)
     objects, doubt = [], ""
     for part in pair.labels:
-        labels = _labels_of(part, file, size)
+        labels = _labels_of(part, file, size, rules)
         numbers = list(numbered(labels))
         for number, window in numbers:
             class_name = part.class_name or (
@@ -62,9 +62,11 @@ def _annotated(pair: LabelledImage, table: ClassTable | None, rules: SourceRules
     return AnnotatedImage(file, size, tuple(objects), doubt=doubt)
 
 
-def _labels_of(part: LabelFile, image: str, size: tuple[int, int]) -> np.ndarray:
+def _labels_of(
+    part: LabelFile, image: str, size: tuple[int, int], rules: SourceRules
+) -> np.ndarray:
     """(H, W) numbers of a label file, not negative; of a mask of one object one beside 0."""
-    labels = read_labels(part.file)
+    labels = read_labels(part.file, rules.reading)
     if labels.shape != size:
         raise FormError(
             f"{image} is {size}, but {part.file} is {labels.shape} (height, width): give the label "

@@ -53,7 +53,7 @@ def read_label_studio(rules: SourceRules) -> Iterator[AnnotatedImage]:
             declared = next(
                 ((r["original_height"], r["original_width"]) for r in results if _has_size(r)), None
             )
-            drawing = Drawing(image, file, declared, rules.keep_boxes)
+            drawing = Drawing(image, file, declared, rules)
             for _ in range(others):
                 drawing.leave_out("region of another annotation of its task")
             labels = {r["id"]: found for r in results if "id" in r and (found := _labels(r))}

@@ -42,7 +42,7 @@ def read_labelme(rules: SourceRules) -> Iterator[AnnotatedImage]:
             image = folder.find([content["imagePath"]], file)
             height, width = content.get("imageHeight"), content.get("imageWidth")
             declared = None if None in (height, width) else (height, width)
-            drawing = Drawing(image, file, declared, rules.keep_boxes)
+            drawing = Drawing(image, file, declared, rules)
             shapes = list(content["shapes"])
         for number, shape in enumerate(shapes, start=1):
             with understood(f"{file}, shape {number},", FORM):

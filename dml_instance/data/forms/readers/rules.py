@@ -3,6 +3,8 @@
 import os
 from dataclasses import dataclass
 
+from ...images import PLAIN, ReadingRules
+
 
 @dataclass(frozen=True)
 class SourceRules:
@@ -17,6 +19,7 @@ class SourceRules:
         class_key: the attribute of VIA that holds the class; None: the only one there is.
         number_pieces: each piece of a number of a label image is an object.
         keep_boxes: boxes count as masks, for objects that are rectangles.
+        reading: of images and label images.
     """
 
     labels: str
@@ -26,6 +29,7 @@ class SourceRules:
     class_key: str | None = None
     number_pieces: bool = False
     keep_boxes: bool = False
+    reading: ReadingRules = PLAIN
 
     def __post_init__(self):
         for path in (self.labels, self.images, self.class_table):

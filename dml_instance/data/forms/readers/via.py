@@ -51,7 +51,7 @@ def read_via(rules: SourceRules) -> Iterator[AnnotatedImage]:
     folder = ImageFolder([rules.images, os.path.dirname(file) or "."])
     for name, regions in entries.items():
         with understood(f"{file}, {name},", FORM):
-            drawing = Drawing(folder.find([name], file), file, None, rules.keep_boxes)
+            drawing = Drawing(folder.find([name], file), file, None, rules)
             for region in regions:
                 value = region["region_attributes"].get(key) if key else None
                 _draw(drawing, region["shape_attributes"], _class_of(value, rules))

@@ -49,7 +49,7 @@ def read_voc_masks(rules: SourceRules) -> Iterator[AnnotatedImage]:
         of_class = os.path.join(folder, _CLASSES, f"{name}.png")
         if not os.path.isfile(of_class):
             raise FormError(f"{of_class} is missing: it says what the objects of {file} are")
-        yield _annotated(image, file, of_class, names)
+        yield _annotated(image, file, of_class, names, image_size(image, rules.reading))
 
 
 def _class_names(folder: str, rules: SourceRules) -> dict[int, str]:
@@ -92,9 +92,12 @@ def _numbers(file: str) -> np.ndarray:
 
 
 def _annotated(
-    image: str, object_file: str, class_file: str, names: dict[int, str]
+    image: str,
+    object_file: str,
+    class_file: str,
+    names: dict[int, str],
+    size: tuple[int, int],
 ) -> AnnotatedImage:
-    size = image_size(image)
     objects, classes = _numbers(object_file), _numbers(class_file)
     for file, numbers in ((object_file, objects), (class_file, classes)):
         if numbers.shape != size:

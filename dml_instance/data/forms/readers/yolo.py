@@ -109,7 +109,7 @@ def _annotated(
     rules: SourceRules, image: InputFile, names: dict[int, str], split: str
 ) -> AnnotatedImage:
     file = _label_file(image, rules.labels)
-    drawing = Drawing(image.path, file, None, rules.keep_boxes)
+    drawing = Drawing(image.path, file, None, rules)
     sides = np.array(drawing.size[::-1])
     if os.path.isfile(file):
         with understood(file, FORM), open(file, encoding="utf-8-sig") as stream:

@@ -6,13 +6,15 @@ from pycocotools import mask as coco_mask
 
 import toy_exports as toy
 from dml_instance.data.forms.annotated import FormError
+from dml_instance.data.forms.readers import SourceRules
 from dml_instance.data.forms.readers.drawing import Drawing
 from dml_instance.data.forms.readers.exports import ImageFolder
 
 
 @pytest.fixture
 def drawing(tmp_path):
-    return Drawing(str(toy.write_image(tmp_path / "a.png")), "a.json", None, keep_boxes=True)
+    rules = SourceRules(str(tmp_path), keep_boxes=True)
+    return Drawing(str(toy.write_image(tmp_path / "a.png")), "a.json", None, rules)
 
 
 def turned(center, degrees):
