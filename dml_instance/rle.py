@@ -23,7 +23,8 @@ def encoded_part(part: np.ndarray, corner: tuple[int, int], size: tuple[int, int
     height, width = size
     top, left = corner
     # Runs go down the columns; a border of zeros ends those that reach the part's edge.
-    padded = np.pad(part.T.astype(np.int8), ((0, 0), (1, 1)))
+    padded = np.zeros((part.shape[1], part.shape[0] + 2), dtype=np.int8)
+    padded[:, 1:-1] = part.T
     columns, rows = np.nonzero(np.diff(padded, axis=1))
     # Starts and ends of runs in turn; every column has as many of each.
     places = (columns + left) * height + rows + top
@@ -54,15 +55,45 @@ def encoded_inside(part: np.ndarray, corner: tuple[int, int], size: tuple[int, i
 
 
 def decoded_part(rle: dict) -> tuple[np.ndarray, tuple[int, int]]:
-    """The part of a mask that holds all of it.
+    """The part of a mask that holds all of it, in the time that its columns take.
 
     Returns:
         (h, w) bool, and the row and column of its first pixel in the mask; (0, 0) where the mask is
         empty.
     """
-    left, top, width, height = coco_mask.toBbox(rle).astype(int)
-    part = coco_mask.decode(rle)[top : top + height, left : left + width]
-    return part.astype(bool), (int(top), int(left))
+    left, top, width, height = (int(value) for value in coco_mask.toBbox(rle))
+    rows = rle["size"][0]
+    first, last = left * rows, (left + width) * rows
+    ends = np.cumsum(run_lengths(rle)).clip(first, last)
+    is_inside = np.arange(len(ends)) % 2 == 1
+    columns = np.repeat(is_inside, np.diff(ends, prepend=first)).reshape(width, rows)
+    return columns.T[top : top + height], (top, left)
+
+
+def run_lengths(rle: dict) -> np.ndarray:
+    """(R,) int64 lengths of the runs of a compressed RLE: of zeros, of ones, and so on in turn.
+
+    pycocotools keeps them to itself. They are little-endian numbers of five bits a character, the
+    last one with its sign; from the fourth on they are differences from the last but one.
+    """
+    text = rle["counts"]
+    digits = np.frombuffer(text if isinstance(text, bytes) else text.encode(), np.uint8)
+    digits = digits.astype(np.int64) - 48
+    is_last = (digits & 32) == 0
+    starts = np.flatnonzero(np.append(True, is_last[:-1]))
+    lengths = np.diff(starts, append=len(digits))
+    shifts = 5 * (np.arange(len(digits)) - np.repeat(starts, lengths))
+    counts = np.add.reduceat((digits & 31) << shifts, starts)
+    counts -= np.where(digits[is_last] & 16, np.int64(1) << (5 * lengths), 0)
+    for later in (counts[1::2], counts[2::2]):
+        np.cumsum(later, out=later)
+    return counts
+
+
+def union(masks: Sequence[dict]) -> dict:
+    """The union of compressed RLEs of one size, at least one, as ``encoded`` gives it."""
+    rle = coco_mask.merge(list(masks))
+    return {"size": rle["size"], "counts": rle["counts"].decode()}
 
 
 def areas(masks: Sequence[dict]) -> np.ndarray:

@@ -159,7 +159,7 @@ RULES = {
     "docs/generate_configuration.py": lambda words: page_commands.run([*words, "--check"]),
     "tools/extract_backbone.py": extract_backbone,
     "tools/predict.py": predict,
-    "tools/prepare_label_images.py": page_commands.run,
+    "tools/prepare.py": page_commands.run,
     "tools/prepare_nuclei.py": page_commands.run,
     "tools/prepare_shapes.py": prepare_shapes,
     "tools/score_voc.py": score_voc,

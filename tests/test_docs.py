@@ -54,7 +54,7 @@ def reader(tmp_path_factory):
             reader = Reader()
             reader.type(["python", "tools/prepare_shapes.py"])
             reader.first("tools/prepare_nuclei.py", "docs/getting_started.md")
-            reader.first("tools/prepare_label_images.py", "README.md")
+            reader.first("tools/prepare.py", "README.md")
             (folder / "datasets" / "toys").symlink_to("cell")
             yield reader
 
@@ -129,7 +129,7 @@ def files_of_demo(reader, lines):
 
 
 def of_label_images(reader, lines):
-    printed = reader.first("tools/prepare_label_images.py", "README.md").splitlines()
+    printed = reader.first("tools/prepare.py", "README.md").splitlines()
     assert lines[-1] == "    ..." and lines[:-1] == printed[: len(lines) - 1]
 
 
@@ -166,7 +166,7 @@ SHOWN = {
     "batched_inputs -> ": layout,
     "| data set": of_demo,
     "data set ": files_of_demo,
-    "6 train, 2 val": of_label_images,
+    "label images: 8": of_label_images,
     "35 objects": last_lines,
 }
 

@@ -5,12 +5,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from pycocotools import mask as coco_mask
 
-from dml_instance.rle import areas, decoded_part, encoded, encoded_inside, encoded_part
+from dml_instance.rle import (
+    areas,
+    decoded_part,
+    encoded,
+    encoded_inside,
+    encoded_part,
+    run_lengths,
+    union,
+)
 
 SIDES = st.integers(1, 6)
 
 
+@settings(deadline=None)
 @given(st.tuples(SIDES, SIDES).flatmap(lambda size: arrays(bool, size)), st.data())
 def test_a_part_encodes_as_the_whole(part, data):
     above, left, below, right = (data.draw(st.integers(0, 3)) for _ in range(4))
@@ -33,6 +43,19 @@ def test_the_decoded_part_holds_all_of_a_mask(mask):
     whole[top : top + part.shape[0], left : left + part.shape[1]] = part
     np.testing.assert_array_equal(whole, mask)
     assert part.any() or (part.size, top, left) == (0, 0, 0)
+
+
+def test_runs_of_any_length_are_read():
+    """Long and short in turn, so that differences have either sign and many characters."""
+    counts = [0, 1, 70_000, 3, 2, 40_000, 31, 32, 1, 29_899, 16, 15]
+    rle = coco_mask.frPyObjects({"size": [1000, 140], "counts": counts}, 1000, 140)
+    assert run_lengths(rle).tolist() == counts and sum(counts) == 140_000
+
+
+def test_a_union_has_the_pixels_of_all():
+    masks = np.random.default_rng(0).random((3, 5, 6)) < 0.3
+    assert union([encoded(mask) for mask in masks]) == encoded(masks.any(axis=0))
+    assert union([encoded(masks[0])]) == encoded(masks[0])
 
 
 def test_pixels_of_masks_are_counted_however_many_there_are():

@@ -23,7 +23,8 @@ import torch
 from tabulate import tabulate
 from ultralytics import YOLO
 
-from dml_instance.data.images import evenly_spread, image_files
+from dml_instance.data.images import evenly_spread
+from dml_instance.data.input_files import input_files
 from dml_instance.engine import load_trained, machine, use_huge_pages
 from dml_instance.files import write_json
 
@@ -43,8 +44,8 @@ def main(args: argparse.Namespace) -> None:
     )
     yolo = YOLO(args.yolo)
     images = [  # RGB or BGR: what it costs is the same
-        cv2.resize(cv2.imread(file), (args.side, args.side))
-        for file in evenly_spread(image_files([args.images]), args.count)
+        cv2.resize(cv2.imread(file.path), (args.side, args.side))
+        for file in evenly_spread(input_files([args.images]), args.count)
     ]
     functions = {
         "ours": lambda image: model(model_inputs([image], cfg))[0]["instances"],

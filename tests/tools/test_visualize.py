@@ -28,7 +28,7 @@ def test_a_folder_is_drawn_and_bad_images_are_skipped(trained, tmp_path):
     assert [path.relative_to(output).as_posix() for path in output.rglob("*.*")] == ["in/good.png"]
     assert cv2.imread(str(output / "in" / "good.png")).shape[1] > 3 * image.shape[1]
     for path in (folder / "broken.png", folder / "empty.jpg", tmp_path / "absent.png"):
-        assert printed.count(f"skipped {path}: cannot read") == 1
+        assert printed.count(f"skipped cannot read {path}: ") == 1
         assert f"\n  cannot read {path}: " in printed
     assert printed.splitlines()[-1] == f"1 pictures in {output}"
     assert "3 files skipped:" in printed

@@ -7,15 +7,19 @@ import os
 import pathlib
 import zipfile
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ...rle import encoded
+from ..forms.annotated import AnnotatedObject
 from ..forms.coco_writer import CocoWriter
 
 # Ids are cut to this many hexadecimal digits, which still tell all images apart.
 _NAME_LENGTH = 16
+_CLASS_NAME = "nucleus"
 
 
 def read_split() -> dict[str, str]:
@@ -65,7 +69,7 @@ def convert_nuclei(zip_file: str, root: str, split: dict[str, str]) -> dict[str,
         )
     if not zipfile.is_zipfile(zip_file):
         raise ValueError(f"{zip_file} is no zip file; download it again")
-    with zipfile.ZipFile(zip_file) as archive, CocoWriter(root, "nucleus") as writer:
+    with zipfile.ZipFile(zip_file) as archive, CocoWriter(root, [_CLASS_NAME]) as writer:
         return _convert(archive, writer, split)
 
 
@@ -91,6 +95,33 @@ def _convert(archive: zipfile.ZipFile, writer: CocoWriter, split: dict[str, str]
         writer.start_split(name, f"DSB2018 stage 1, {name} (BBBC038, CC0)")
     for identifier in tqdm(sorted(chosen), desc="converting", unit="image"):
         image = _decoded(archive, images[identifier], cv2.IMREAD_COLOR)
-        instances = [_decoded(archive, entry, cv2.IMREAD_GRAYSCALE) for entry in masks[identifier]]
-        writer.add(chosen[identifier], identifier[:_NAME_LENGTH], image, instances)
+        size, name = image.shape[:2], identifier[:_NAME_LENGTH]
+        nuclei = (_decoded(archive, entry, cv2.IMREAD_GRAYSCALE) for entry in masks[identifier])
+        objects = _apart(nuclei, size, name)
+        writer.add(chosen[identifier], name, image, size, objects)
     return writer.counts()
+
+
+def _apart(
+    masks: Iterable[np.ndarray], size: tuple[int, int], name: str
+) -> Iterator[AnnotatedObject]:
+    """Nuclei from their masks; a pixel in two stays with the first, since they do not overlap.
+
+    Args:
+        masks: (H, W) each, non-zero inside.
+        size: (H, W) of the image.
+        name: of the image, for errors.
+
+    Raises:
+        ValueError: for a mask of another size than the image.
+    """
+    taken = np.zeros(size, dtype=bool)
+    for mask in masks:
+        if mask.shape != size:
+            raise ValueError(
+                f"image {name} is {size}, but one of its masks is {mask.shape} (height, width)"
+            )
+        mask = (mask > 0) & ~taken
+        if mask.any():
+            taken |= mask
+            yield AnnotatedObject(encoded(mask), _CLASS_NAME)

@@ -1,9 +1,10 @@
-"""Images and masks of any source, written as a data set in COCO format."""
+"""Images and their objects, written as a data set in COCO's format."""
 
 import contextlib
 import json
 import os
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -11,6 +12,7 @@ from pycocotools import mask as coco_mask
 from ...files import replacing_folder
 from ...rle import encoded, encoded_part
 from ..images import write_image
+from .annotated import AnnotatedObject
 
 
 def annotation_of(
@@ -27,13 +29,18 @@ def annotation_of(
         corner: row and column of the part's first pixel in the image.
         size: (H, W) of the image; None: the mask is of the whole image.
     """
-    segmentation = encoded(mask) if size is None else encoded_part(mask, corner, size)
+    rle = encoded(mask) if size is None else encoded_part(mask, corner, size)
+    return annotation_of_rle(rle, category_id)
+
+
+def annotation_of_rle(rle: dict, category_id: int, is_crowd: bool = False) -> dict:
+    """The same of a compressed RLE."""
     return {
         "category_id": category_id,
-        "segmentation": segmentation,
-        "bbox": [float(value) for value in coco_mask.toBbox(segmentation)],
-        "area": int(mask.sum()),
-        "iscrowd": 0,
+        "segmentation": rle,
+        "bbox": [float(value) for value in coco_mask.toBbox(rle)],
+        "area": int(coco_mask.area(rle)),
+        "iscrowd": int(is_crowd),
     }
 
 
@@ -42,63 +49,36 @@ def counts_line(counts: dict[str, int], root: str) -> str:
     return f"{', '.join(f'{count} {split}' for split, count in counts.items())} images in {root}"
 
 
-def instance_annotations(
-    masks: Iterable[np.ndarray], size: tuple[int, int], name: str
-) -> list[dict]:
-    """COCO annotations of one image, without ids, all of category 1.
-
-    A pixel in two masks stays with the first: objects of one plane do not overlap.
-
-    Args:
-        masks: (H, W) each, non-zero inside.
-        size: (H, W) of the image.
-        name: of the image, for errors.
-
-    Raises:
-        ValueError: for a mask of another size than the image.
-    """
-    annotations = []
-    taken = np.zeros(size, dtype=bool)
-    for mask in masks:
-        if mask.shape != size:
-            raise ValueError(
-                f"image {name} is {size}, but one of its masks is {mask.shape} (height, width)"
-            )
-        mask = (mask > 0) & ~taken
-        if not mask.any():
-            continue
-        taken |= mask
-        annotations.append(annotation_of(mask, 1))
-    return annotations
-
-
 class CocoWriter:
     """Writes ``root/images/NAME.png`` and ``root/annotations/instances_SPLIT.json``.
 
-    Objects are of one class. Used in a ``with`` block: everything is written into a folder beside
-    ``root`` and moved there at the end, if no error occurred.
+    Used in a ``with`` block: everything is written into a folder beside ``root`` and moved there at
+    the end, if no error occurred.
+
+    Attributes:
+        folder: that is written to inside the block.
     """
 
-    def __init__(self, root: str, class_name: str):
+    def __init__(self, root: str, class_names: Sequence[str]):
         """
         Args:
             root: folder to write.
-            class_name: of all objects.
+            class_names: of all objects; their ids count from 1.
 
         Raises:
             FileExistsError: if ``root`` exists.
         """
-        if os.path.exists(root):
+        if os.path.lexists(root):
             raise FileExistsError(f"{root} exists already; remove it or choose another folder")
         self._root = root
-        self._class_name = class_name
+        self._category_ids = {name: number for number, name in enumerate(class_names, start=1)}
         self._splits: dict[str, dict] = {}
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:
-            self._part = stack.enter_context(replacing_folder(self._root))
-            os.mkdir(os.path.join(self._part, "images"))
-            os.mkdir(os.path.join(self._part, "annotations"))
+            self.folder = stack.enter_context(replacing_folder(self._root))
+            os.mkdir(os.path.join(self.folder, "images"))
+            os.mkdir(os.path.join(self.folder, "annotations"))
             stack.push(self._write_annotations)
             self._at_exit = stack.pop_all()
         return self
@@ -109,33 +89,50 @@ class CocoWriter:
             "info": {"description": description},
             "images": [],
             "annotations": [],
-            "categories": [{"id": 1, "name": self._class_name}],
+            "categories": [{"id": id, "name": name} for name, id in self._category_ids.items()],
         }
 
-    def add(self, split: str, name: str, image: np.ndarray, masks: Iterable[np.ndarray]) -> None:
+    def add(
+        self,
+        split: str,
+        name: str,
+        image: np.ndarray | str,
+        size: tuple[int, int],
+        objects: Iterable[AnnotatedObject],
+    ) -> None:
         """Write one image and note its objects.
 
         Args:
             split: started before.
-            name: of the image, without ending; of each image its own.
-            image: (H, W, 3) uint8, BGR.
-            masks: of its objects, see ``instance_annotations``.
+            name: of the image, without ending, maybe with folders; of each image its own.
+            image: (H, W, 3) uint8, BGR, which becomes a PNG; or a file, which is copied as it is.
+            size: (H, W) of it.
+            objects: of it, with masks of that size.
 
         Raises:
-            ValueError: see ``instance_annotations``; OSError: if the image cannot be written.
+            OSError: if the image cannot be written.
         """
-        size = image.shape[:2]
-        file_name = f"{name}.png"
-        annotations = instance_annotations(masks, size, name)
-        write_image(os.path.join(self._part, "images", file_name), image)
+        is_file = isinstance(image, str)
+        file_name = name + (os.path.splitext(image)[1].lower() if is_file else ".png")
+        path = os.path.join(self.folder, "images", file_name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if is_file:
+            shutil.copyfile(image, path)
+        else:
+            write_image(path, image)
         image_id = sum(self.counts().values()) + 1
         target = self._splits[split]
         target["images"].append(
             {"id": image_id, "file_name": file_name, "height": size[0], "width": size[1]}
         )
-        for annotation in annotations:
+        for item in objects:
+            category_id = self._category_ids[item.class_name]
             target["annotations"].append(
-                {"id": len(target["annotations"]) + 1, "image_id": image_id, **annotation}
+                {
+                    "id": len(target["annotations"]) + 1,
+                    "image_id": image_id,
+                    **annotation_of_rle(item.mask, category_id, item.is_crowd),
+                }
             )
 
     def counts(self) -> dict[str, int]:
@@ -147,9 +144,10 @@ class CocoWriter:
         if kind is not None:
             return
         for split, content in self._splits.items():
-            path = os.path.join(self._part, "annotations", f"instances_{split}.json")
+            path = os.path.join(self.folder, "annotations", f"instances_{split}.json")
             with open(path, "w", encoding="utf-8") as file:
-                json.dump(content, file)
+                # Not dump, which takes five times as long.
+                file.write(json.dumps(content))
 
     def __exit__(self, kind, error, trace):
         return self._at_exit.__exit__(kind, error, trace)

@@ -3,7 +3,6 @@
 from .files import (
     IMAGE_ENDINGS,
     evenly_spread,
-    image_files,
     is_image_name,
     stem_of,
     write_image,
@@ -20,7 +19,6 @@ __all__ = [
     "ReadingRules",
     "add_reading_options",
     "evenly_spread",
-    "image_files",
     "image_size",
     "is_image_name",
     "read_image",

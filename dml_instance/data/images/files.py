@@ -9,41 +9,6 @@ import numpy as np
 IMAGE_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp")
 
 
-def image_files(paths: Sequence[str]) -> list[str]:
-    """Files as they are, and the images directly inside folders, by name.
-
-    Raises:
-        FileNotFoundError: for a folder that does not exist, and if there is no image at all.
-        ValueError: for two of one name, whatever their folders and endings: one's results would
-            replace the other's.
-    """
-    files = []
-    # A missing file among others is skipped as a bad one is; a missing folder is a slip of the pen.
-    absent = [p for p in paths if not os.path.exists(p) and not is_image_name(p)]
-    if absent:
-        raise FileNotFoundError(f"{', '.join(absent)}: no such folder")
-    for path in paths:
-        if os.path.isdir(path):
-            files += [
-                os.path.join(path, name) for name in sorted(os.listdir(path)) if is_image_name(name)
-            ]
-        else:
-            files.append(path)
-    if not files:
-        raise FileNotFoundError(
-            f"no image was found in {', '.join(paths)}; looked for {', '.join(IMAGE_ENDINGS)}"
-        )
-    by_stem: dict[str, str] = {}
-    for file in files:
-        other = by_stem.setdefault(stem_of(file), file)
-        if other is not file:
-            raise ValueError(
-                f"{other} and {file} have one name, and so would their results; rename one, or "
-                "give them one after the other"
-            )
-    return files
-
-
 def evenly_spread(entries: Sequence, count: int) -> list:
     """``count`` >= 1 of the entries, from the first to the last; all where there are no more."""
     places = np.linspace(0, len(entries) - 1, min(count, len(entries))).round().astype(int)

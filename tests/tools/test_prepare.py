@@ -1,4 +1,4 @@
-"""From a label image to a data set that trains."""
+"""From annotations to a data set that trains, by the command that is printed."""
 
 import json
 
@@ -17,8 +17,8 @@ def test_label_images_become_a_data_set_that_trains(tmp_path):
     cv2.imwrite(str(tmp_path / "image.tif"), (labels > 0).astype(np.uint16) * 3000 + 100)
     root = tmp_path / "cells"
     source = ("--images", tmp_path / "image.tif", "--labels", tmp_path / "labels.tif", "--tile", 64)
-    assert "3 train, 1 val images" in run_tool("prepare_label_images", *source, "--output", root)
-    assert "exists already" in run_tool("prepare_label_images", *source, "--output", root, ok=False)
+    assert "3 train, 1 val images" in run_tool("prepare", *source, "--output", root)
+    assert "exists already" in run_tool("prepare", *source, "--output", root, ok=False)
     train((root / "annotations" / "instances_train.json", root / "images"), tmp_path / "out", 2)
     assert (tmp_path / "out" / "results.json").is_file()
 
@@ -31,7 +31,7 @@ def test_a_page_and_channels_are_chosen(tmp_path):
     tifffile.imwrite(tmp_path / "image.tif", image, imagej=True, metadata={"axes": "ZCYX"})
     root = tmp_path / "cells"
     options = ("--labels", tmp_path / "labels.tif", "--val-fraction", 0, "--output", root)
-    words = ("prepare_label_images", "--images", tmp_path / "image.tif", *options)
+    words = ("prepare", "--images", tmp_path / "image.tif", *options)
     for chosen, wrong in (((), "holds 3 images"), (("--page", 1), "2 channels")):
         printed = run_tool(*words, *chosen, ok=False)
         assert wrong in printed and "image.tif" in printed and "Traceback" not in printed

@@ -1,0 +1,6 @@
+"""Annotations of any form to a data set that trains: splits, tiles, and a page to look at."""
+
+from .prepare import prepare
+from .splits import SplitRules
+
+__all__ = ["SplitRules", "prepare"]

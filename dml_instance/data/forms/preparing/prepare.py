@@ -1,0 +1,165 @@
+"""A folder or file of annotations, in whatever form, to a data set in COCO's format."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from PIL import Image
+from tqdm import tqdm
+
+from ...images import ReadingRules, evenly_spread, read_image
+from ...input_files import input_files, named
+from ..annotated import AnnotatedImage, FormError
+from ..coco_writer import CocoWriter, counts_line
+from ..readers import BOX, SourceRules, form_of
+from .contact_sheet import PICTURES, small_picture, write_contact_sheet
+from .splits import TRAIN, VAL, SplitRules, split_of_each
+from .summary import median_diameter, objects_by_class, summary
+from .tiles import Window, objects_inside, tiles
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What becomes one image of the data set: a window of an annotated image, with its name."""
+
+    image: AnnotatedImage
+    name: str
+    window: Window
+    split: str
+
+
+def prepare(
+    source: SourceRules,
+    root: str,
+    *,
+    form: str | None = None,
+    splits: SplitRules | None = None,
+    tile: int = 0,
+) -> str:
+    """Write ``root/images``, ``root/annotations/instances_SPLIT.json`` and a contact sheet.
+
+    All annotations are read before anything is written. Images of PNG and JPEG with 8 bits are
+    copied where they are not cut; others become PNG of 8 bits.
+
+    Args:
+        source: what to read.
+        root: folder to write; must not exist.
+        form: of the annotations, a key of FORMS; None: what is found decides.
+        splits: how images are split.
+        tile: side in pixels into which images are cut, so that one large image can give both
+            splits. 0: not cut.
+
+    Returns:
+        What was found and written, for people.
+
+    Raises:
+        FormError, ImageFileError: for a file that cannot be used.
+        ValueError: for options that do not fit, and where there is nothing to train on.
+        OSError: for a file that is missing or cannot be written; FileExistsError: if ``root``
+            exists.
+    """
+    if os.path.lexists(root):
+        raise FileExistsError(f"{root} exists already; remove it or choose another folder")
+    chosen = form_of(source, form)
+    images = list(tqdm(chosen.read(source), desc="reading", unit="image"))
+    _check(images, source.labels)
+    beside = source.images or (source.labels if chosen.has_images_beside else "")
+    found = summary(chosen.title, images, _unused(images, beside))
+    pieces, groups = _pieces(images, tile, splits or SplitRules())
+    line = counts_line(_write(root, pieces, source.reading, is_cut=tile > 0), root)
+    return f"{found}\n\n{line}{f' ({groups})' if groups else ''}"
+
+
+def _check(images: Sequence[AnnotatedImage], source: str) -> None:
+    """FormError where there is nothing to train on, or an image is there twice."""
+    if not any(objects_by_class(images)):
+        left_out = sorted({what for image in images for what in image.left_out})
+        found = f" ({', '.join(left_out)})" if left_out else ""
+        cure = ", or --keep-boxes where boxes are the objects" if BOX in left_out else ""
+        raise FormError(
+            f"{source} has {len(images)} images and no object with a mask{found}: give annotations "
+            f"that have some{cure}"
+        )
+    seen: set[str] = set()
+    for image in images:
+        path = os.path.realpath(image.file)
+        if path in seen:
+            raise FormError(f"{image.file} is annotated twice in {source}: leave one of them")
+        seen.add(path)
+
+
+def _unused(images: Sequence[AnnotatedImage], folder: str) -> list[str]:
+    """Image files of a folder that are not among the images."""
+    used = {os.path.realpath(image.file) for image in images}
+    there = input_files([folder]) if os.path.isdir(folder) else []
+    return [file.path for file in there if os.path.realpath(file.path) not in used]
+
+
+def _pieces(
+    images: Sequence[AnnotatedImage], tile: int, rules: SplitRules
+) -> tuple[list[Piece], str]:
+    """The images, or their tiles, with their splits; and how these came about, in a few words.
+
+    Tiles of one image are alike: those of a val image must not be trained on beside it, if there
+    are others.
+    """
+    files = named([image.file for image in images])
+    windows = [
+        (image, file.name, window)
+        for image, file in zip(images, files, strict=True)
+        for window in tiles(image.size, tile)
+    ]
+    parts = [f"{name}_{window[0].start}_{window[1].start}" for _, name, window in windows]
+    if len(images) == 1:
+        given = [images[0].split] * len(parts)
+        splits, groups = split_of_each(parts, given, rules)
+    else:
+        names = [file.name for file in files]
+        of_image, groups = split_of_each(names, [image.split for image in images], rules)
+        by_name = dict(zip(names, of_image, strict=True))
+        splits = [by_name[name] for _, name, _ in windows]
+    pieces = [
+        Piece(image, part if tile > 0 else name, window, split)
+        for (image, name, window), part, split in zip(windows, parts, splits, strict=True)
+    ]
+    return pieces, groups
+
+
+def _write(
+    root: str, pieces: Sequence[Piece], reading: ReadingRules, *, is_cut: bool
+) -> dict[str, int]:
+    """Write the data set; returns the number of images of each split."""
+    by_image = {file: list(of) for file, of in groupby(pieces, lambda piece: piece.image.file)}
+    by_class = objects_by_class([of_image[0].image for of_image in by_image.values()])
+    diameter = median_diameter([item for objects in by_class.values() for item in objects])
+    shown = set(map(id, evenly_spread(pieces, PICTURES)))
+    pictures = []
+    with CocoWriter(root, list(by_class)) as writer:
+        for split in dict.fromkeys([TRAIN, VAL, *(piece.split for piece in pieces)]):
+            writer.start_split(split, f"{', '.join(by_class)}, {split}")
+        for file, of_image in tqdm(by_image.items(), desc="writing", unit="image"):
+            # Read in any case: a broken file is to be found now, not in training.
+            pixels = read_image(file, reading)
+            is_copied = not is_cut and reading.channels is None and _is_plain(file)
+            for piece in of_image:
+                objects = piece.image.objects
+                if is_cut:
+                    objects = objects_inside(objects, piece.window)
+                part = pixels[piece.window]
+                source = file if is_copied else part[..., ::-1]
+                writer.add(piece.split, piece.name, source, part.shape[:2], objects)
+                if id(piece) in shown:
+                    pictures.append(small_picture(part, piece.name, objects, diameter))
+        write_contact_sheet(os.path.join(writer.folder, "contact_sheet.png"), pictures)
+        return writer.counts()
+
+
+def _is_plain(file: str) -> bool:
+    """Whether any program reads a file as it is read here: PNG or JPEG of grey or RGB, 8 bits."""
+    with open(file, "rb") as stream, Image.open(stream) as image:
+        if image.format not in ("PNG", "JPEG") or image.mode not in ("L", "RGB"):
+            return False
+        stream.seek(24)  # of PNG: bits of a channel
+        is_deep = image.format == "PNG" and stream.read(1) != b"\x08"
+        return not is_deep and getattr(image, "n_frames", 1) == 1

@@ -1,0 +1,88 @@
+"""What was found in a data set, in words for people."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from ....report import table
+from ....rle import areas
+from ..annotated import AnnotatedImage, AnnotatedObject
+
+_NAMED = 3
+
+
+def summary(title: str, images: Sequence[AnnotatedImage], unused: Sequence[str]) -> str:
+    """A table of the classes, and a line for whatever a user may not expect.
+
+    Args:
+        title: of the form.
+        images: that were read.
+        unused: image files that nothing annotates.
+    """
+    lines = [f"{title}: {len(images)} images of {_sizes(images)} pixels (height x width)", ""]
+    lines += [_classes(images), ""]
+    left_out = sum((Counter(image.left_out) for image in images), Counter())
+    if left_out:
+        counts = ", ".join(f"{count} x {what}" for what, count in left_out.most_common())
+        lines.append(f"left out: {counts}")
+    crowds = sum(item.is_crowd for image in images for item in image.objects)
+    if crowds:
+        lines.append(f"neither object nor background: {crowds} regions")
+    without = [image.file for image in images if not image.objects]
+    if without:
+        lines.append(f"without an object: {_counted(without)}")
+    if unused:
+        lines.append(f"without annotation, left out: {_counted(unused)}")
+    doubts = [image.doubt for image in images if image.doubt]
+    if doubts:
+        lines.append(
+            f"warning: in {len(doubts)} label images a number lies in pieces, as in masks of 0 and "
+            f"255 ({doubts[0]}); --number-pieces makes each piece an object"
+        )
+    return "\n".join(lines).strip()
+
+
+def median_diameter(objects: Sequence[AnnotatedObject]) -> float:
+    """Median diameter, in pixels, of discs of the objects' areas."""
+    return float(2 * np.sqrt(np.median(areas([item.mask for item in objects])) / np.pi))
+
+
+def objects_by_class(images: Sequence[AnnotatedImage]) -> dict[str, list[AnnotatedObject]]:
+    """The objects of all images, without crowds, by the names of their classes in order."""
+    found: dict[str, list[AnnotatedObject]] = {}
+    for image in images:
+        for item in image.objects:
+            if not item.is_crowd:
+                found.setdefault(item.class_name, []).append(item)
+    return dict(sorted(found.items()))
+
+
+def _classes(images: Sequence[AnnotatedImage]) -> str:
+    """A row for each class."""
+    rows = [
+        [
+            name,
+            sum(any(item.class_name == name for item in image.objects) for image in images),
+            len(objects),
+            median_diameter(objects),
+        ]
+        for name, objects in objects_by_class(images).items()
+    ]
+    return table(rows, ["class", "images", "objects", "median diameter"])
+
+
+def _sizes(images: Sequence[AnnotatedImage]) -> str:
+    smallest, largest = (
+        choose((image.size for image in images), key=lambda size: size[0] * size[1])
+        for choose in (min, max)
+    )
+    texts = dict.fromkeys(f"{height} x {width}" for height, width in (smallest, largest))
+    return " to ".join(texts)
+
+
+def _counted(files: Sequence[str]) -> str:
+    """How many files, and the first of them."""
+    more = " ..." if len(files) > _NAMED else ""
+    images = "1 image" if len(files) == 1 else f"{len(files)} images"
+    return f"{images} ({', '.join(files[:_NAMED])}{more})"

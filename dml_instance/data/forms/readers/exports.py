@@ -1,0 +1,118 @@
+"""Files that annotation tools export, read so that what is wrong with one is said with its name."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ...images import ImageFileError
+from ...input_files import input_files
+from ..annotated import FormError
+
+
+@contextlib.contextmanager
+def understood(what: str, form: str) -> Iterator[None]:
+    """What is missing or of another type inside the block becomes a FormError.
+
+    Args:
+        what: the file, or the file and the entry, for the message.
+        form: who writes such files.
+    """
+    try:
+        yield
+    except (FormError, ImageFileError):
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise FormError(
+            f"{what} is not as {form} writes it ({' '.join(reason.split())}): mend it, or export "
+            "it again"
+        ) from error
+
+
+def parsed_json(file: str) -> Any:
+    """The content of a JSON file; FormError for one that is none."""
+    try:
+        with open(file, encoding="utf-8-sig") as stream:
+            return json.load(stream)
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise FormError(f"{file} is no JSON ({reason}): export it again") from error
+
+
+def files_below(path: str, ending: str) -> list[str]:
+    """Those files of an ending that a path is, or that lie below it, by name."""
+    if os.path.isfile(path):
+        return [path] if path.lower().endswith(ending) else []
+    return sorted(
+        os.path.join(place, name)
+        for place, _, names in os.walk(path)
+        for name in names
+        if name.lower().endswith(ending) and not name.startswith(".")
+    )
+
+
+def one_file(path: str, ending: str) -> str:
+    """The only file of an ending that a path is, or that lies below it; FormError for others."""
+    files = files_below(path, ending)
+    if len(files) != 1:
+        raise FormError(f"{path} holds {len(files)} {ending} files: give the one that is meant")
+    return files[0]
+
+
+class ImageFolder:
+    """Finds the image files that annotations name: in any of some folders, or below them."""
+
+    def __init__(self, folders: Sequence[str | None]):
+        """
+        Args:
+            folders: by precedence; None and what is no folder is left out.
+        """
+        self._folders = [folder for folder in folders if folder and os.path.isdir(folder)]
+        self._by_name: dict[str, list[str]] | None = None
+
+    def find(self, names: Sequence[str], source: str) -> str:
+        """The file of the first of some names that there is.
+
+        A name counts with the folders in front of it, or as many of them as there are, and last
+        without any, wherever the file lies.
+
+        Args:
+            names: of one image, with "/" or "\\" between folders.
+            source: file of the annotations, for messages.
+
+        Raises:
+            FormError: for names of no file, or of several.
+        """
+        tails = []
+        for name in names:
+            parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+            tails += [os.path.join(*parts[start:]) for start in range(len(parts))]
+        absolute = [name for name in names if os.path.isabs(name)]
+        for path in [*absolute, *(os.path.join(f, tail) for tail in tails for f in self._folders)]:
+            if os.path.isfile(path):
+                return path
+        for tail in tails:
+            found = self._named(os.path.basename(tail))
+            if len(found) > 1:
+                raise FormError(
+                    f"{source} names the image {names[0]}, but {found[0]} and {found[1]} have that "
+                    "name: give the folder that it lies in with --images"
+                )
+            if found:
+                return found[0]
+        places = " nor ".join(self._folders) or "any folder"
+        raise FormError(
+            f"{source} names the image {names[0]}, which is neither in {places}: give the folder "
+            "of the images with --images, or take this annotation out"
+        )
+
+    def _named(self, name: str) -> list[str]:
+        """All images of a name."""
+        if self._by_name is None:
+            self._by_name = {}
+            with contextlib.suppress(FileNotFoundError):
+                for image in input_files(self._folders):
+                    self._by_name.setdefault(os.path.basename(image.path), []).append(image.path)
+        return self._by_name.get(name, [])

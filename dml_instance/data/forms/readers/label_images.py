@@ -1,0 +1,121 @@
+"""Label images: 0 is background, and each object has a number, or a file of its own.
+
+That is how Fiji, CellProfiler, ilastik, napari, Cellpose and StarDist keep annotated objects, and,
+with a file for each object, DSB2018.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy import ndimage
+
+from ....rle import encoded_part
+from ...images import image_size, read_labels
+from ..annotated import AnnotatedImage, AnnotatedObject, FormError
+from .class_table import ClassTable
+from .pairing import LabelFile, LabelledImage, labelled_images
+from .rules import SourceRules
+
+FORM = "label images"
+_EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=int)
+# A piece smaller than this share of its number is a speck. Pieces whose boxes fill less than the
+# other share of the box round all of them are far apart.
+_SPECK, _SPREAD = 0.02, 0.25
+
+Window = tuple[slice, slice]
+
+
+def read_label_images(rules: SourceRules) -> Iterator[AnnotatedImage]:
+    """The images; FormError and ImageFileError for what is wrong with a file."""
+    pairs = labelled_images(rules.images, rules.labels, rules.class_names)
+    table = None if rules.class_table is None else ClassTable.read(rules.class_table)
+    if (
+        table is None
+        and len(rules.class_names) > 1
+        and any(part.class_name is None for pair in pairs for part in pair.labels)
+    ):
+        raise FormError(
+            f"the files of {rules.labels} do not end in {', '.join(rules.class_names)}: give one "
+            "name with --class-name, or a table of numbers and classes with --classes"
+        )
+    for pair in pairs:
+        yield _annotated(pair, table, rules)
+
+
+def _annotated(pair: LabelledImage, table: ClassTable | None, rules: SourceRules) -> AnnotatedImage:
+    file, size = pair.image.path, image_size(pair.image.path, rules.reading)
+    objects, doubt = [], ""
+    for part in pair.labels:
+        labels = _labels_of(part, file, size, rules)
+        numbers = list(numbered(labels))
+        for number, window in numbers:
+            class_name = part.class_name or (
+                table.class_of(pair.image, number, part.file) if table else rules.class_names[0]
+            )
+            mask = labels[window] == number
+            pieces = _pieces(mask) if rules.number_pieces else [(mask, (0, 0))]
+            for piece, (row, column) in pieces:
+                corner = (window[0].start + row, window[1].start + column)
+                objects.append(AnnotatedObject(encoded_part(piece, corner, size), class_name))
+            if not (doubt or rules.number_pieces or part.is_one_object):
+                doubt = _doubt(mask, number, part.file, is_only_one=len(numbers) == 1)
+    return AnnotatedImage(file, size, tuple(objects), doubt=doubt)
+
+
+def _labels_of(
+    part: LabelFile, image: str, size: tuple[int, int], rules: SourceRules
+) -> np.ndarray:
+    """(H, W) numbers of a label file, not negative; of a mask of one object one beside 0."""
+    labels = read_labels(part.file, rules.reading)
+    if labels.shape != size:
+        raise FormError(
+            f"{image} is {size}, but {part.file} is {labels.shape} (height, width): give the label "
+            "image that was drawn on it"
+        )
+    if labels.min() < 0:
+        raise FormError(
+            f"{part.file} has a label {labels.min()}: make what is no object 0, and give each "
+            "object a number above"
+        )
+    if part.is_one_object and np.count_nonzero(labels) != np.count_nonzero(labels == labels.max()):
+        raise FormError(
+            f"{part.file} has several numbers, but is the mask of one object by its name: where it "
+            f"is a label image, name it as {image}"
+        )
+    return labels
+
+
+def numbered(labels: np.ndarray) -> Iterator[tuple[int, Window]]:
+    """The numbers of a label image that are not 0, each with the window that holds it.
+
+    Args:
+        labels: (H, W) whole numbers, not negative.
+    """
+    numbers = None
+    if labels.max(initial=0) > labels.size:
+        # find_objects lists every number up to the largest.
+        numbers, labels = np.unique(labels, return_inverse=True)
+        if numbers[0] != 0:
+            numbers, labels = np.append(0, numbers), labels + 1
+    for place, window in enumerate(ndimage.find_objects(labels), start=1):
+        if window is not None:
+            yield (place if numbers is None else int(numbers[place])), window
+
+
+def _pieces(mask: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
+    """The connected pieces of a mask, corners included, with the row and column of their first
+    pixels in it."""
+    pieces, _ = ndimage.label(mask, _EIGHT_NEIGHBOURS)
+    for number, window in numbered(pieces):
+        yield pieces[window] == number, (window[0].start, window[1].start)
+
+
+def _doubt(mask: np.ndarray, number: int, file: str, *, is_only_one: bool) -> str:
+    """What is said of a number that looks like several objects; empty: nothing."""
+    if not is_only_one and np.count_nonzero(mask) >= _SPREAD * mask.size:
+        return ""
+    pieces = [piece for piece, _ in _pieces(mask) if piece.sum() >= _SPECK * mask.sum()]
+    is_spread = sum(piece.size for piece in pieces) < _SPREAD * mask.size
+    if len(pieces) < 2 or not (is_spread or is_only_one):
+        return ""
+    return f"{file}: {number} is in {len(pieces)} pieces"

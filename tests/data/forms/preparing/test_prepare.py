@@ -1,0 +1,191 @@
+"""From annotations to a data set: splits, names, image files, and what is said."""
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+import toy_exports as toy
+from dml_instance.data import coco as coco_files
+from dml_instance.data.forms.annotated import FormError
+from dml_instance.data.forms.preparing import SplitRules, prepare
+from dml_instance.data.forms.readers import SourceRules
+from dml_instance.data.images import ImageFileError, to_eight_bit
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """raw/WELL/field.png with masks/WELL/field.png: the same names in every folder."""
+    rng = np.random.default_rng(0)
+    for well in ("A01", "A02", "B01", "B02"):
+        for part, pixels in (
+            ("raw", rng.integers(0, 255, (40, 60), dtype=np.uint8)),
+            ("masks", np.pad(np.arange(1, 5, dtype=np.uint8).reshape(2, 2).repeat(9, 0), 11)),
+        ):
+            path = tmp_path / part / well / "field.png"
+            path.parent.mkdir(parents=True)
+            cv2.imwrite(str(path), cv2.resize(pixels, (60, 40), interpolation=cv2.INTER_NEAREST))
+    return SourceRules(str(tmp_path / "masks"), str(tmp_path / "raw"), class_names=("cell",))
+
+
+def content(root, split):
+    path = root / "annotations" / f"instances_{split}.json"
+    coco_files.check_coco_file(str(path), str(root / "images"))
+    return json.loads(path.read_text())
+
+
+def test_names_in_sub_folders_stay_apart(labelled, tmp_path):
+    root = tmp_path / "out"
+    report = prepare(labelled, str(root))
+    assert report.startswith("label images: 4 images of 40 x 60 pixels")
+    assert report.endswith(f"3 train, 1 val images in {root}")
+    names = [i["file_name"] for s in ("train", "val") for i in content(root, s)["images"]]
+    assert sorted(names) == [f"{well}/field.png" for well in ("A01", "A02", "B01", "B02")]
+    for name in names:
+        written, source = root / "images" / name, tmp_path / "raw" / name
+        assert written.read_bytes() == source.read_bytes(), "8 bits are copied as they are"
+    sheet = cv2.imread(str(root / "contact_sheet.png"))
+    assert sheet.shape[1] > 4 * 300 and len(np.unique(sheet)) > 50
+
+
+def test_groups_go_to_one_split(labelled, tmp_path):
+    report = prepare(labelled, str(tmp_path / "out"), splits=SplitRules(0.5, group_by="^[AB]"))
+    assert "2 train, 2 val images" in report and "(1 groups in train, 1 in val)" in report
+    rows = {i["file_name"][0] for i in content(tmp_path / "out", "val")["images"]}
+    assert len(rows) == 1
+
+
+def test_tiles_of_one_image_all_go_to_one_split_and_lose_nothing(labelled, tmp_path):
+    prepare(labelled, str(tmp_path / "whole"))
+    prepare(labelled, str(tmp_path / "tiles"), tile=20)
+    areas = [
+        sum(a["area"] for s in ("train", "val") for a in content(tmp_path / name, s)["annotations"])
+        for name in ("whole", "tiles")
+    ]
+    assert areas[0] == areas[1] > 0
+    of_split = [
+        {image["file_name"][:3] for image in content(tmp_path / "tiles", split)["images"]}
+        for split in ("train", "val")
+    ]
+    assert not of_split[0] & of_split[1] and len(of_split[0] | of_split[1]) == 4
+    for image in content(tmp_path / "tiles", "val")["images"]:
+        well, name = image["file_name"].removesuffix(".png").split("/")
+        row, column = map(int, name.split("_")[1:])
+        whole = cv2.imread(str(tmp_path / "raw" / well / "field.png"))
+        tile = cv2.imread(str(tmp_path / "tiles" / "images" / image["file_name"]))
+        assert tile.shape[:2] == (image["height"], image["width"]) == (20, 20)
+        np.testing.assert_array_equal(tile, whole[row : row + 20, column : column + 20])
+
+
+def test_colours_and_the_sheet_are_in_order(tmp_path):
+    """Six images, so that the sheet has two rows; red stays red."""
+    for number in range(6):
+        toy.write_labelme(tmp_path / "in", toy.PLAIN, f"{number}.png")
+        red = np.zeros((*toy.SIZE, 3), np.uint8)
+        red[..., 2] = 40 * number
+        cv2.imwrite(str(tmp_path / "in" / f"{number}.png"), red)
+    prepare(SourceRules(str(tmp_path / "in")), str(tmp_path / "out"), tile=1000)
+    sheet = cv2.imread(str(tmp_path / "out" / "contact_sheet.png")).astype(int)
+    for number in range(6):
+        name = tmp_path / "out" / "images" / f"{number}_0_0.png"
+        assert (cv2.imread(str(name)) == (0, 0, 40 * number)).all()
+        rows, columns = (
+            slice(place * side, (place + 1) * side)
+            for place, side in zip(
+                divmod(number, 4), (sheet.shape[0] // 2, sheet.shape[1] // 4), strict=True
+            )
+        )
+        assert np.median(sheet[rows, columns][24:250], axis=(0, 1)).tolist() == [0, 0, 40 * number]
+
+
+def test_tiles_of_a_single_image_give_both_splits(labelled, tmp_path):
+    files = [str(tmp_path / part / "A01" / "field.png") for part in ("masks", "raw")]
+    assert "4 train, 2 val images" in prepare(SourceRules(*files), str(tmp_path / "out"), tile=20)
+    with pytest.raises(ValueError, match="1 image leaves none to train on"):
+        prepare(SourceRules(*files), str(tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
+
+
+def test_images_of_more_than_8_bits_are_stretched(tmp_path):
+    path = toy.write_labelme(tmp_path / "in", toy.ALL)
+    deep = np.random.default_rng(0).integers(100, 4000, toy.SIZE).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "in" / "a.png"), deep)
+    prepare(SourceRules(str(path)), str(tmp_path / "out"), splits=SplitRules(0))
+    written = cv2.imread(str(tmp_path / "out" / "images" / "a.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(written, to_eight_bit(deep))
+
+
+def test_jpeg_stays_as_it_is(tmp_path):
+    toy.write_yolo(tmp_path / "in", toy.ALL)
+    prepare(SourceRules(str(tmp_path / "in")), str(tmp_path / "out"), splits=SplitRules(0))
+    source = tmp_path / "in" / "images" / "train" / "a.jpg"
+    assert (tmp_path / "out" / "images" / "a.jpg").read_bytes() == source.read_bytes()
+
+
+def test_the_splits_of_yolo_stay(tmp_path):
+    folder = toy.write_yolo(tmp_path / "in", toy.ALL)
+    for part, ending in (("images", "jpg"), ("labels", "txt")):
+        (folder / part / "val").mkdir()
+        for name in "bcd":
+            source = folder / part / "train" / f"a.{ending}"
+            shutil.copy(source, folder / part / "val" / f"{name}.{ending}")
+    with (folder / "data.yaml").open("a") as stream:
+        stream.write("val: images/val\n")
+    report = prepare(SourceRules(str(folder)), str(tmp_path / "out"))
+    assert "1 train, 3 val images" in report and "splits as the annotations have them" in report
+    report = prepare(SourceRules(str(folder)), str(tmp_path / "new"), splits=SplitRules(0.25))
+    assert "3 train, 1 val images" in report
+
+
+def test_what_was_found_is_said(tmp_path):
+    path = toy.write_labelme(tmp_path / "in", toy.ALL)
+    labelme = json.loads(path.read_text())
+    labelme["shapes"].append({"label": "x", "points": [[1, 1], [5, 5]], "shape_type": "rectangle"})
+    path.write_text(json.dumps(labelme))
+    toy.write_labelme(tmp_path / "in", [], "empty.png")
+    toy.write_image(tmp_path / "in" / "nobody.png")
+    report = prepare(SourceRules(str(tmp_path / "in")), str(tmp_path / "out"))
+    rows = [line.split("|")[1:-1] for line in report.splitlines() if line.startswith("|")]
+    areas = [shape.mask.sum() for shape in toy.ALL if shape.class_name == "cell"]
+    name, images, objects, diameter = rows[2]
+    assert (name.strip(), int(images), int(objects)) == ("cell", 1, 4)
+    assert float(diameter) == pytest.approx(2 * np.sqrt(np.median(areas) / np.pi), abs=0.5)
+    assert rows[3][0].strip() == "nucleus"
+    assert "left out: 1 x box without a mask" in report
+    assert f"without an object: 1 image ({tmp_path / 'in' / 'empty.png'})" in report
+    assert f"without annotation, left out: 1 image ({tmp_path / 'in' / 'nobody.png'})" in report
+
+
+def test_nothing_is_written_of_what_cannot_be_used(labelled, tmp_path):
+    root = tmp_path / "out"
+    path = toy.write_labelme(tmp_path / "empty", [])
+    with pytest.raises(FormError, match="1 images and no object with a mask"):
+        prepare(SourceRules(str(path)), str(root))
+    shutil.copy(path, path.with_name("again.json"))
+    toy.write_labelme(tmp_path / "empty", toy.ALL)
+    with pytest.raises(FormError, match="a.png is annotated twice"):
+        prepare(SourceRules(str(path.parent)), str(root))
+    image = tmp_path / "raw" / "B02" / "field.png"
+    image.write_bytes(image.read_bytes()[:500])
+    with pytest.raises(ImageFileError, match="field.png"):
+        prepare(labelled, str(root))
+    assert not root.exists()
+    root.mkdir()
+    with pytest.raises(FileExistsError, match="out exists already"):
+        prepare(labelled, str(root))
+
+
+def test_a_data_set_scored_against_itself_is_perfect(tmp_path):
+    path = toy.write_label_studio(tmp_path / "in", toy.ALL)
+    prepare(SourceRules(str(path)), str(tmp_path / "out"), splits=SplitRules(0))
+    truth = COCO(str(tmp_path / "out" / "annotations" / "instances_train.json"))
+    results = [{**annotation, "score": 1.0} for annotation in truth.dataset["annotations"]]
+    scores = COCOeval(truth, truth.loadRes(results), "segm")
+    scores.evaluate()
+    scores.accumulate()
+    scores.summarize()
+    assert scores.stats[0] == 1
