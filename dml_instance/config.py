@@ -184,6 +184,10 @@ def _add_training(cfg: CN) -> None:
     # What it measured: quartiles of the objects' diameters, in pixels of the images as they are
     # loaded. Stored with the config of a run; nothing to set.
     cfg.INPUT.OBJECT_DIAMETERS = []
+    # Where only some objects of the training images are labelled: as many pixels beside a labelled
+    # object are background, and all that is farther from every one is neither object nor
+    # background in the losses. -1: all objects are labelled. Measured.
+    cfg.INPUT.LABELLED_MARGIN = -1
     # Augmentation through Detectron2's transforms; resizing, INPUT.CROP and RANDOM_FLIP stay stock
     # keys. The order is: resizing, SCALE_RANGE, ROTATION, INPUT.CROP, RIGHT_ANGLES, RANDOM_FLIP,
     # colours. Detectron2 by itself crops before it resizes.

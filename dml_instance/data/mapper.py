@@ -18,6 +18,7 @@ from ..rle import as_rle
 from .augmentation import build_test_augmentation, build_train_augmentation
 from .copy_paste import CopyPaste
 from .images import PLAIN, ImageFileError, ReadingRules, read_image
+from .partly_labelled import PartlyLabelled
 
 # Objects that share one label map: what an 8-bit map, which every transform takes, can tell apart.
 _OBJECTS_A_LAYER = 255
@@ -213,9 +214,11 @@ def training_records(cfg) -> list[dict]:
     )
 
 
-def build_train_mapper(cfg, records: Sequence[dict] | None = None) -> FileNamingMapper | CopyPaste:
-    """The stock mapper's work with the augmentation of ``build_train_augmentation``, and objects
-    pasted as ``INPUT.AUG.COPY_PASTE`` says.
+def build_train_mapper(
+    cfg, records: Sequence[dict] | None = None
+) -> FileNamingMapper | PartlyLabelled | CopyPaste:
+    """The stock mapper's work with the augmentation of ``build_train_augmentation``, objects pasted
+    as ``INPUT.AUG.COPY_PASTE`` says, and pixels ignored as ``INPUT.LABELLED_MARGIN`` says.
 
     Args:
         cfg: of a training.
@@ -230,6 +233,8 @@ def build_train_mapper(cfg, records: Sequence[dict] | None = None) -> FileNaming
             rules=PLAIN,
         )
     )
+    if cfg.INPUT.LABELLED_MARGIN != -1:
+        mapper = PartlyLabelled(mapper, cfg.INPUT.LABELLED_MARGIN)
     if not cfg.INPUT.AUG.COPY_PASTE:
         return mapper
     if records is None:
