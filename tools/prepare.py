@@ -42,11 +42,11 @@ def main(args: argparse.Namespace) -> None:
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
     print(f"{report}; look at its contact_sheet.png. To train on them:\n")
-    print(training_command(args.output))
+    print(training_command(args.output, ["INPUT.PARTLY_LABELLED True"] * args.partly_labelled))
 
 
-def training_command(root: str) -> str:
-    """What a user types next."""
+def training_command(root: str, options: list[str]) -> str:
+    """What a user types next, with KEY VALUE options."""
     name = os.path.basename(os.path.normpath(root))
     lines = [
         "    python tools/train_net.py --config-file configs/DSB2018/dml_efficientnet_lite0.yaml"
@@ -58,7 +58,8 @@ def training_command(root: str) -> str:
         f"DATASETS.{key} \"('{name}_{split}',)\""
         for key, split in (("TRAIN", "train"), ("TEST", "val"))
     )
-    return " \\\n        ".join([*lines, f"{' '.join(sets)} OUTPUT_DIR output/{name}"])
+    last = " ".join([*sets, *options, f"OUTPUT_DIR output/{name}"])
+    return " \\\n        ".join([*lines, last])
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -105,6 +106,12 @@ def argument_parser() -> argparse.ArgumentParser:
         "--keep-boxes",
         action="store_true",
         help="boxes are objects, not only round them (default: they are left out)",
+    )
+    parser.add_argument(
+        "--partly-labelled",
+        action="store_true",
+        help="only some objects of the images are labelled: the training is told not to take the "
+        "others for background",
     )
     parser.add_argument(
         "--val-fraction",

@@ -218,7 +218,7 @@ def build_train_mapper(
     cfg, records: Sequence[dict] | None = None
 ) -> FileNamingMapper | PartlyLabelled | CopyPaste:
     """The stock mapper's work with the augmentation of ``build_train_augmentation``, objects pasted
-    as ``INPUT.AUG.COPY_PASTE`` says, and pixels ignored as ``INPUT.LABELLED_MARGIN`` says.
+    as ``INPUT.AUG.COPY_PASTE`` says, and pixels ignored as ``INPUT.PARTLY_LABELLED`` says.
 
     Args:
         cfg: of a training.
@@ -233,7 +233,7 @@ def build_train_mapper(
             rules=PLAIN,
         )
     )
-    if cfg.INPUT.LABELLED_MARGIN != -1:
+    if cfg.INPUT.PARTLY_LABELLED:
         mapper = PartlyLabelled(mapper, cfg.INPUT.LABELLED_MARGIN)
     if not cfg.INPUT.AUG.COPY_PASTE:
         return mapper

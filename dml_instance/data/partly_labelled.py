@@ -28,7 +28,7 @@ class PartlyLabelled:
             ValueError: for a margin that is not positive.
         """
         if margin <= 0:
-            raise ValueError(f"INPUT.LABELLED_MARGIN is positive, or -1 for off, got {margin}")
+            raise ValueError(f"INPUT.LABELLED_MARGIN is positive, got {margin}")
         self.mapper = mapper
         self.margin = margin
 

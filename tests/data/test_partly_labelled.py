@@ -5,7 +5,9 @@ import pytest
 import torch
 from detectron2.structures import BitMasks, Instances
 
+from dml_instance.data.mapper import FileNamingMapper, build_train_mapper
 from dml_instance.data.partly_labelled import PartlyLabelled
+from toy_scenes import data_config
 
 SIZE = (20, 27)
 
@@ -47,6 +49,13 @@ def test_what_was_ignored_stays_ignored():
     void = torch.zeros(SIZE, dtype=torch.bool)
     void[4, 4] = True
     assert PartlyLabelled(labelled([(3, 3, 9, 9)], void), 100)({})["ignored"].equal(void)
+
+
+def test_the_key_decides_what_a_training_maps():
+    margin = ("INPUT.LABELLED_MARGIN", 7)
+    assert isinstance(build_train_mapper(data_config(*margin)), FileNamingMapper)
+    mapper = build_train_mapper(data_config("INPUT.PARTLY_LABELLED", True, *margin))
+    assert isinstance(mapper, PartlyLabelled) and mapper.margin == 7
 
 
 def test_a_margin_is_positive():
