@@ -177,20 +177,13 @@ def _add_training(cfg: CN) -> None:
     # The same at test time.
     cfg.INPUT.SCALE_TEST = 1.0
     # Choose lengths from how large the objects of DATASETS.TRAIN are: INPUT.SCALE_TRAIN and
-    # SCALE_TEST (unless stock resizing is on), LABELLED_MARGIN, and CONTEXT, TEST_SCALES,
-    # DECODER.STRIDE and SEED_STRIDE, COORDINATE_UNIT, RADII and CONNECT_GAP of MODEL.DML. A key
-    # that a yaml or the command line gives stays; what was chosen is logged, and stored in the
-    # config of the run.
+    # SCALE_TEST (unless stock resizing is on), CONTEXT, TEST_SCALES, DECODER.STRIDE and
+    # SEED_STRIDE, COORDINATE_UNIT, RADII and CONNECT_GAP of MODEL.DML. A key that a yaml or the
+    # command line gives stays; what was chosen is logged, and stored in the config of the run.
     cfg.INPUT.FIT_TO_OBJECTS = False
     # What it measured: quartiles of the objects' diameters, in pixels of the images as they are
     # loaded. Stored with the config of a run; nothing to set.
     cfg.INPUT.OBJECT_DIAMETERS = []
-    # Only some objects of the training images are labelled: what is beside a labelled object is
-    # background, and all that is farther from every one is neither object nor background in the
-    # losses. Measured.
-    cfg.INPUT.PARTLY_LABELLED = False
-    # How far that background goes, in pixels of the network's input, > 0.
-    cfg.INPUT.LABELLED_MARGIN = 4.0
     # Augmentation through Detectron2's transforms; resizing, INPUT.CROP and RANDOM_FLIP stay stock
     # keys. The order is: resizing, SCALE_RANGE, ROTATION, INPUT.CROP, RIGHT_ANGLES, RANDOM_FLIP,
     # colours. Detectron2 by itself crops before it resizes.

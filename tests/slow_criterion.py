@@ -162,11 +162,13 @@ def seed_loss(maps, grid, seeds, classes, rules, taus, context):
             best_of_objects.append(max(iou for iou, _ in best))
         for t, (iou, which) in enumerate(best):
             p = softmax(logits[(t, slice(None), *seed)])
+            is_object = p[1:].sum()
+            without_label = 1 - (1 if grid.ids[seed] > 0 else rules.labelled_share) * is_object
             if rules.target == "class":
-                right = 1 + classes[which] if iou >= rules.target_iou else 0
-                cost -= math.log(p[right])
+                is_right = iou >= rules.target_iou
+                cost -= math.log(p[1 + classes[which]] if is_right else without_label)
             else:
-                cost -= iou * math.log(p[1:].sum()) + (1 - iou) * math.log(p[0])
+                cost -= iou * math.log(is_object) + (1 - iou) * math.log(without_label)
     cost /= max(len(seeds), 1)
     if rules.target == "iou":
         cost += class_loss(logits, grid, classes)

@@ -22,6 +22,8 @@ from dml_instance.data.images import add_reading_options, reading_rules
 
 
 def main(args: argparse.Namespace) -> None:
+    if not 0 < args.labelled_share <= 1:
+        sys.exit(f"error: --labelled-share is in (0, 1], got {args.labelled_share:g}")
     try:
         report = prepare(
             SourceRules(
@@ -42,7 +44,10 @@ def main(args: argparse.Namespace) -> None:
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
     print(f"{report}; look at its contact_sheet.png. To train on them:\n")
-    print(training_command(args.output, ["INPUT.PARTLY_LABELLED True"] * args.partly_labelled))
+    options = []
+    if args.labelled_share < 1:
+        options.append(f"MODEL.DML.SEED_LOSS.LABELLED_SHARE {args.labelled_share:g}")
+    print(training_command(args.output, options))
 
 
 def training_command(root: str, options: list[str]) -> str:
@@ -108,10 +113,12 @@ def argument_parser() -> argparse.ArgumentParser:
         help="boxes are objects, not only round them (default: they are left out)",
     )
     parser.add_argument(
-        "--partly-labelled",
-        action="store_true",
-        help="only some objects of the images are labelled: the training is told not to take the "
-        "others for background",
+        "--labelled-share",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="about what share of the objects is labelled, in (0, 1]: the training is told not to "
+        "take the others for background",
     )
     parser.add_argument(
         "--val-fraction",

@@ -18,7 +18,6 @@ from ..rle import as_rle
 from .augmentation import build_test_augmentation, build_train_augmentation
 from .copy_paste import CopyPaste
 from .images import PLAIN, ImageFileError, ReadingRules, read_image
-from .partly_labelled import PartlyLabelled
 
 # Objects that share one label map: what an 8-bit map, which every transform takes, can tell apart.
 _OBJECTS_A_LAYER = 255
@@ -214,11 +213,9 @@ def training_records(cfg) -> list[dict]:
     )
 
 
-def build_train_mapper(
-    cfg, records: Sequence[dict] | None = None
-) -> FileNamingMapper | PartlyLabelled | CopyPaste:
-    """The stock mapper's work with the augmentation of ``build_train_augmentation``, objects pasted
-    as ``INPUT.AUG.COPY_PASTE`` says, and pixels ignored as ``INPUT.PARTLY_LABELLED`` says.
+def build_train_mapper(cfg, records: Sequence[dict] | None = None) -> FileNamingMapper | CopyPaste:
+    """The stock mapper's work with the augmentation of ``build_train_augmentation``, and objects
+    pasted as ``INPUT.AUG.COPY_PASTE`` says.
 
     Args:
         cfg: of a training.
@@ -233,8 +230,6 @@ def build_train_mapper(
             rules=PLAIN,
         )
     )
-    if cfg.INPUT.PARTLY_LABELLED:
-        mapper = PartlyLabelled(mapper, cfg.INPUT.LABELLED_MARGIN)
     if not cfg.INPUT.AUG.COPY_PASTE:
         return mapper
     if records is None:

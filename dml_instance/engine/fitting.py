@@ -26,7 +26,6 @@ _IN_PIECES = 0.1
 FITTED_KEYS = (
     "INPUT.SCALE_TRAIN",
     "INPUT.SCALE_TEST",
-    "INPUT.LABELLED_MARGIN",
     "MODEL.DML.CONTEXT",
     "MODEL.DML.TEST_SCALES",
     "MODEL.DML.DECODER.STRIDE",
@@ -90,7 +89,6 @@ def lengths_for(sizes: ObjectSizes, cfg: CfgNode) -> dict[str, Any]:
     return {
         "INPUT.SCALE_TRAIN": shrunk,
         "INPUT.SCALE_TEST": shrunk,
-        "INPUT.LABELLED_MARGIN": unit / 4,
         "MODEL.DML.CONTEXT": -1 if sizes.extent >= _FILLS * sizes.short_side else round(2 * unit),
         "MODEL.DML.TEST_SCALES": [magnified] if magnified > 1 else [],
         "MODEL.DML.DECODER.STRIDE": stride,

@@ -47,7 +47,6 @@ def test_shapes_would_get_what_their_yaml_says():
 
 def test_photographs_are_shrunk_or_resized_and_seen_as_a_whole():
     lengths = {
-        "LABELLED_MARGIN": 16.0,
         "CONTEXT": -1,
         "TEST_SCALES": [],
         "STRIDE": 4,

@@ -19,8 +19,10 @@ def test_label_images_become_a_data_set_that_trains(tmp_path):
     source = ("--images", tmp_path / "image.tif", "--labels", tmp_path / "labels.tif", "--tile", 64)
     assert "3 train, 1 val images" in run_tool("prepare", *source, "--output", root)
     assert "exists already" in run_tool("prepare", *source, "--output", root, ok=False)
-    partly = run_tool("prepare", *source, "--output", tmp_path / "partly", "--partly-labelled")
-    assert "INPUT.PARTLY_LABELLED True OUTPUT_DIR output/partly" in partly
+    partly = run_tool("prepare", *source, "--output", tmp_path / "partly", "--labelled-share", 0.3)
+    assert "MODEL.DML.SEED_LOSS.LABELLED_SHARE 0.3 OUTPUT_DIR output/partly" in partly
+    refused = ("prepare", *source, "--output", tmp_path / "x", "--labelled-share", 0)
+    assert "error: --labelled-share is in (0, 1]" in run_tool(*refused, ok=False)
     train((root / "annotations" / "instances_train.json", root / "images"), tmp_path / "out", 2)
     assert (tmp_path / "out" / "results.json").is_file()
 

@@ -234,10 +234,13 @@ class DMLCriterion:
         """
         rules = self.rules.seed_loss
         seed_logits = logits[..., seeds].permute(2, 0, 1)
+        ids = grid.flat_ids
+        labelled_share = torch.where(ids[seeds] > 0, 1.0, rules.labelled_share)
         if rules.target == "class":
             target_class = classes[instance] if len(classes) else instance
-            return seed_loss(seed_logits, target_class, (iou >= rules.target_iou).float())
-        ids = grid.flat_ids
+            is_right = (iou >= rules.target_iou).float()
+            return seed_loss(seed_logits, target_class, is_right, labelled_share)
         class_of_cell = F.pad(classes, (1, 0))[ids]
         share = (ids > 0) / torch.bincount(ids, minlength=1).clamp(min=1)[ids]
-        return iou_prediction_loss(seed_logits, iou) + class_loss(logits, class_of_cell, share)
+        of_iou = iou_prediction_loss(seed_logits, iou, labelled_share)
+        return of_iou + class_loss(logits, class_of_cell, share)

@@ -90,7 +90,12 @@ def mask_loss(squared_distance: Tensor, coverage: Tensor, region: Tensor) -> Ten
     return (1 - dice).sum() / region.any(dim=1).sum().clamp(min=1)
 
 
-def seed_loss(class_logits: Tensor, target_class: Tensor, target_probability: Tensor) -> Tensor:
+def seed_loss(
+    class_logits: Tensor,
+    target_class: Tensor,
+    target_probability: Tensor,
+    labelled_share: Tensor | None = None,
+) -> Tensor:
     """The mask-classification loss L_cls (paper, classification): cross-entropy summed over
     thresholds, mean over pixels.
 
@@ -100,17 +105,21 @@ def seed_loss(class_logits: Tensor, target_class: Tensor, target_probability: Te
             best.
         target_probability: (V, T) in [0, 1], the probability of that class; the rest is
             background's.
+        labelled_share: (V,) in (0, 1], as of ``iou_prediction_loss``; 1 if None.
 
     Returns:
         float32 scalar >= 0; 0, attached to the graph, for V = 0.
     """
     log_probability = F.log_softmax(class_logits.float(), dim=-1)
     of_class = log_probability.gather(-1, target_class[..., None] + 1)[..., 0]
-    cost = target_probability * of_class + (1 - target_probability) * log_probability[..., 0]
+    is_none = _log_without_label(log_probability, labelled_share)
+    cost = target_probability * of_class + (1 - target_probability) * is_none
     return -cost.sum() / max(len(class_logits), 1)
 
 
-def iou_prediction_loss(class_logits: Tensor, target_probability: Tensor) -> Tensor:
+def iou_prediction_loss(
+    class_logits: Tensor, target_probability: Tensor, labelled_share: Tensor | None = None
+) -> Tensor:
     """The part of ``seed_loss`` that asks whether a grown mask is an object, whatever its class.
 
     The cross-entropy of K + 1 classes is that of object against background plus that of the class
@@ -120,6 +129,11 @@ def iou_prediction_loss(class_logits: Tensor, target_probability: Tensor) -> Ten
     Args:
         class_logits: (V, T, K + 1), index 0 is background.
         target_probability: (V, T) in [0, 1], how good the grown mask is.
+        labelled_share: (V,) in (0, 1], how likely an object at each pixel has a label; 1 if None.
+            Where it is under 1, a target of 0 says no more than that there is no *labelled* object:
+            it costs - log(1 - share * P(object)) for - log(1 - P(object)). P is then least costly
+            at its true value, whatever the labels leave out at random (Elkan and Noto, Learning
+            classifiers from only positive and unlabeled data, KDD 2008).
 
     Returns:
         float32 scalar >= 0, summed over thresholds, mean over pixels; 0, attached to the graph, for
@@ -127,8 +141,19 @@ def iou_prediction_loss(class_logits: Tensor, target_probability: Tensor) -> Ten
     """
     log_probability = F.log_softmax(class_logits.float(), dim=-1)
     is_object = torch.logsumexp(log_probability[..., 1:], dim=-1)
-    cost = target_probability * is_object + (1 - target_probability) * log_probability[..., 0]
+    is_none = _log_without_label(log_probability, labelled_share)
+    cost = target_probability * is_object + (1 - target_probability) * is_none
     return -cost.sum() / max(len(class_logits), 1)
+
+
+def _log_without_label(log_probability: Tensor, labelled_share: Tensor | None) -> Tensor:
+    """(V, T) log(1 - share * P(object)), from (V, T, K + 1) logarithms."""
+    is_background = log_probability[..., 0]
+    if labelled_share is None:
+        return is_background
+    is_object = torch.logsumexp(log_probability[..., 1:], dim=-1)
+    # Of background, or of an object without a label; exact also where P(object) is nearly 1.
+    return torch.logaddexp(is_background, is_object + torch.log1p(-labelled_share)[:, None])
 
 
 def class_loss(class_logits: Tensor, target_class: Tensor, weight: Tensor) -> Tensor:

@@ -91,6 +91,10 @@ class SeedLossRules:
     # IoU from which a grown mask counts as the instance, in (0, 1]; TARGET "class" only. Open in
     # the paper.
     target_iou: float = 0.5
+    # About what share of the objects in the training images is labelled, in (0, 1]. Under 1, what
+    # no label covers is background or an object without a label, and the head is not taught that it
+    # is background for sure (Elkan and Noto 2008). Measured.
+    labelled_share: float = 1.0
     # lambda, the weight of the seed loss: 0 until RAMP_START, then linear to WEIGHT at RAMP_END.
     # Paper: to 0.2.
     weight: float = 1.0
@@ -106,6 +110,10 @@ class SeedLossRules:
         if not 0 < self.target_iou <= 1:
             raise ValueError(
                 f"MODEL.DML.SEED_LOSS.TARGET_IOU is in (0, 1], got {self.target_iou!r}"
+            )
+        if not 0 < self.labelled_share <= 1:
+            raise ValueError(
+                f"MODEL.DML.SEED_LOSS.LABELLED_SHARE is in (0, 1], got {self.labelled_share!r}"
             )
         for name in ("foreground_fraction", "ramp_start"):
             _check_range("SEED_LOSS", name.upper(), getattr(self, name), 0, 1)

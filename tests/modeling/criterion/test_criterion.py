@@ -159,9 +159,11 @@ def check(criterion, pyramids, truths, drawn, iteration=6):
     "choices",
     [
         {},
+        {"labelled_share": 0.3},
         {"group_size": "area", "normalization": "joint"},
         {"target": "class", "target_iou": 0.4, "group_size": "area"},
         {"target": "class", "target_iou": 0.2, "normalization": "joint"},
+        {"target": "class", "target_iou": 0.4, "labelled_share": 0.2},
     ],
     ids=str,
 )

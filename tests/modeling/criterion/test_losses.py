@@ -185,6 +185,33 @@ def test_iou_prediction_and_class_loss_by_hand():
     assert of_class == pytest.approx((3 * -math.log(0.2 / 0.5) + math.log(2)) / 4, rel=1e-5)
 
 
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.9])
+@pytest.mark.parametrize("truth", [0.05, 0.5, 0.99])
+def test_the_iou_prediction_is_least_costly_at_the_truth_whatever_labels_leave_out(share, truth):
+    """Of pixels that lie on an object with some probability, a share of these objects has a label;
+    the loss over many such pixels, along all predictions."""
+    predicted = torch.linspace(0.001, 0.999, 999)
+    logits = torch.stack([1 - predicted, predicted], 1).log()[:, None]
+
+    def cost(target, known):
+        shares = None if known else torch.full((1,), share)
+        each = [iou_prediction_loss(x[None], torch.full((1, 1), target), shares) for x in logits]
+        return torch.stack(each)
+
+    labelled = share * truth
+    total = labelled * cost(1.0, True) + (1 - labelled) * cost(0.0, False)
+    assert predicted[total.argmin()].item() == pytest.approx(truth, abs=0.011)
+
+
+def test_with_all_objects_labelled_the_share_changes_nothing():
+    logits = torch.randn(7, 3, 4, requires_grad=True)
+    iou = torch.rand(7, 3)
+    losses = [iou_prediction_loss(logits, iou, share) for share in (None, torch.ones(7))]
+    gradients = [torch.autograd.grad(loss, logits)[0] for loss in losses]
+    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(*gradients)
+
+
 @pytest.mark.parametrize(
     "loss_of",
     [
