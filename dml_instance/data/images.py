@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from detectron2.data.detection_utils import read_image
 from detectron2.utils.file_io import PathManager
-from PIL import Image
+from PIL import ExifTags, Image
 
 IMAGE_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp")
 
@@ -162,3 +162,17 @@ def eight_bit_file(file: str, folder: str) -> str:
     copy = os.path.join(folder, f"{stem_of(file)}.png")
     write_image(copy, to_eight_bit(read_unchanged(file)))
     return copy
+
+
+def image_size(file: str) -> tuple[int, int]:
+    """(height, width) of an image, from its header alone, turned as its EXIF orientation says.
+
+    Raises:
+        ImageFileError: for a file that is no image.
+    """
+    with _reading(file), Image.open(file) as image:
+        width, height = image.size
+        # Pillow turns the size of a TIFF itself, and decodes a whole PNG to look for EXIF.
+        has_exif = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+        is_turned = has_exif and image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    return (width, height) if is_turned else (height, width)

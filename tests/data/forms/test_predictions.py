@@ -8,7 +8,7 @@ import pytest
 import torch
 from detectron2.structures import BitMasks, Boxes, Instances
 
-from dml_instance.data.coco import check_coco_file
+from dml_instance.data.coco_check import check_coco
 from dml_instance.data.forms.predictions import COLUMNS, PredictionWriter
 
 SIZE = (12, 20)
@@ -65,7 +65,7 @@ def test_the_results_are_a_data_set(tmp_path):
             cv2.imwrite(str(tmp_path / name), np.zeros((*SIZE, 3), np.uint8))
             objects = [] if name == "none.png" else [SQUARE, BAR]
             writer.add(str(tmp_path / name), found(*objects))
-    coco = check_coco_file(str(tmp_path / "out" / "instances.json"), str(tmp_path))
+    coco = check_coco(str(tmp_path / "out" / "instances.json"), str(tmp_path)).content
     assert [image["file_name"] for image in coco["images"]] == ["a.png", "b.png", "none.png"]
     assert [a["image_id"] for a in coco["annotations"]] == [1, 1, 2, 2]
     assert [a["category_id"] for a in coco["annotations"]] == [1, 2, 1, 2]
