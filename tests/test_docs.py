@@ -8,6 +8,7 @@ command that several pages have is run once, and what no rule covers fails. The 
 import os
 import re
 import sys
+from pathlib import Path
 from unittest.mock import MagicMock
 
 import pytest
@@ -17,13 +18,20 @@ import page_commands
 from benchmarks import compare
 from benchmarks.comparison.budget import train_within_budget
 from benchmarks.timing import inference
+from dml_instance.data import register_given
 from dml_instance.engine import Tally, load_config, results_table
-from dml_instance.files import read_json
+from dml_instance.files import read_json, write_json
 from dml_instance.modeling import GROUPING_REGISTRY
 from doc_inputs import CLASSES, IMAGE, MASKS, draw_inputs
 from doc_pages import ROOT, anchors, blocks, commands, links, pages, spans
 from page_rules import CPU, Reader, only_files
-from toy_scenes import assert_is_instance_result, data_config, model_input
+from toy_scenes import (
+    assert_is_instance_result,
+    data_config,
+    model_input,
+    square_and_disc,
+    write_coco,
+)
 
 CURRENT = pages("README.md", "CONTRIBUTING.md", "docs/**/*.md")
 OF_THEIR_DAY = pages("benchmarks/**/*.md")
@@ -138,6 +146,25 @@ def last_lines(reader, lines):
     assert lines == [*tally.remarks, "412 objects in 8 images: found"]
 
 
+def of_faults(reader, lines):
+    """What a file with these faults is refused with; "..." stands for the rest of a line, or for
+    lines."""
+    path, images = write_coco(Path("cells"), "train", [square_and_disc()] * 8)
+    coco = read_json(path)
+    coco["images"][1] |= {"height": 96, "width": 64}
+    # Masks of the second image are not looked at.
+    of_others = [a for a in coco["annotations"] if a["image_id"] != 2]
+    for annotation in of_others[:13]:
+        annotation["segmentation"] = [[10.0, 12.0, 30.0, 20.0]]
+    write_json(path, coco)
+    with pytest.raises(ValueError, match="faults") as caught:
+        register_given([f"cells={path}:{images}"])
+    printed = f"error: {caught.value}".splitlines()
+    assert (printed[0], printed[-1]) == (lines[0], lines[-1])
+    starts = [line.removesuffix("...") for line in lines[1:-1]]
+    assert all(any(line.startswith(start) for line in printed) for start in starts)
+
+
 def layout(reader, lines):
     """The data flow is one of modules and what they pass on; below it lie folders and files,
     indented by two columns a level."""
@@ -168,6 +195,7 @@ SHOWN = {
     "data set ": files_of_demo,
     "label images: 8": of_label_images,
     "35 objects": last_lines,
+    "error: cells/train.json": of_faults,
 }
 
 

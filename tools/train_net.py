@@ -34,6 +34,8 @@ from dml_instance.files import read_json
 
 
 def main(args):
+    # What the check of data sets says comes before OUTPUT_DIR is known.
+    setup_logger(distributed_rank=comm.get_rank(), name="dml_instance")
     try:
         register_given(args.register_coco)
         cfg = load_config(args.config_file, args.opts)
@@ -50,7 +52,7 @@ def main(args):
         sys.exit(f"error: {message_of(error)}")
     cfg.freeze()
     default_setup(cfg, args)
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="dml_instance")
+    setup_logger(*(cfg.OUTPUT_DIR, comm.get_rank()), name="dml_instance", configure_stdout=False)
 
     if args.eval_only:
         model = Trainer.build_model(cfg)

@@ -2,126 +2,85 @@
 
 import argparse
 import contextlib
+import hashlib
 import io
 import json
+import logging
 import os
 import re
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cache, partial
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
+from iopath.common.file_io import get_cache_dir
 
-_REQUIRED_FIELDS = {
-    "images": ("id", "file_name", "height", "width"),
-    # Without the last two pycocotools would stumble when it scores, after hours of training.
-    "annotations": ("id", "image_id", "category_id", "bbox", "area", "iscrowd"),
-    "categories": ("id", "name"),
-}
+from ..files import write_text
+from .coco_check import check_coco
+
+_logger = logging.getLogger(__name__)
 
 _REGISTRATION = re.compile(
     r"(?P<name>[^=]+)=(?P<json_file>.+?):(?P<image_root>([A-Za-z]:[\\/])?[^:]+)", re.DOTALL
 )
 
-_MEANING = {"area": "the pixels of its mask", "iscrowd": "0 for a single object"}
+
+@dataclass(frozen=True)
+class CocoFile:
+    """A checked COCO file.
+
+    Attributes:
+        path: what to read.
+        class_names: by their ids in the file, by ascending id.
+    """
+
+    path: str
+    class_names: dict[int, str]
 
 
-def check_coco_file(json_file: str, image_root: str) -> dict:
-    """Read a COCO annotation file and check what training and evaluation rely on.
+def checked_file(json_file: str, image_root: str) -> CocoFile:
+    """Check a COCO file, once a process for as long as it stays what it is, and log what is in it.
 
-    Checked: it is JSON with images, annotations and categories; every image file exists; every
-    annotation names a listed image and category and has a mask; RLE masks have the size of their
-    image.
-
-    Args:
-        json_file: annotation file.
-        image_root: folder that ``file_name`` is relative to.
-
-    Returns:
-        The parsed file.
+    Where something had to be repaired, a copy with the repairs is what to read, in iopath's folder,
+    which FVCORE_CACHE moves. It is a file because Detectron2's evaluator reads one; made from
+    records by Detectron2 it would have other areas, and not all that users note of images. Without
+    repairs the file itself is read: figures on official data are everybody's.
 
     Raises:
-        FileNotFoundError: for a missing annotation or image file, named.
-        ValueError: for content that is off, naming the file, the entry and the cure.
+        FileNotFoundError, ValueError: as ``check_coco``.
+        ValueError: where the copy cannot be written.
     """
-    if not os.path.isfile(json_file):
-        raise FileNotFoundError(f"annotation file {json_file} does not exist")
+    places = os.path.abspath(json_file), os.path.abspath(image_root)
+    state = os.stat(json_file) if os.path.isfile(json_file) else None
+    version = (state.st_size, state.st_mtime_ns) if state else ()
+    return _checked_file(json_file, image_root, places, version)
+
+
+@cache
+def _checked_file(
+    json_file: str, image_root: str, places: tuple[str, str], version: tuple[int, ...]
+) -> CocoFile:
+    coco = check_coco(json_file, image_root)
+    if not coco.repairs:
+        _logger.info("%s: %s", json_file, coco.counts)
+        return CocoFile(json_file, coco.class_names)
+    stem, _ = os.path.splitext(os.path.basename(json_file))
+    name = f"{stem}_{hashlib.sha256(repr(places).encode()).hexdigest()[:8]}.json"
+    path = os.path.join(get_cache_dir(), "dml_instance", "coco", name)
     try:
-        with open(json_file, encoding="utf-8") as file:
-            coco = json.load(file)
-    except ValueError as error:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write_text(path, json.dumps(coco.content))
+    except OSError as error:
         raise ValueError(
-            f"{json_file} is not a COCO annotation file: it is not JSON ({error})"
+            f"{json_file} has to be repaired ({coco.repairs}), but the copy {path} cannot be "
+            f"written: {error}; set FVCORE_CACHE to a folder that has room"
         ) from error
-    missing = [
-        key
-        for key in _REQUIRED_FIELDS
-        if not isinstance(coco, dict) or not isinstance(coco.get(key), list)
-    ]
-    if missing:
-        raise ValueError(
-            f"{json_file} is not a COCO annotation file: it has no list under {', '.join(missing)}"
-        )
-
-    for key, fields in _REQUIRED_FIELDS.items():
-        for entry in coco[key]:
-            lacking = [field for field in fields if field not in entry]
-            if lacking:
-                cures = "".join(
-                    f" ({field} is {_MEANING[field]})" for field in lacking if field in _MEANING
-                )
-                raise ValueError(
-                    f"{json_file}: {key} has an entry without {', '.join(lacking)}{cures}: "
-                    f"{str(entry)[:200]}"
-                )
-    images = {image["id"]: image for image in coco["images"]}
-    absent = [
-        image["file_name"]
-        for image in coco["images"]
-        if not _exists(image_root, image["file_name"])
-    ]
-    if absent:
-        raise FileNotFoundError(
-            f"{json_file} lists {len(absent)} images that are not under {image_root}, the first is "
-            f"{absent[0]}; give the folder that the file names are relative to, or remove these "
-            "entries"
-        )
-    categories = {category["id"] for category in coco["categories"]}
-    for annotation in coco["annotations"]:
-        _check_annotation(annotation, images, categories, json_file)
-    return coco
-
-
-def _exists(image_root: str, file_name: str) -> bool:
-    return os.path.isfile(os.path.join(image_root, file_name))
-
-
-def _check_annotation(annotation: dict, images: dict, categories: set, json_file: str) -> None:
-    """Raise ValueError where one annotation contradicts the rest of its file."""
-    name = f"{json_file}: annotation {annotation.get('id')}"
-    image = images.get(annotation.get("image_id"))
-    if image is None:
-        raise ValueError(
-            f"{name} has image_id {annotation.get('image_id')}, which no entry of images has; "
-            "remove it"
-        )
-    if annotation.get("category_id") not in categories:
-        raise ValueError(
-            f"{name} has category_id {annotation.get('category_id')}, but categories lists only "
-            f"{sorted(categories)}; add the category or correct the id"
-        )
-    mask = annotation.get("segmentation")
-    if not mask:
-        raise ValueError(
-            f"{name} (image {image['file_name']}) has no segmentation: instance segmentation needs "
-            "a mask for every object; add it or remove the annotation"
-        )
-    if isinstance(mask, dict) and list(mask["size"]) != [image["height"], image["width"]]:
-        raise ValueError(
-            f"{name} has a mask of {mask['size'][0]} x {mask['size'][1]}, but its image "
-            f"{image['file_name']} is {image['height']} x {image['width']} (height x width); draw "
-            "the mask on the image's own grid"
-        )
+    _logger.warning(
+        "%s: %s; repaired in a copy, which is read instead (%s): %s",
+        *(json_file, coco.counts, path, coco.repairs),
+    )
+    return CocoFile(path, coco.class_names)
 
 
 def parse_registration(text: str) -> tuple[str, str, str]:
@@ -161,19 +120,13 @@ def register_coco(name: str, json_file: str, image_root: str) -> None:
     """Register a user's data set, after checking it, with its class names.
 
     Raises:
-        ValueError, FileNotFoundError: as ``check_coco_file``, or for a name that is taken.
+        ValueError, FileNotFoundError: as ``checked_file``, or for a name that is taken.
     """
     if name in DatasetCatalog.list():
         raise ValueError(f"a data set named {name} exists already; choose another name")
-    coco = check_coco_file(json_file, image_root)
-    categories = sorted(coco["categories"], key=lambda category: category["id"])
-    register_checked(
-        name,
-        json_file,
-        image_root,
-        category_ids={category["id"]: category["name"] for category in categories},
-        hint="",
-    )
+    file = checked_file(json_file, image_root)
+    register_checked(name, json_file, image_root, category_ids=file.class_names, hint="")
+    MetadataCatalog.get(name).json_file = file.path
 
 
 def register_checked(
@@ -192,10 +145,13 @@ def register_checked(
         json_file, image_root: where it lies; neither needs to exist yet.
         category_ids: id in the file to class name, by ascending id.
         hint: what to do where the files are missing; added to the error.
-        subset: picks among the records; without it the file itself is also what evaluators read.
+        subset: picks among the records; without it evaluators read the checked file, once the set
+            is loaded.
     """
-    DatasetCatalog.register(name, partial(_load, name, json_file, image_root, hint, subset))
-    metadata = MetadataCatalog.get(name).set(
+    DatasetCatalog.register(
+        name, partial(_load, name, json_file, image_root, category_ids, hint, subset)
+    )
+    MetadataCatalog.get(name).set(
         image_root=image_root,
         evaluator_type="coco",
         thing_classes=list(category_ids.values()),
@@ -203,23 +159,30 @@ def register_checked(
             category: index for index, category in enumerate(category_ids)
         },
     )
-    if subset is None:
-        metadata.json_file = json_file
 
 
 def _load(
     name: str,
     json_file: str,
     image_root: str,
+    category_ids: dict[int, str],
     hint: str,
     subset: Callable[[list[dict]], list[dict]] | None,
 ) -> list[dict]:
     """Detectron2's records of a registered data set."""
     try:
-        check_coco_file(json_file, image_root)
+        file = checked_file(json_file, image_root)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"data set {name}: {error}. {hint}") from error
+    if file.class_names != category_ids:
+        raise ValueError(
+            f"{json_file} has the categories {file.class_names}, but those of data set {name} are "
+            f"{category_ids}; put the file of that set there"
+        )
+    metadata = MetadataCatalog.get(name)
+    if subset is None and not hasattr(metadata, "json_file"):
+        metadata.json_file = file.path
     # pycocotools prints its progress without being asked.
     with contextlib.redirect_stdout(io.StringIO()):
-        records = load_coco_json(json_file, image_root, name)
+        records = load_coco_json(file.path, image_root, name)
     return records if subset is None else subset(records)

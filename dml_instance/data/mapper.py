@@ -92,6 +92,9 @@ class LabelMapMapper(ImageMapper):
                 transforms.apply_segmentation(union).copy()
             ).bool()
         annotations = [annotation for annotation in annotations if not annotation.get("iscrowd", 0)]
+        if not self.use_keypoint:
+            for annotation in annotations:
+                annotation.pop("keypoints", None)
         are_rle = all(
             isinstance(annotation.get("segmentation"), dict) for annotation in annotations
         )

@@ -1,12 +1,14 @@
-"""COCO files: what loads, and that whatever is wrong is said by name."""
+"""COCO files as data sets: what loads, what evaluators read, and what is said of it."""
 
 import json
+import logging
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from dml_instance.data import build_train_mapper
-from dml_instance.data.coco import check_coco_file, parse_registration, register_checked
+from dml_instance.data import build_train_mapper, register_coco
+from dml_instance.data.coco import parse_registration, register_checked
+from fuzz.coco_files import ap_against_itself
 from toy_scenes import CLASS_NAMES, data_config, square_and_disc, write_coco
 
 
@@ -26,53 +28,99 @@ def test_a_coco_set_loads_with_its_class_names_and_ids(tmp_path, registered, as_
         assert (mask & truth).sum() / (mask | truth).sum() > 0.9
 
 
-def spoil(path, **changes):
-    """Change keys of the annotation file; a callable changes the value in place."""
-    coco = json.loads(path.read_text())
-    for key, change in changes.items():
-        if callable(change):
-            change(coco[key])
-        elif change is None:
-            del coco[key]
-    path.write_text(json.dumps(coco))
+def changed(where, change):
+    """The annotation file with a change."""
+    coco = json.loads(where[0].read_text())
+    change(coco)
+    where[0].write_text(json.dumps(coco))
+    return where
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"annotations": None}, "not a COCO annotation file.*annotations"),
-        (
-            {"annotations": lambda a: a[1].update(category_id=9)},
-            r"annotation 2 .*category_id 9.*\[1, 2\]",
-        ),
-        ({"annotations": lambda a: a[1].update(image_id=9)}, "annotation 2 .*image_id 9"),
-        (
-            {"annotations": lambda a: a[0]["segmentation"].update(size=[5, 6])},
-            "annotation 1 .*5 x 6.*64 x 96",
-        ),
-        ({"annotations": lambda a: a[0].update(segmentation=[])}, "annotation 1 .*no segmentation"),
-        ({"images": lambda i: i[0].pop("height")}, "images has an entry without height.*001"),
-        ({"categories": lambda c: c[0].pop("name")}, "categories has an entry without name"),
-        ({"annotations": lambda a: a[1].pop("bbox")}, "annotations has an entry without bbox: "),
-        (
-            {"annotations": lambda a: a[1].pop("area")},
-            r"an entry without area \(area is the pixels of its mask\): ",
-        ),
-    ],
-)
-def test_a_spoilt_annotation_file_is_named_with_the_entry(tmp_path, changes, message):
-    path, images = write_coco(tmp_path, "toy", [square_and_disc()])
-    spoil(path, **changes)
-    with pytest.raises(ValueError, match=message) as caught:
-        check_coco_file(str(path), str(images))
-    assert str(path) in str(caught.value)
+def from_zero(coco):
+    """Number annotations as many programs do: from 0."""
+    for annotation in coco["annotations"]:
+        annotation["id"] -= 1
 
 
-@pytest.mark.parametrize("text", ["", "image,x,y", "[1, 2]", "null"])
-def test_what_is_no_coco_file_is_said_to_be_none(tmp_path, text):
-    (tmp_path / "a.json").write_text(text)
-    with pytest.raises(ValueError, match="not a COCO annotation file"):
-        check_coco_file(str(tmp_path / "a.json"), str(tmp_path))
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """The folder of repaired copies."""
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "dml_instance" / "coco"
+
+
+def test_a_file_without_repairs_is_itself_what_evaluators_read(tmp_path, registered, cache, caplog):
+    where = write_coco(tmp_path, "toy", [square_and_disc()])
+    with caplog.at_level(logging.INFO, "dml_instance"):
+        registered("toy_set", *where)
+    assert MetadataCatalog.get("toy_set").json_file == str(where[0])
+    assert not cache.exists()
+    assert caplog.messages == [f"{where[0]}: images 1, objects 2, classes 2"]
+
+
+def test_a_repaired_copy_is_what_all_read(tmp_path, registered, cache, caplog):
+    where = changed(write_coco(tmp_path, "toy", [square_and_disc()]), from_zero)
+    before = where[0].read_bytes()
+    registered("toy_set", *where)
+    (copy,) = cache.iterdir()
+    assert MetadataCatalog.get("toy_set").json_file == str(copy)
+    assert [a["id"] for a in json.loads(copy.read_text())["annotations"]] == [1, 2]
+    assert where[0].read_bytes() == before
+    DatasetCatalog.get("toy_set")
+    (line,) = (record for record in caplog.records if record.name.startswith("dml_instance"))
+    assert line.levelname == "WARNING"
+    assert line.getMessage() == (
+        f"{where[0]}: images 1, objects 2, classes 2; repaired in a copy, which is read instead "
+        f"({copy}): ids of annotations numbered anew (2)"
+    )
+
+
+def test_a_file_is_checked_anew_once_it_has_changed(tmp_path, registered, cache):
+    where = write_coco(tmp_path, "toy", [square_and_disc()])
+    registered("toy_set", *where)
+    changed(where, lambda coco: coco["annotations"][0].update(image_id=99))
+    with pytest.raises(ValueError, match="image_id 99"):
+        DatasetCatalog.get("toy_set")
+    changed(where, lambda coco: coco["annotations"].pop(0))
+    changed(where, lambda coco: coco["categories"].reverse())
+    ((annotation,),) = (r["annotations"] for r in DatasetCatalog.get("toy_set"))
+    assert annotation["category_id"] == 1
+    changed(where, lambda coco: coco["categories"].pop())
+    with pytest.raises(ValueError, match="toy.json has the categories .*, but those of data set"):
+        DatasetCatalog.get("toy_set")
+
+
+def test_a_copy_that_cannot_be_written_is_said_with_the_cure(tmp_path, cache):
+    where = changed(write_coco(tmp_path, "toy", [square_and_disc()]), from_zero)
+    cache.parent.mkdir(parents=True)
+    cache.write_text("no folder")
+    with pytest.raises(ValueError, match="toy.json has to be repaired .*FVCORE_CACHE"):
+        register_coco("toy_set", *map(str, where))
+
+
+@pytest.mark.parametrize("change", [lambda coco: None, from_zero])
+@pytest.mark.parametrize("as_polygons", [False, True])
+def test_objects_scored_against_themselves_have_an_ap_of_100(
+    tmp_path, registered, cache, change, as_polygons
+):
+    """pycocotools takes an object whose annotation has the id 0 for one that nothing found."""
+    scenes = [square_and_disc(), square_and_disc(70, 90)]
+    where = changed(write_coco(tmp_path, "toy", scenes, as_polygons=as_polygons), change)
+    registered("toy_set", *where)
+    records = DatasetCatalog.get("toy_set")
+    assert ap_against_itself("toy_set", records, str(tmp_path)) == pytest.approx(100)
+
+
+def test_keypoints_are_not_read_unless_the_model_wants_them(tmp_path, registered):
+    """Some objects of a class have them, others none: Detectron2 cannot put these into one list."""
+
+    def mark(coco):
+        coco["annotations"][0]["keypoints"] = [10, 12, 2]
+
+    registered("toy_set", *changed(write_coco(tmp_path, "toy", [square_and_disc()]), mark))
+    (record,) = DatasetCatalog.get("toy_set")
+    instances = build_train_mapper(data_config())(record)["instances"]
+    assert set(instances.get_fields()) == {"gt_boxes", "gt_classes", "gt_masks"}
 
 
 @pytest.mark.parametrize(
@@ -97,15 +145,6 @@ def test_a_registration_is_taken_apart_at_its_last_colon_but_that_of_a_drive(
 def test_a_registration_without_a_part_is_refused(text):
     with pytest.raises(ValueError, match="NAME=ANNOTATIONS.json:IMAGE_DIR, got"):
         parse_registration(text)
-
-
-def test_missing_files_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.json"):
-        check_coco_file(str(tmp_path / "nowhere.json"), str(tmp_path))
-    path, images = write_coco(tmp_path, "toy", [square_and_disc()])
-    (images / "001.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"001\.png"):
-        check_coco_file(str(path), str(images))
 
 
 def test_a_taken_name_is_refused(tmp_path, registered):

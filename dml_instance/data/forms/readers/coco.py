@@ -1,19 +1,19 @@
 """COCO's format: read to be split, cut or put together with its images anew."""
 
+import logging
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 
-from pycocotools import mask as coco_mask
-
 from ....rle import as_rle, union
-from ...coco import check_coco_file
+from ...coco_check import CheckedCoco, check_coco
 from ..annotated import AnnotatedImage, AnnotatedObject
-from .drawing import NO_PIXEL
 from .exports import one_file, parsed_json
 from .rules import SourceRules
 
 FORM = "COCO"
+
+_logger = logging.getLogger(__name__)
 
 
 def is_coco(content) -> bool:
@@ -29,9 +29,10 @@ def read_coco(rules: SourceRules) -> Iterator[AnnotatedImage]:
     """
     file = one_file(rules.labels, ".json")
     root = rules.images or _image_root(file)
-    content = check_coco_file(file, root)
-    names = {category["id"]: category["name"] for category in content["categories"]}
-    yield from _images(content, root, names)
+    coco = check_coco(file, root)
+    if coco.repairs:
+        _logger.warning("%s was repaired: %s", file, coco.repairs)
+    yield from _images(coco, root)
 
 
 def _image_root(file: str) -> str:
@@ -46,24 +47,16 @@ def _image_root(file: str) -> str:
     return next((p for p in places if os.path.isfile(os.path.join(p, name))), here)
 
 
-def _images(content: dict, root: str, names: dict[int, str]) -> Iterator[AnnotatedImage]:
+def _images(coco: CheckedCoco, root: str) -> Iterator[AnnotatedImage]:
     objects: dict[int, list[AnnotatedObject]] = defaultdict(list)
-    empty: Counter[int] = Counter()
-    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
-    for annotation in content["annotations"]:
+    names = coco.class_names
+    sizes = {image["id"]: (image["height"], image["width"]) for image in coco.content["images"]}
+    for annotation in coco.content["annotations"]:
         image_id = annotation["image_id"]
         mask = union([as_rle(annotation["segmentation"], *sizes[image_id])])
         name = names[annotation["category_id"]]
-        if coco_mask.area(mask):
-            is_crowd = bool(annotation.get("iscrowd"))
-            objects[image_id].append(AnnotatedObject(mask, name, is_crowd))
-        else:
-            empty[image_id] += 1
-    for image in content["images"]:
+        objects[image_id].append(AnnotatedObject(mask, name, bool(annotation["iscrowd"])))
+    for image in coco.content["images"]:
         number = image["id"]
-        yield AnnotatedImage(
-            os.path.join(root, image["file_name"]),
-            sizes[number],
-            tuple(objects[number]),
-            left_out={NO_PIXEL: empty[number]} if empty[number] else {},
-        )
+        path = os.path.join(root, image["file_name"])
+        yield AnnotatedImage(path, sizes[number], tuple(objects[number]))

@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 import toy_exports as toy
-from dml_instance.data import coco as coco_files
+from dml_instance.data.coco_check import check_coco
 from dml_instance.data.forms.annotated import FormError
 from dml_instance.data.forms.preparing import SplitRules, prepare
 from dml_instance.data.forms.readers import SourceRules
@@ -34,8 +34,9 @@ def labelled(tmp_path):
 
 def content(root, split):
     path = root / "annotations" / f"instances_{split}.json"
-    coco_files.check_coco_file(str(path), str(root / "images"))
-    return json.loads(path.read_text())
+    checked = check_coco(str(path), str(root / "images"))
+    assert checked.repairs == ""
+    return checked.content
 
 
 def test_names_in_sub_folders_stay_apart(labelled, tmp_path):

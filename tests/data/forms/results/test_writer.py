@@ -9,7 +9,7 @@ import pytest
 import roifile
 from PIL import Image
 
-from dml_instance.data.coco import check_coco_file
+from dml_instance.data.coco_check import check_coco
 from dml_instance.data.forms.results import FORMS, ResultImage, ResultWriter, found_objects
 
 from .found_scenes import CLASSES, SIZE, box, instances_of, many_shapes
@@ -93,7 +93,7 @@ def test_the_results_are_a_data_set_with_the_categories_of_the_training(tmp_path
         for name, number in (("a", 2), ("none", 0), ("b", 2)):
             Image.fromarray(np.zeros(SIZE, np.uint8)).save(tmp_path / f"{name}.tif")
             add(writer, name, TWO[:number])
-    coco = check_coco_file(str(tmp_path / "out" / "instances.json"), str(tmp_path))
+    coco = check_coco(str(tmp_path / "out" / "instances.json"), str(tmp_path)).content
     assert coco["categories"] == [{"id": 3, "name": "nucleus"}, {"id": 7, "name": "mitosis/late"}]
     assert [image["file_name"] for image in coco["images"]] == ["a.tif", "none.tif", "b.tif"]
     assert [(a["id"], a["image_id"], a["category_id"]) for a in coco["annotations"]] == [
