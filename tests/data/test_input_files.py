@@ -42,6 +42,9 @@ def test_several_inputs_are_named_from_the_folder_that_holds_them_all(touch):
         "A02/x/f.png": "A02/x/f",
     }
     assert found("plate/A01/f.png") == {"f.png": "f"}
+    assert set(found("plate/A02/x")) == {"f.png"}
+    touch("rack/only/f.png")
+    assert set(found("rack")) == {"only/f.png"}, "below the input, wherever the images are"
     assert found("plate/A01/f.png", "h.png") == {"plate/A01/f.png": "plate/A01/f", "h.png": "h"}
     assert found("./plate/A01/", "plate/A01/f.png") == {"f.png": "f"}, "given twice"
 

@@ -14,7 +14,7 @@ from dml_instance.data.forms.results import FORMS, ResultImage, ResultWriter, fo
 
 from .found_scenes import CLASSES, SIZE, box, instances_of, many_shapes
 
-TWO = [(box(2, 2, 6, 6), 0, 0.75), (box(10, 10, 6, 6), 1, 0.5)]
+TWO = [(box(2, 2, 6, 6), 0, 0.75), (box(10, 12, 6, 8), 1, 0.5)]
 
 
 def add(writer, name, objects=TWO):
@@ -85,7 +85,15 @@ def test_a_full_disk_loses_the_image_at_hand_alone(tmp_path, form, room):
         grown._file = FullDisk(grown._file, len(before) + room)
         with pytest.raises(OSError, match="space"):
             add(writer, "b", many_shapes())
-    assert path.read_bytes() == before
+        assert path.read_bytes() == before
+        grown._file = grown._file._file
+        add(writer, "c")
+    if form == "coco":
+        coco = json.loads(path.read_text())
+        assert [image["file_name"] for image in coco["images"]] == ["a.tif", "c.tif"]
+        assert [(a["id"], a["image_id"]) for a in coco["annotations"]] == [
+            *((1, 1), (2, 1), (3, 2), (4, 2))
+        ]
 
 
 def test_the_results_are_a_data_set_with_the_categories_of_the_training(tmp_path):
@@ -99,8 +107,8 @@ def test_the_results_are_a_data_set_with_the_categories_of_the_training(tmp_path
     assert [(a["id"], a["image_id"], a["category_id"]) for a in coco["annotations"]] == [
         *((1, 1, 3), (2, 1, 7), (3, 3, 3), (4, 3, 7))
     ]
-    assert coco["annotations"][3]["bbox"] == [10, 10, 6, 6]
-    assert coco["annotations"][3]["area"] == 36
+    assert coco["annotations"][3]["bbox"] == [12, 10, 8, 6]
+    assert coco["annotations"][3]["area"] == 48
 
 
 @pytest.mark.parametrize("form", FORMS)
