@@ -55,12 +55,14 @@ def prepare(
 
     Raises:
         FormError, ImageFileError: for a file that cannot be used.
-        ValueError: for options that do not fit, and where there is nothing to train on.
+        ValueError: for options that do not fit, and where nothing is left to train on.
         OSError: for a file that is missing or cannot be written; FileExistsError: if ``root``
             exists.
     """
     if os.path.lexists(root):
         raise FileExistsError(f"{root} exists already; remove it or choose another folder")
+    if tile < 0:
+        raise ValueError(f"a tile has a side above 0, got {tile}")
     chosen = form_of(source, form)
     images = list(tqdm(chosen.read(source), desc="reading", unit="image"))
     _check(images, source.labels)
@@ -123,6 +125,8 @@ def _pieces(
         Piece(image, part if tile > 0 else name, window, split)
         for (image, name, window), part, split in zip(windows, parts, splits, strict=True)
     ]
+    if not any(piece.split == TRAIN and piece.image.objects for piece in pieces):
+        raise ValueError("no image of train has an object: give another --seed or --val-fraction")
     return pieces, groups
 
 

@@ -102,10 +102,10 @@ class ImageFolder:
                 )
             if found:
                 return found[0]
-        places = " nor ".join(self._folders) or "any folder"
+        places = " or ".join(self._folders) or "any folder"
         raise FormError(
-            f"{source} names the image {names[0]}, which is neither in {places}: give the folder "
-            "of the images with --images, or take this annotation out"
+            f"{source} names the image {names[0]}, which is not in {places}: give the folder of "
+            "the images with --images, or take this annotation out"
         )
 
     def _named(self, name: str) -> list[str]:

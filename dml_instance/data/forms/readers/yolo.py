@@ -31,10 +31,12 @@ def yolo_file(path: str) -> str | None:
     Args:
         path: of that file, or of the folder that it lies in.
     """
-    folder = os.path.isdir(path)
-    files = [os.path.join(path, name) for name in sorted(os.listdir(path))] if folder else [path]
-    for file in files:
-        if os.path.basename(file) == "classes.txt":
+    is_folder = os.path.isdir(path)
+    names = sorted(os.listdir(path)) if is_folder else [os.path.basename(path)]
+    has_labels = "labels" in names or sum(name.endswith(".txt") for name in names) > 1
+    for name in names:
+        file = os.path.join(path, name) if is_folder else path
+        if name == "classes.txt" and (has_labels or not is_folder):
             return file
         if file.lower().endswith((".yaml", ".yml")):
             with open(file, encoding="utf-8-sig", errors="replace") as stream:

@@ -1,5 +1,6 @@
 """From annotations to a data set: splits, names, image files, and what is said."""
 
+import contextlib
 import json
 import shutil
 
@@ -149,7 +150,8 @@ def test_what_was_found_is_said(tmp_path):
     path.write_text(json.dumps(labelme))
     toy.write_labelme(tmp_path / "in", [], "empty.png")
     toy.write_image(tmp_path / "in" / "nobody.png")
-    report = prepare(SourceRules(str(tmp_path / "in")), str(tmp_path / "out"))
+    splits = SplitRules(0)
+    report = prepare(SourceRules(str(tmp_path / "in")), str(tmp_path / "out"), splits=splits)
     rows = [line.split("|")[1:-1] for line in report.splitlines() if line.startswith("|")]
     areas = [shape.mask.sum() for shape in toy.ALL if shape.class_name == "cell"]
     name, images, objects, diameter = rows[2]
@@ -166,6 +168,8 @@ def test_nothing_is_written_of_what_cannot_be_used(labelled, tmp_path):
     path = toy.write_labelme(tmp_path / "empty", [])
     with pytest.raises(FormError, match="1 images and no object with a mask"):
         prepare(SourceRules(str(path)), str(root))
+    with pytest.raises(ValueError, match="above 0, got -1"):
+        prepare(labelled, str(root), tile=-1)
     shutil.copy(path, path.with_name("again.json"))
     toy.write_labelme(tmp_path / "empty", toy.ALL)
     with pytest.raises(FormError, match="a.png is annotated twice"):
@@ -178,6 +182,19 @@ def test_nothing_is_written_of_what_cannot_be_used(labelled, tmp_path):
     root.mkdir()
     with pytest.raises(FileExistsError, match="out exists already"):
         prepare(labelled, str(root))
+
+
+def test_train_has_an_object(tmp_path):
+    toy.write_labelme(tmp_path / "in", toy.ALL)
+    toy.write_labelme(tmp_path / "in", [], "b.png")
+    refused = 0
+    for seed in range(9):
+        root = tmp_path / f"out{seed}"
+        with contextlib.suppress(ValueError):
+            prepare(SourceRules(str(tmp_path / "in")), str(root), splits=SplitRules(seed=seed))
+        refused += not root.exists()
+        assert not root.exists() or content(root, "train")["annotations"]
+    assert 0 < refused < 9
 
 
 def test_a_data_set_scored_against_itself_is_perfect(tmp_path):

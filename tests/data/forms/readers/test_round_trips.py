@@ -143,3 +143,21 @@ def test_coco(tmp_path, as_polygons):
     assert title == "COCO"
     expected = [(shape.class_name, shape.mask) for shape in shapes]
     assert_same(objects_of(image), expected, tolerance=int(as_polygons))
+
+
+def test_yolo_without_a_yaml(tmp_path):
+    """As Label Studio writes it, and as labelImg does: text files and names in one folder."""
+    toy.write_yolo(tmp_path, toy.ALL)
+    (tmp_path / "data.yaml").unlink()
+    names = "cell\nnucleus\n"
+    (tmp_path / "classes.txt").write_text(names)
+    expected = [(shape.class_name, shape.mask) for shape in toy.ALL]
+    title, (image,) = read(tmp_path)
+    assert title == "YOLO"
+    assert_same(objects_of(image), expected, tolerance=1)
+    labels = tmp_path / "labels" / "train"
+    (labels / "classes.txt").write_text(names)
+    photos = (tmp_path / "images" / "train").rename(tmp_path / "photos")
+    title, (image,) = read(labels, images=str(photos))
+    assert title == "YOLO"
+    assert_same(objects_of(image), expected, tolerance=1)
