@@ -149,8 +149,8 @@ def _untold_opacity(path):
     path.write_bytes(content.replace(tag, other))
 
 
-# File name to how it is written and the (H, W, 3) uint8 that it shows. What JPEG has seen is of
-# FIELDS, and one step off at most.
+# File name to how it is written and the (H, W, 3) uint8 that it shows. What JPEG, or its colour
+# space, has seen is of FIELDS, and one step off at most.
 KINDS = {
     "grey.png": (by_pillow(GREY, "L"), in_three(GREY)),
     "colour.png": (by_pillow(RGB, "RGB"), RGB),
@@ -235,6 +235,7 @@ KINDS = {
     "double.tif": (by_tifffile(DEEP * 1e-12), in_three(stretched(DEEP))),
     "holes.tif": (by_tifffile(_HOLES), in_three(stretched(_HOLES))),
     "jpeg.tif": (by_pillow(in_three(FIELDS), "YCbCr", compression="jpeg"), in_three(FIELDS)),
+    "jpeg_colours.tif": (by_pillow(in_three(FIELDS), "YCbCr"), in_three(FIELDS)),
     "turned.tif": (
         by_tifffile(stored(DEEP_RGB, 8), photometric="rgb", extratags=[(274, "H", 1, 8, True)]),
         stretched(DEEP_RGB),

@@ -94,9 +94,7 @@ class PillowSource(ImageSource):
         """(H, W) or (H, W, C) in a mode of Pillow's; None: in that of the file."""
         if self._decode:
             self._stream.seek(0)
-            pixels = self._decode(self._stream.read())
-            # A transparent colour has become opacity, which the header does not count.
-            return pixels if pixels.ndim == 2 else pixels[..., : self.channels]
+            return self._decode(self._stream.read())
         if page:
             self._image.seek(page)
         is_so = mode in (None, self._image.mode)

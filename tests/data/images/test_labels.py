@@ -70,11 +70,11 @@ def test_an_orientation_is_obeyed_as_by_the_image(tmp_path, orientation):
     assert image_size(path) == (2, 3)
 
 
-SPARSE = np.where(GREY > 9, GREY, np.nan).astype(np.float32)
+HOLES, ENDLESS = (np.where(GREY > 9, GREY, hole).astype(np.float32) for hole in (np.nan, np.inf))
 REFUSED = {
     "divided.tif": (by_tifffile(GREY / np.float32(255)), "whole numbers, not divided by 255"),
-    "holes.tif": (by_tifffile(SPARSE), "holds nan, but a label image has a whole number"),
-    "infinite.tif": (by_tifffile(SPARSE * np.inf), "holds (inf|nan), but"),
+    "holes.tif": (by_tifffile(HOLES), "holds nan, but a label image has a whole number"),
+    "infinite.tif": (by_tifffile(ENDLESS), "holds inf, but"),
     "complex.tif": (by_tifffile(GREY.astype(np.complex64)), "complex64"),
     "endless.tif": (by_tifffile(GREY.astype(np.uint64) << 56), "number them anew"),
     "colour.png": (by_pillow(RGB, "RGB"), "has 3 channels .*export numbers"),

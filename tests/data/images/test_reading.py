@@ -1,6 +1,7 @@
 """What the reader makes of files, against what was drawn into them."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ STACK = np.random.default_rng(1).integers(0, 256, (2, 3, 5, 20, 30), dtype=np.ui
 
 
 @pytest.mark.parametrize("name", KINDS)
+@pytest.mark.filterwarnings("error")
 def test_a_file_of_any_kind_gives_what_it_shows(tmp_path, name):
     write, shown = KINDS[name]
     path = tmp_path / name
@@ -167,6 +169,20 @@ def test_a_file_that_is_cut_short_is_refused_or_whole(tmp_path, name):
     for message in messages:
         assert str(path) in message and "Mend or replace this file" in message
         assert "\n" not in message
+
+
+def test_a_stack_that_lost_pages_is_no_image_and_neither_is_one_that_lost_strips(tmp_path):
+    path = tmp_path / "a.tif"
+    frames = [Image.fromarray(page) for page in STACK[0, :, 0]]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert_refused(path, "cut short", "Mend")
+    tifffile.imwrite(path, GREY, compression="lzw", rowsperstrip=20)
+    one, four = (struct.pack("<HHII", 278, 4, 1, rows_of_a_strip) for rows_of_a_strip in (20, 5))
+    path.write_bytes(path.read_bytes().replace(one, four))
+    with pytest.raises(ImageFileError, match="cut short"):
+        read_image(str(path))
 
 
 def test_what_is_no_image_is_named(tmp_path):
