@@ -7,6 +7,8 @@ Of every image with objects at least one stays.
 """
 
 import argparse
+import os
+import sys
 from collections import defaultdict
 
 import numpy as np
@@ -29,6 +31,10 @@ def left(annotations: list[dict], share: float, seed: int) -> list[dict]:
 
 
 def main(args: argparse.Namespace) -> None:
+    if not os.path.isfile(args.source):
+        sys.exit(f"error: {args.source} does not exist")
+    if not 0 < args.share <= 1:
+        sys.exit(f"error: the share that stays is in (0, 1], got {args.share:g}")
     coco = read_json(args.source)
     kept = left(coco["annotations"], args.share, args.seed)
     write_json(args.output, {**coco, "annotations": kept})

@@ -235,7 +235,9 @@ class DMLCriterion:
         rules = self.rules.seed_loss
         seed_logits = logits[..., seeds].permute(2, 0, 1)
         ids = grid.flat_ids
-        labelled_share = torch.where(ids[seeds] > 0, 1.0, rules.labelled_share)
+        labelled_share = None
+        if rules.labelled_share < 1:
+            labelled_share = torch.where(ids[seeds] > 0, 1.0, rules.labelled_share)
         if rules.target == "class":
             target_class = classes[instance] if len(classes) else instance
             is_right = (iou >= rules.target_iou).float()

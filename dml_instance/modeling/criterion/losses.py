@@ -112,7 +112,7 @@ def seed_loss(
     """
     log_probability = F.log_softmax(class_logits.float(), dim=-1)
     of_class = log_probability.gather(-1, target_class[..., None] + 1)[..., 0]
-    is_none = _log_without_label(log_probability, labelled_share)
+    is_none = _log_without_label(log_probability[..., 0], labelled_share)
     cost = target_probability * of_class + (1 - target_probability) * is_none
     return -cost.sum() / max(len(class_logits), 1)
 
@@ -141,19 +141,18 @@ def iou_prediction_loss(
     """
     log_probability = F.log_softmax(class_logits.float(), dim=-1)
     is_object = torch.logsumexp(log_probability[..., 1:], dim=-1)
-    is_none = _log_without_label(log_probability, labelled_share)
+    is_none = _log_without_label(log_probability[..., 0], labelled_share)
     cost = target_probability * is_object + (1 - target_probability) * is_none
     return -cost.sum() / max(len(class_logits), 1)
 
 
-def _log_without_label(log_probability: Tensor, labelled_share: Tensor | None) -> Tensor:
-    """(V, T) log(1 - share * P(object)), from (V, T, K + 1) logarithms."""
-    is_background = log_probability[..., 0]
+def _log_without_label(log_background: Tensor, labelled_share: Tensor | None) -> Tensor:
+    """(V, T) log(1 - share * P(object)), from log P(background)."""
     if labelled_share is None:
-        return is_background
-    is_object = torch.logsumexp(log_probability[..., 1:], dim=-1)
-    # Of background, or of an object without a label; exact also where P(object) is nearly 1.
-    return torch.logaddexp(is_background, is_object + torch.log1p(-labelled_share)[:, None])
+        return log_background
+    share = labelled_share[:, None]
+    # (1 - share) + share * P(background): exact also where the latter is nearly 0.
+    return torch.logaddexp(torch.log1p(-share), share.log() + log_background)
 
 
 def class_loss(class_logits: Tensor, target_class: Tensor, weight: Tensor) -> Tensor:
