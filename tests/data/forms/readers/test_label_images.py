@@ -138,7 +138,7 @@ def test_a_table_that_does_not_fit_is_refused(folders, tmp_path, text, words):
 def test_what_is_no_label_image_is_refused_by_name(folders):
     labels = two_squares(1, 2, np.float32)
     for bad, words in (
-        (labels / 255, "not whole"),
+        (labels / 255, "whole number"),
         (-labels, "-2"),
         (labels[:30], r"\(40, 60\).*\(30, 60\)"),
         (np.zeros((40, 60, 3), np.uint8), "3 channels"),
