@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help setup demo demo-shipped test lint mutants clean-demo
+.PHONY: help setup demo demo-shipped test lint mutants fuzz clean-demo
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,6 +35,16 @@ lint: setup  ## check style, formatting and layering
 
 mutants: setup  ## check that the tests notice mistakes: 250 at random, half an hour
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants/run.py --sample 250
+
+# Of nine forms of files together.
+SECONDS ?= 600
+FIRST ?= $(shell date +%s)
+
+fuzz: setup  ## try mutated files: COCO, exports, images; ten minutes, or SECONDS=60
+	for files in coco exports images; do \
+	    OMP_NUM_THREADS=1 PYTHONPATH=.:tests $(BIN)/python tests/fuzz/fuzz_$$files.py \
+	        --first $(FIRST) --count 1000000 --seconds $$(($(SECONDS) / 9)) || exit 1; \
+	done
 
 clean-demo:  ## forget the demo's data and model
 	rm -rf datasets/shapes output/shapes

@@ -6,6 +6,7 @@ bits without a word. imagecodecs, which TIFF wants anyway, keeps them.
 """
 
 import contextlib
+import logging
 import struct
 import threading
 import warnings
@@ -33,7 +34,10 @@ _KEEP_NUMBERS = ("PNG", "BMP")
 # Modes that are more, or less, than "RGB".
 _MODES = {"1": "L", "L": "L", "LA": "LA", "La": "LA", "PA": "RGBA", "RGBA": "RGBA", "RGBa": "RGBA"}
 
-_LIMIT_OF_PILLOW = threading.Lock()
+# What libpng notes of a file that it reads all the same, as tifffile does: see tiff.py.
+logging.getLogger("imagecodecs").addHandler(logging.NullHandler())
+
+_SETTINGS_OF_ALL = threading.Lock()
 
 
 class PillowSource(ImageSource):
@@ -42,7 +46,7 @@ class PillowSource(ImageSource):
     def __init__(self, stream: BinaryIO):
         self._stream = stream
         head = stream.read(26)
-        with _no_limit_of_pillow():
+        with _neither_limit_nor_warnings():
             self._image = image = Image.open(stream)
         self._bits, colour_type = head[24:] if head.startswith(_PNG) else (8, None)
         self._mode = image.mode if image.mode[0] in "IF" else _MODES.get(image.mode, "RGB")
@@ -68,8 +72,7 @@ class PillowSource(ImageSource):
         if self._image.format == "PNG" and _has_metadata_behind(self._stream):
             self._image.load()
         # Broken EXIF is none, as for Detectron2, whose issue 1885 has examples.
-        with contextlib.suppress(Exception), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with contextlib.suppress(Exception), _neither_limit_nor_warnings():
             return Image.Image.getexif(self._image).get(ExifTags.Base.Orientation, 1)
         return 1
 
@@ -102,10 +105,11 @@ class PillowSource(ImageSource):
 
 
 @contextlib.contextmanager
-def _no_limit_of_pillow() -> Iterator[None]:
+def _neither_limit_nor_warnings() -> Iterator[None]:
     """Pillow refuses large images as it opens them; ``ReadingRules`` say what is too large here.
-    Of other users of Pillow the limit stays."""
-    with _LIMIT_OF_PILLOW:
+    And it warns of each broken tag of EXIF. For other users of Pillow both stay as they are."""
+    with _SETTINGS_OF_ALL, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             yield

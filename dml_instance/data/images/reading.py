@@ -1,6 +1,8 @@
 """The one way from an image file to pixels, for training, prediction, pictures and conversion."""
 
 import contextlib
+import io
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -87,12 +89,24 @@ def image_size(file: str, rules: ReadingRules = PLAIN) -> tuple[int, int]:
     return source.size[::-1] if is_turned else source.size
 
 
+class _Clipped(io.BufferedReader):
+    """A file that is never asked for more than it has: Python takes memory for whatever length is
+    asked for, and a broken header may claim any."""
+
+    def __init__(self, file: io.BufferedReader):
+        super().__init__(file)
+        self._length = os.fstat(file.fileno()).st_size
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(-1 if size is None else min(size, self._length))
+
+
 @contextlib.contextmanager
 def _opened(file: str, rules: ReadingRules) -> Iterator[ImageSource]:
     """The header of a file that is small enough."""
     with contextlib.ExitStack() as stack:
         with _reading(file):
-            stream = stack.enter_context(PathManager.open(file, "rb"))
+            stream = _Clipped(stack.enter_context(PathManager.open(file, "rb")))
             is_tiff = stream.read(4) in _TIFF
             stream.seek(0)
             source = TiffSource(stream, rules.page or 0) if is_tiff else PillowSource(stream)

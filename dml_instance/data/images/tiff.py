@@ -6,6 +6,8 @@ tifffile with imagecodecs decodes all of them, and says what the axes are.
 """
 
 import logging
+import math
+import os
 import struct
 from collections.abc import Sequence
 from typing import BinaryIO
@@ -24,6 +26,8 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 _SLIDES = ("svs", "scn", "qpi", "ndpi", "bif", "philips")
 _LOSSY = (COMPRESSION.JPEG, COMPRESSION.OJPEG, COMPRESSION.JPEG_LOSSY)
 _PLAIN = (None, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB)
+# Numbers of a tile of 4096 x 4096. A larger one than its image is not decoded.
+_LARGE_TILE = 2**24
 _ORIENTATION = 274
 _PHOTOMETRIC = 262
 
@@ -40,6 +44,7 @@ class TiffSource(ImageSource):
         """
         # A file of a set that its metadata describes as one image is read as the file it is.
         self._tiff = TiffFile(stream, _multifile=False, is_ndtiff=False)
+        _check_chain(self._tiff)
         series = self._tiff.series
         if series and series[0].kind in _SLIDES:
             series = series[:1]
@@ -130,24 +135,45 @@ def _frames_of(series: TiffPageSeries) -> np.ndarray:
     return np.moveaxis(frames, axes.index("C"), -1).reshape(-1, shape[axes.index("C")])
 
 
+def _check_chain(tiff: TiffFile) -> None:
+    """Raise EOFError where pages lie behind the end of the file, which tifffile goes on without,
+    and ValueError where they come round in a circle, which it would follow for ever."""
+    if tiff.tiff.is_ndpi:
+        return
+    handle, layout = tiff.filehandle, tiff.tiff
+    offset, seen = tiff.pages.first.offset, set()
+    while offset:
+        if offset in seen:
+            raise ValueError("its pages follow one another in a circle")
+        if offset >= handle.size:
+            raise EOFError("the file is cut short")
+        seen.add(offset)
+        handle.seek(offset)
+        (tags,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
+        handle.seek(tags * layout.tagsize, os.SEEK_CUR)
+        (offset,) = struct.unpack(layout.offsetformat, handle.read(layout.offsetsize))
+
+
 def _check_header(tiff: TiffFile, page: TiffPage) -> None:
-    """Raise EOFError where pages, or tags of a page, lie behind the end of the file: tifffile goes
-    on without them."""
+    """Raise EOFError where tags of a page lie behind the end of the file: tifffile goes on without
+    them."""
     if tiff.tiff.is_ndpi:
         return
     handle, layout = tiff.filehandle, tiff.tiff
     handle.seek(page.offset)
     (tags,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
-    handle.seek(tiff.pages.next_page_offset)
-    has_more = any(handle.read(layout.offsetsize))
-    if has_more or tags != len(page.tags):
+    if tags != len(page.tags):
         raise EOFError("the file is cut short")
 
 
 def _check_whole(page: TiffPage | None, file_size: int) -> None:
-    """Raise EOFError where a part is missing, which tifffile fills with zeros."""
+    """Raise EOFError where a part is missing, which tifffile fills with zeros, and ValueError where
+    a tile would take more memory than its image accounts for."""
     if page is None:
         raise EOFError("this page is described, but not there")
+    numbers = math.prod(page.keyframe.chunks)
+    if numbers > max(_LARGE_TILE, 4 * page.keyframe.size):
+        raise ValueError(f"its tiles are larger than it: {page.keyframe.chunks}")
     if not page.keyframe.is_contiguous:
         ends = [
             offset + count

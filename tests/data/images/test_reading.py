@@ -196,6 +196,50 @@ def test_what_is_no_image_is_named(tmp_path):
         read_image(str(tmp_path / "a.tif"))
 
 
+@pytest.mark.parametrize("back_to", [0, 1, 149])
+def test_pages_in_a_circle_are_refused(tmp_path, back_to):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((150, 2, 3), np.uint8), photometric="minisblack", metadata=None)
+    with tifffile.TiffFile(path) as tiff:
+        offsets = [page.offset for page in tiff.pages]
+        end = tiff.pages.next_page_offset
+    content = path.read_bytes()
+    assert content[end : end + 4] == bytes(4)
+    path.write_bytes(content[:end] + struct.pack("<I", offsets[back_to]) + content[end + 4 :])
+    assert_refused(path, "in a circle")
+
+
+def test_a_tile_much_larger_than_its_image_is_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, GREY, tile=(32, 32), compression="zlib", metadata=None)
+    assert (read_image(str(path)) == in_three(GREY)).all()
+    content = path.read_bytes()
+    for tag in (322, 323):
+        start = content.index(struct.pack("<H", tag), 8) + 8
+        content = content[:start] + struct.pack("<H", 60_000) + content[start + 2 :]
+    path.write_bytes(content)
+    with pytest.raises(ImageFileError, match=r"a\.tif: .*its tiles are larger than it: .60000"):
+        read_image(str(path))
+
+
+def test_lengths_that_a_header_claims_take_no_memory(tmp_path):
+    """Of a box of JPEG 2000 that claims 2 ** 62 bytes."""
+    path = tmp_path / "a.jp2"
+    KINDS["deep.jp2"][0](path)
+    content = path.read_bytes()
+    place = content.index(b"jp2h") - 4
+    claim = struct.pack(">I4sQ", 1, b"jp2h", 2**62)
+    path.write_bytes(content[:place] + claim + content[place + 8 :])
+    assert_refused(path, "Mend or replace this file")
+
+
+def test_exif_whose_tags_lie_behind_its_end_gives_no_warning(tmp_path, recwarn):
+    broken = b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\2\0\0\0\xff\0\0\0\xff"
+    Image.fromarray(RGB).save(tmp_path / "a.jpg", exif=broken)
+    assert read_image(str(tmp_path / "a.jpg")).shape == RGB.shape
+    assert not recwarn.list
+
+
 def test_neither_a_lack_of_memory_nor_a_bug_is_blamed_on_a_file(tmp_path, monkeypatch):
     Image.fromarray(GREY).save(tmp_path / "a.png")
 
