@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from .images import IMAGE_ENDINGS, is_image_name
@@ -22,6 +22,14 @@ class InputFile:
     path: str
     relative: str
     name: str
+
+
+def check_apart(images: Collection[str], written: Collection[str]) -> None:
+    """Raise ValueError where a file that is to be written would take the place of an image."""
+    there = {os.path.realpath(path) for path in images}
+    for path in written:
+        if os.path.realpath(path) in there:
+            raise ValueError(f"{path} is one of the images; choose another --output")
 
 
 def input_files(paths: Sequence[str], leave_out: Collection[str] = ()) -> list[InputFile]:
@@ -66,14 +74,6 @@ def named(files: Sequence[str], folders: Sequence[str] = ()) -> list[InputFile]:
     if len(set(names)) < len(names):  # as of a.png, a.tif and a.png.tif
         names = relative
     return list(map(InputFile, of_paths.values(), relative, names))
-
-
-def check_apart(images: Iterable[str], written: Iterable[str]) -> None:
-    """Raise ValueError where a file that is to be written would take the place of an image."""
-    there = {os.path.realpath(path) for path in images}
-    for path in written:
-        if os.path.realpath(path) in there:
-            raise ValueError(f"{path} is one of the images; choose another --output")
 
 
 def _images_below(folder: str, leave_out: Collection[str]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dml_instance.data.input_files import check_apart, input_files, named
+from dml_instance.data.input_files import input_files, named
 
 
 @pytest.fixture
@@ -70,14 +70,6 @@ def test_endings_of_microscopes_are_images_in_any_case(touch):
     touch("raw/a.lsm", "raw/b.BTF", "raw/c.svs", "raw/d.jp2", "raw/e.GIF", "raw/f.pdf", "raw/g.h5")
     assert set(found("raw")) == {"a.lsm", "b.BTF", "c.svs", "d.jp2", "e.GIF"}
     assert found("gone.lsm") == {"gone.lsm": "gone"}, "its reader complains"
-
-
-def test_what_is_written_never_takes_the_place_of_an_image(touch, tmp_path):
-    touch("raw/a.png")
-    (tmp_path / "link").symlink_to(tmp_path / "raw")
-    check_apart(["raw/a.png"], ["raw/b.png"])
-    with pytest.raises(ValueError, match=r"link/a\.png is one of the images"):
-        check_apart(["raw/a.png"], ["raw/b.png", "link/a.png"])
 
 
 def test_links_to_folders_are_followed_and_circles_are_not(touch, tmp_path):

@@ -211,9 +211,11 @@ def test_results_never_take_the_place_of_an_image(tmp_path):
     folder.mkdir(parents=True)
     cv2.imwrite(str(folder / "a.png"), square_and_disc()[0])
     before = (folder / "a.png").read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path / "found")
     words = ("predict", "--config-file", "none.yaml", "--input", folder, "--overwrite", "--output")
-    printed = run_tool(*words, tmp_path / "found", ok=False)
-    assert f"error: {folder / 'a.png'} is one of the images" in printed.splitlines()[-1]
+    for output in (tmp_path / "found", tmp_path / "link"):
+        last = run_tool(*words, output, ok=False).splitlines()[-1]
+        assert f"error: {output / 'labels' / 'a.png'} is one of the images" in last
     assert (folder / "a.png").read_bytes() == before
     printed = run_tool(*words, tmp_path / "other", ok=False)
     assert "none.yaml does not exist" in printed

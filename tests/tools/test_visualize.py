@@ -93,6 +93,8 @@ def test_missing_weights_and_config_are_named(tmp_path):
         "configs/Shapes/dml_slim_unet.yaml",
         "--weights",
         "no.pth",
+        "--input",
+        tmp_path / "a.png",
         ok=False,
     )
     assert "no.pth" in printed and "Traceback" not in printed

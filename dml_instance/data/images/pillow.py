@@ -104,12 +104,7 @@ class PillowSource(ImageSource):
 @contextlib.contextmanager
 def _no_limit_of_pillow() -> Iterator[None]:
     """Pillow refuses large images as it opens them; ``ReadingRules`` say what is too large here.
-
-    The limit is one of the whole program: for the 0.1 ms that a header takes, other users of Pillow
-    have none either, and afterwards it is what it was. The disk is not waited for under the lock,
-    but where a header is longer than what was read with its first bytes; eight threads are not
-    measurably slower with it.
-    """
+    Of other users of Pillow the limit stays."""
     with _LIMIT_OF_PILLOW:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
