@@ -205,7 +205,7 @@ def _add_training(cfg: CN) -> None:
     # 2021), mostly beside one of its own, and often of the same class. 0: off. Measured.
     cfg.INPUT.AUG.COPY_PASTE = 0.0
     # What the classes of the data are called, by index, and so in results. Stored with the config
-    # of a run; nothing to set.
+    # of a run; to be set only where a config of elsewhere has none and the data is not there.
     cfg.DATASETS.CLASS_NAMES = []
     # Their ids in the data's COCO files, likewise.
     cfg.DATASETS.CATEGORY_IDS = []

@@ -8,8 +8,7 @@ from pycocotools import mask as coco_mask
 
 def encoded(mask: np.ndarray) -> dict:
     """A mask (H, W), bool or of zeros and ones, as a compressed RLE that JSON can hold."""
-    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": rle["size"], "counts": rle["counts"].decode()}
+    return _in_text(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)))
 
 
 def encoded_part(part: np.ndarray, corner: tuple[int, int], size: tuple[int, int]) -> dict:
@@ -36,8 +35,7 @@ def encoded_part(part: np.ndarray, corner: tuple[int, int], size: tuple[int, int
     counts = np.diff(places[kept], prepend=0, append=height * width)
     if counts[-1] == 0:
         counts = counts[:-1]
-    rle = coco_mask.frPyObjects({"size": list(size), "counts": counts.tolist()}, *size)
-    return {"size": rle["size"], "counts": rle["counts"].decode()}
+    return as_rle({"size": list(size), "counts": counts.tolist()}, *size)
 
 
 def encoded_inside(part: np.ndarray, corner: tuple[int, int], size: tuple[int, int]) -> dict:
@@ -92,8 +90,7 @@ def run_lengths(rle: dict) -> np.ndarray:
 
 def union(masks: Sequence[dict]) -> dict:
     """The union of compressed RLEs of one size, at least one, as ``encoded`` gives it."""
-    rle = coco_mask.merge(list(masks))
-    return {"size": rle["size"], "counts": rle["counts"].decode()}
+    return _in_text(coco_mask.merge(list(masks)))
 
 
 def areas(masks: Sequence[dict]) -> np.ndarray:
@@ -112,10 +109,16 @@ def as_rle(segmentation: dict | list, height: int, width: int) -> dict:
         height, width: of the image, which polygons do not know.
 
     Returns:
-        A dict with ``size`` and ``counts``.
+        A dict with ``size`` and ``counts``, these as text, so that JSON can hold it.
     """
     if isinstance(segmentation, list):
-        return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+        return union(coco_mask.frPyObjects(segmentation, height, width))
     if isinstance(segmentation["counts"], list):
-        return coco_mask.frPyObjects(segmentation, height, width)
-    return segmentation
+        return _in_text(coco_mask.frPyObjects(segmentation, height, width))
+    return _in_text(segmentation)
+
+
+def _in_text(rle: dict) -> dict:
+    """A compressed RLE with its counts as text; pycocotools gives bytes, and takes both."""
+    counts = rle["counts"]
+    return {"size": rle["size"], "counts": counts.decode() if isinstance(counts, bytes) else counts}

@@ -1,5 +1,7 @@
 """The same file gives the same pixels wherever it is read: every kind by every way in."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,8 @@ from detectron2.data import Metadata
 from detectron2.structures import Instances
 
 from dml_instance.data import build_test_mapper, build_train_mapper
-from dml_instance.data.forms.label_images import convert_label_images
+from dml_instance.data.forms.preparing import SplitRules, prepare
+from dml_instance.data.forms.readers import SourceRules
 from dml_instance.data.images import read_image
 from dml_instance.engine import pictures
 from tool_runner import load_tool
@@ -80,20 +83,19 @@ def test_pictures(expected, monkeypatch):
     monkeypatch.setattr(pictures, "panel", dict)
     for file, pixels in expected.items():
         record = {"file_name": file}
-        drawn = pictures.picture_of(Watching(), data_config(*AS_IT_IS), record, Metadata(), 0.5)
+        drawn, _ = pictures.picture_of(Watching(), data_config(*AS_IT_IS), record, Metadata(), 0.5)
         assert (drawn["input"] == pixels).all(), file
 
 
-def test_preparing(expected, tmp_path):
-    pairs = []
-    for number, (file, pixels) in enumerate(expected.items()):
-        labels = str(tmp_path / f"{number}.tif")
-        tifffile.imwrite(labels, np.ones(pixels.shape[:2], np.uint16))
-        pairs.append((file, labels))
-    root = tmp_path / "out"
-    options = {"class_name": "cell", "val_fraction": 0, "tile": 0, "seed": 0}
-    convert_label_images(pairs, str(root), **options)
+def test_preparing(files, expected, tmp_path):
+    labels, root = tmp_path / "labels", tmp_path / "out"
+    labels.mkdir()
     for file, pixels in expected.items():
-        stem = file.rsplit("/", 1)[1].rsplit(".", 1)[0]
-        written = cv2.imread(str(root / "images" / f"{stem}.png"))
-        assert (written[..., ::-1] == pixels).all(), file
+        stem = Path(file).stem
+        tifffile.imwrite(labels / f"{stem}.tif", np.ones(pixels.shape[:2], np.uint16))
+    source = SourceRules(str(labels), str(Path(files[0]).parent))
+    prepare(source, str(root), splits=SplitRules(val_fraction=0))
+    written = {path.stem: path for path in (root / "images").iterdir()}
+    assert len(written) == len(expected)
+    for file, pixels in expected.items():
+        assert (cv2.imread(str(written[Path(file).stem]))[..., ::-1] == pixels).all(), file

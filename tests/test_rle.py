@@ -9,6 +9,7 @@ from pycocotools import mask as coco_mask
 
 from dml_instance.rle import (
     areas,
+    as_rle,
     decoded_part,
     encoded,
     encoded_inside,
@@ -50,6 +51,15 @@ def test_runs_of_any_length_are_read():
     counts = [0, 1, 70_000, 3, 2, 40_000, 31, 32, 1, 29_899, 16, 15]
     rle = coco_mask.frPyObjects({"size": [1000, 140], "counts": counts}, 1000, 140)
     assert run_lengths(rle).tolist() == counts and sum(counts) == 140_000
+
+
+def test_any_form_of_a_mask_becomes_text():
+    mask = np.zeros((5, 6), bool)
+    mask[1:3, 2:5] = True
+    polygon, runs = [[2, 1, 5, 1, 5, 3, 2, 3]], [11, 2, 3, 2, 3, 2, 7]
+    of_bytes = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    for segmentation in (polygon, {"size": [5, 6], "counts": runs}, of_bytes, encoded(mask)):
+        assert as_rle(segmentation, 5, 6) == encoded(mask)
 
 
 def test_a_union_has_the_pixels_of_all():

@@ -15,7 +15,7 @@ Folders are searched with their sub-folders. Forms, of which the first three are
                in pixels
     coco       instances.json, masks in COCO's format: --register-coco takes it, once corrected, as
                training data
-    labels32   labels/NAME.tif of 32 bits
+    labels32   labels32/NAME.tif of 32 bits
     geojson    geojson/NAME.geojson, outlines that QuPath imports
     rois       rois/NAME.zip, regions for the ROI Manager of ImageJ and Fiji
 
@@ -37,9 +37,10 @@ from dml_instance.data.forms.results import (
     ResultImage,
     ResultWriter,
     found_objects,
+    result_files,
 )
 from dml_instance.data.images import add_reading_options, reading_rules
-from dml_instance.data.input_files import input_files
+from dml_instance.data.input_files import check_apart, input_files
 from dml_instance.engine import (
     Tally,
     add_model_options,
@@ -63,6 +64,8 @@ def main(args: argparse.Namespace) -> int:
         register_given(args.register_coco)
         results = [args.output, *(os.path.join(args.output, f.target) for f in FORMS.values())]
         files = {file.path: file for file in input_files(args.input, leave_out=results)}
+        names = [file.name for file in files.values()]
+        check_apart(files, result_files(args.output, args.format, names))
         rules = reading_rules(args)
         model, cfg = load_trained(args.config_file, args.weights, args.opts, needs_data=False)
         tally = Tally(min_score_of(cfg, args.min_score))

@@ -44,7 +44,7 @@ def main(args):
             # data is missing.
             check_evaluator(cfg, name)
             DatasetCatalog.get(name)
-        if not args.eval_only:
+        if not args.eval_only and "TEST.MIN_SCORE" not in args.opts:
             # Chosen at the end, and that of an earlier training is of other weights.
             cfg.TEST.MIN_SCORE = None
     except (FileNotFoundError, KeyError, ValueError) as error:
@@ -52,7 +52,7 @@ def main(args):
         sys.exit(f"error: {message_of(error)}")
     cfg.freeze()
     default_setup(cfg, args)
-    setup_logger(*(cfg.OUTPUT_DIR, comm.get_rank()), name="dml_instance", configure_stdout=False)
+    setup_logger(cfg.OUTPUT_DIR, comm.get_rank(), name="dml_instance", configure_stdout=False)
 
     if args.eval_only:
         model = Trainer.build_model(cfg)

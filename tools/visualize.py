@@ -25,14 +25,15 @@ from dml_instance.data.images import (
     reading_rules,
     write_image,
 )
-from dml_instance.data.input_files import input_files, named
+from dml_instance.data.input_files import check_apart, input_files, named
 from dml_instance.engine import (
     Tally,
     add_model_options,
     add_score_option,
     for_each_image,
     list_of_skipped,
-    load_trained,
+    load_config,
+    load_model,
     message_of,
     metadata_of,
     min_score_of,
@@ -45,11 +46,10 @@ def main(args: argparse.Namespace) -> int:
     """Draw everything; returns the exit status: 0 if no file was skipped."""
     setup_logger(name="dml_instance")
     try:
-        register_given(args.register_coco)
         rules = reading_rules(args)
+        register_given(args.register_coco, rules)
         needs_data = not (args.input or args.dataset)
-        model, cfg = load_trained(args.config_file, args.weights, args.opts, needs_data=needs_data)
-        tally = Tally(min_score_of(cfg, args.min_score))
+        cfg = load_config(args.config_file, args.opts, needs_data=needs_data)
         output = args.output or os.path.join(cfg.OUTPUT_DIR, "pictures")
         if args.input:
             files = input_files(args.input, leave_out=[output])
@@ -62,7 +62,9 @@ def main(args: argparse.Namespace) -> int:
             records, metadata = DatasetCatalog.get(datasets[0]), MetadataCatalog.get(datasets[0])
             files = named([record["file_name"] for record in records])
         pictures = {f.path: os.path.join(output, f"{f.name}.png") for f in files}
-        check_apart(pictures)
+        check_apart(pictures, pictures.values())
+        model = load_model(cfg, args.weights)
+        tally = Tally(min_score_of(cfg, args.min_score))
     except (KeyError, OSError, ValueError) as error:
         sys.exit(f"error: {message_of(error)}")
     if args.number:
@@ -86,14 +88,6 @@ def main(args: argparse.Namespace) -> int:
         print(line)
     print(f"{tally.images} pictures in {output}")
     return 1 if skipped else 0
-
-
-def check_apart(pictures: dict[str, str]) -> None:
-    """Raise ValueError where a picture would take the place of an image."""
-    images = {os.path.realpath(path) for path in pictures}
-    for picture in pictures.values():
-        if os.path.realpath(picture) in images:
-            raise ValueError(f"{picture} is one of the images; choose another --output")
 
 
 def argument_parser() -> argparse.ArgumentParser:

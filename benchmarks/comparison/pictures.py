@@ -1,6 +1,7 @@
 """Images as several runs segment them, side by side, where the runs differ most and least."""
 
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from tqdm import tqdm
 
-from dml_instance.data.images import read_image, stem_of
+from dml_instance.data.images import read_image
 from dml_instance.visualization import draw_ground_truth, draw_instances, panel
 
 from .scores import group_ap
@@ -74,7 +75,7 @@ def draw_side_by_side(
         for name, (predictions, min_score) in runs.items():
             instances = _instances(predictions.imgToAnns[image_id], rgb.shape[:2])
             pictures.append((name, draw_instances(rgb, instances, metadata, min_score)))
-        stem = stem_of(records[image_id]["file_name"])
+        stem = Path(records[image_id]["file_name"]).stem
         cv2.imwrite(os.path.join(folder, f"{kind}_{stem}.png"), panel(pictures)[:, :, ::-1])
 
 

@@ -18,8 +18,14 @@ from iopath.common.file_io import get_cache_dir
 
 from ..files import write_text
 from .coco_check import check_coco
+from .images import PLAIN, ReadingRules
 
 _logger = logging.getLogger(__name__)
+
+_NO_PLAIN_IMAGE = (
+    "prepare writes a data set of plain images, and visualize takes its options for one that is "
+    "registered; to leave the image out, remove its entry and its annotations"
+)
 
 _REGISTRATION = re.compile(
     r"(?P<name>[^=]+)=(?P<json_file>.+?):(?P<image_root>([A-Za-z]:[\\/])?[^:]+)", re.DOTALL
@@ -39,7 +45,7 @@ class CocoFile:
     class_names: dict[int, str]
 
 
-def checked_file(json_file: str, image_root: str) -> CocoFile:
+def checked_file(json_file: str, image_root: str, reading: ReadingRules = PLAIN) -> CocoFile:
     """Check a COCO file, once a process for as long as it stays what it is, and log what is in it.
 
     Where something had to be repaired, a copy with the repairs is what to read, in iopath's folder,
@@ -54,14 +60,18 @@ def checked_file(json_file: str, image_root: str) -> CocoFile:
     places = os.path.abspath(json_file), os.path.abspath(image_root)
     state = os.stat(json_file) if os.path.isfile(json_file) else None
     version = (state.st_size, state.st_mtime_ns) if state else ()
-    return _checked_file(json_file, image_root, places, version)
+    return _checked_file(json_file, image_root, reading, places, version)
 
 
 @cache
 def _checked_file(
-    json_file: str, image_root: str, places: tuple[str, str], version: tuple[int, ...]
+    json_file: str,
+    image_root: str,
+    reading: ReadingRules,
+    places: tuple[str, str],
+    version: tuple[int, ...],
 ) -> CocoFile:
-    coco = check_coco(json_file, image_root)
+    coco = check_coco(json_file, image_root, reading, _NO_PLAIN_IMAGE)
     if not coco.repairs:
         _logger.info("%s: %s", json_file, coco.counts)
         return CocoFile(json_file, coco.class_names)
@@ -78,7 +88,10 @@ def _checked_file(
         ) from error
     _logger.warning(
         "%s: %s; repaired in a copy, which is read instead (%s): %s",
-        *(json_file, coco.counts, path, coco.repairs),
+        json_file,
+        coco.counts,
+        path,
+        coco.repairs,
     )
     return CocoFile(path, coco.class_names)
 
@@ -106,17 +119,19 @@ def add_registration_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def register_given(registrations: Sequence[str]) -> None:
-    """Register what ``--register-coco`` was given.
+def register_given(registrations: Sequence[str], reading: ReadingRules = PLAIN) -> None:
+    """Register what ``--register-coco`` was given, with images read by the same rules for all.
 
     Raises:
         ValueError, FileNotFoundError: as ``parse_registration`` and ``register_coco``.
     """
     for registration in registrations:
-        register_coco(*parse_registration(registration))
+        register_coco(*parse_registration(registration), reading)
 
 
-def register_coco(name: str, json_file: str, image_root: str) -> None:
+def register_coco(
+    name: str, json_file: str, image_root: str, reading: ReadingRules = PLAIN
+) -> None:
     """Register a user's data set, after checking it, with its class names.
 
     Raises:
@@ -124,8 +139,10 @@ def register_coco(name: str, json_file: str, image_root: str) -> None:
     """
     if name in DatasetCatalog.list():
         raise ValueError(f"a data set named {name} exists already; choose another name")
-    file = checked_file(json_file, image_root)
-    register_checked(name, json_file, image_root, category_ids=file.class_names, hint="")
+    file = checked_file(json_file, image_root, reading)
+    register_checked(
+        name, json_file, image_root, category_ids=file.class_names, hint="", reading=reading
+    )
     MetadataCatalog.get(name).json_file = file.path
 
 
@@ -137,6 +154,7 @@ def register_checked(
     category_ids: dict[int, str],
     hint: str,
     subset: Callable[[list[dict]], list[dict]] | None = None,
+    reading: ReadingRules = PLAIN,
 ) -> None:
     """Register a COCO-format data set that is read and checked when it is first used.
 
@@ -147,9 +165,10 @@ def register_checked(
         hint: what to do where the files are missing; added to the error.
         subset: picks among the records; without it evaluators read the checked file, once the set
             is loaded.
+        reading: that the check of the images goes by.
     """
     DatasetCatalog.register(
-        name, partial(_load, name, json_file, image_root, category_ids, hint, subset)
+        name, partial(_load, name, json_file, image_root, category_ids, hint, subset, reading)
     )
     MetadataCatalog.get(name).set(
         image_root=image_root,
@@ -168,10 +187,11 @@ def _load(
     category_ids: dict[int, str],
     hint: str,
     subset: Callable[[list[dict]], list[dict]] | None,
+    reading: ReadingRules,
 ) -> list[dict]:
     """Detectron2's records of a registered data set."""
     try:
-        file = checked_file(json_file, image_root)
+        file = checked_file(json_file, image_root, reading)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"data set {name}: {error}. {hint}") from error
     if file.class_names != category_ids:

@@ -24,6 +24,14 @@ class InputFile:
     name: str
 
 
+def check_apart(images: Collection[str], written: Collection[str]) -> None:
+    """Raise ValueError where a file that is to be written would take the place of an image."""
+    there = {os.path.realpath(path) for path in images}
+    for path in written:
+        if os.path.realpath(path) in there:
+            raise ValueError(f"{path} is one of the images; choose another --output")
+
+
 def input_files(paths: Sequence[str], leave_out: Collection[str] = ()) -> list[InputFile]:
     """Files as they are, and the images in folders and all their sub-folders, by name.
 

@@ -36,9 +36,17 @@ class ImageMapper(DatasetMapper):
         self.rules = rules
 
     def __call__(self, record: dict) -> dict:
-        """A Detectron2 record to the model's input dict."""
+        """A Detectron2 record to the model's input dict.
+
+        Raises:
+            ImageFileError: for a file that cannot be read or is not what its record says.
+            NotImplementedError: for maps of semantic segmentation and precomputed proposals.
+        """
         if "sem_seg_file_name" in record or self.proposal_topk is not None:
-            return super().__call__(record)
+            raise NotImplementedError(
+                f"{record['file_name']} comes with sem_seg_file_name, or MODEL.LOAD_PROPOSALS is "
+                "True: this mapper knows neither; give Detectron2's DatasetMapper to the loader"
+            )
         # The stock method reads by a function of Detectron2 and has no place for another, so this
         # is what it does with the kinds of records that this project makes.
         record = copy.deepcopy(record)

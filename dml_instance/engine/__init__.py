@@ -12,6 +12,7 @@ from .prediction import (
     add_score_option,
     for_each_image,
     list_of_skipped,
+    load_model,
     load_trained,
     metadata_of,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "is_out_of_memory",
     "list_of_skipped",
     "load_config",
+    "load_model",
     "load_trained",
     "machine",
     "message_of",

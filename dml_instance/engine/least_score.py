@@ -28,20 +28,23 @@ def choose_min_score(cfg: CfgNode) -> None:
     Args:
         cfg: of a run whose predictions on DATASETS.TEST have been evaluated.
     """
-    path = os.path.join(cfg.OUTPUT_DIR, "config.yaml")
-    if not (os.path.isfile(path) and cfg.DATASETS.TEST):
-        return
     try:
-        found = [c for image in _evaluated(cfg) for c in candidates(image)]
-    except (FileNotFoundError, KeyError, ValueError) as error:
+        _choose(cfg)
+    except (AttributeError, KeyError, OSError, ValueError) as error:
         # Hours of training shall not end in an error of what comes after them.
         _logger.warning("TEST.MIN_SCORE was not chosen: %s", error)
-        return
+
+
+def _choose(cfg: CfgNode) -> None:
+    path = os.path.join(cfg.OUTPUT_DIR, "config.yaml")
+    if not cfg.DATASETS.TEST:
+        raise ValueError("DATASETS.TEST names no data set")
+    if not os.path.isfile(path):
+        raise ValueError(f"there is no {path} to keep it")
+    datasets = ", ".join(cfg.DATASETS.TEST)
+    found = [c for image in _evaluated(cfg) for c in candidates(image)]
     if not any(len(c.prediction) for c in found):
-        _logger.warning(
-            "TEST.MIN_SCORE was not chosen: no object of %s was found", ", ".join(cfg.DATASETS.TEST)
-        )
-        return
+        raise ValueError(f"no object of {datasets} was found")
     score = round(best_min_score(found), 2)
     stored = CfgNode(CfgNode.load_yaml_with_base(path))
     stored.TEST.MIN_SCORE = score
@@ -49,7 +52,9 @@ def choose_min_score(cfg: CfgNode) -> None:
     _logger.info(
         "objects of score %s and more give the best F1 at IoU 0.5 on %s; stored as TEST.MIN_SCORE "
         "in %s",
-        *(score, ", ".join(cfg.DATASETS.TEST), path),
+        score,
+        datasets,
+        path,
     )
 
 

@@ -75,6 +75,19 @@ def load_trained(
         ValueError, KeyError: see ``load_config``.
     """
     cfg = load_config(config_file, options, needs_data=needs_data)
+    return load_model(cfg, weights), cfg
+
+
+def load_model(cfg: CfgNode, weights: str | None) -> nn.Module:
+    """The model of a config ready for inference, see ``load_trained``.
+
+    Args:
+        cfg: gets the least score that a shipped model comes with, where it has none of its own.
+        weights: as there.
+
+    Raises:
+        FileNotFoundError: for missing weights.
+    """
     weights = weights or os.path.join(cfg.OUTPUT_DIR, "model_final.pth")
     if not PathManager.isfile(weights):
         raise FileNotFoundError(f"no weights at {weights}; train first, or give --weights")
@@ -84,7 +97,7 @@ def load_trained(
     DetectionCheckpointer(model).load(weights)
     if isinstance(model, DMLInstance):
         fuse_conv_norms(model)
-    return model, cfg
+    return model
 
 
 def metadata_of(cfg: CfgNode) -> Metadata:
@@ -129,8 +142,9 @@ def for_each_image(
             _logger.error("stopped at %s, image %d of %d", file, number, len(records))
             if not is_out_of_memory(error):
                 raise
+            what = " ".join(str(error).split())
             raise MemoryError(
-                f"out of memory at {file}: {error}. Leave it out, cut it, or make "
+                f"out of memory at {file}: {what}. Leave it out, cut it, or make "
                 "MODEL.DML.TILES.SIZE smaller"
             ) from error
     return skipped

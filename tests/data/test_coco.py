@@ -8,6 +8,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from dml_instance.data import build_train_mapper, register_coco
 from dml_instance.data.coco import parse_registration, register_checked
+from dml_instance.data.images import ReadingRules
 from fuzz.coco_files import ap_against_itself
 from toy_scenes import CLASS_NAMES, data_config, square_and_disc, write_coco
 
@@ -40,6 +41,14 @@ def from_zero(coco):
     """Number annotations as many programs do: from 0."""
     for annotation in coco["annotations"]:
         annotation["id"] -= 1
+
+
+def test_images_are_checked_by_the_rules_of_reading(tmp_path, registered):
+    path, images = write_coco(tmp_path, "toy", [square_and_disc()])
+    strict = ReadingRules(max_pixels=9)
+    with pytest.raises(ValueError, match="more than 9: .* prepare writes a data set"):
+        register_coco("strict_set", str(path), str(images), strict)
+    registered("toy_set", path, images)
 
 
 @pytest.fixture

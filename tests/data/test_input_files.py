@@ -66,6 +66,12 @@ def test_hidden_files_and_earlier_results_are_left_out(touch):
     assert set(found("raw", leave_out=["raw/none"])) == {"a.png", "out/a.png", "out/deep/a.png"}
 
 
+def test_endings_of_microscopes_are_images_in_any_case(touch):
+    touch("raw/a.lsm", "raw/b.BTF", "raw/c.svs", "raw/d.jp2", "raw/e.GIF", "raw/f.pdf", "raw/g.h5")
+    assert set(found("raw")) == {"a.lsm", "b.BTF", "c.svs", "d.jp2", "e.GIF"}
+    assert found("gone.lsm") == {"gone.lsm": "gone"}, "its reader complains"
+
+
 def test_links_to_folders_are_followed_and_circles_are_not(touch, tmp_path):
     touch("far/b.png", "raw/a.png")
     (tmp_path / "raw" / "link").symlink_to(tmp_path / "far")

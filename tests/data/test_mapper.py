@@ -145,3 +145,10 @@ def test_crowds_and_void_are_transformed_with_the_image_and_handed_on(tmp_path, 
     assert x["ignored"].float().mean().item() == pytest.approx(28 * 28 / 2 / (96 * 128), rel=0.1)
     plain = build_train_mapper(data_config())(dict(record, annotations=record["annotations"][:1]))
     assert "ignored" not in plain
+
+
+def test_records_that_would_be_read_by_another_reader_are_refused(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), square_and_disc()[0])
+    record = {"file_name": str(tmp_path / "a.png"), "sem_seg_file_name": "a_classes.png"}
+    with pytest.raises(RuntimeError, match=r"NotImpl.*a\.png comes with sem_seg_file_name"):
+        build_test_mapper(data_config())(record)

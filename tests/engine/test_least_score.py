@@ -1,13 +1,15 @@
 """The least score that a training leaves behind, and which one a tool works with."""
 
+import errno
 import json
 import logging
 
 import numpy as np
 import pytest
 import yaml
+from detectron2.data import MetadataCatalog
 
-from dml_instance.engine import choose_min_score, min_score_of, predictions_file
+from dml_instance.engine import choose_min_score, least_score, min_score_of, predictions_file
 from toy_scenes import data_config, rle, square_and_disc, write_coco
 
 
@@ -82,9 +84,30 @@ def test_a_run_without_predictions_or_config_is_left_alone(run_with, tmp_path, c
     choose_min_score(cfg)
     assert stored_in(cfg) is None and "another" in caplog.text
     caplog.clear()
+    cfg.DATASETS.TEST = ()
+    choose_min_score(cfg)
+    assert stored_in(cfg) is None and "DATASETS.TEST names no data set" in caplog.text
+    cfg.DATASETS.TEST = ("least_score_set",)
     (tmp_path / "config.yaml").unlink()
     choose_min_score(cfg)
-    assert caplog.text == "" and not (tmp_path / "config.yaml").exists()
+    assert f"not chosen: there is no {tmp_path / 'config.yaml'}" in caplog.text
+    assert not (tmp_path / "config.yaml").exists()
+
+
+def test_a_disk_without_room_does_not_end_the_training(run_with, monkeypatch, caplog):
+    def full(path, text):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(least_score, "write_text", full)
+    choose_min_score(run_with([(MASKS[0], 0, 0.9)]))
+    assert "TEST.MIN_SCORE was not chosen: " in caplog.text and "No space left" in caplog.text
+
+
+def test_a_data_set_without_names_of_classes_does_not_end_the_training(run_with, caplog):
+    cfg = run_with([(MASKS[0], 0, 0.9)])
+    del MetadataCatalog.get("least_score_set").thing_classes
+    choose_min_score(cfg)
+    assert "TEST.MIN_SCORE was not chosen: " in caplog.text and "thing_classes" in caplog.text
 
 
 @pytest.mark.parametrize(

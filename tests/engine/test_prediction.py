@@ -54,6 +54,6 @@ def test_an_error_that_is_not_of_a_file_ends_the_loop(error, caplog):
 
 
 def test_too_little_memory_ends_the_loop_with_the_file_and_the_cure():
-    error = torch.cuda.OutOfMemoryError("CUDA out of memory")
+    error = torch.cuda.OutOfMemoryError("CUDA out\n  of memory")
     with pytest.raises(MemoryError, match=r"b\.png: CUDA out of memory\. .*MODEL.DML.TILES.SIZE"):
         for_each_image(THREE_IMAGES, failing_at_b(error), "testing")

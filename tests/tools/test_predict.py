@@ -206,6 +206,21 @@ def test_a_stack_and_an_image_that_is_too_large_are_skipped_by_name_or_read_as_t
     assert "in 2 images" in run_tool(*words, "--page", 1, "--overwrite", ok=False)
 
 
+def test_results_never_take_the_place_of_an_image(tmp_path):
+    folder = tmp_path / "found" / "labels"
+    folder.mkdir(parents=True)
+    cv2.imwrite(str(folder / "a.png"), square_and_disc()[0])
+    before = (folder / "a.png").read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path / "found")
+    words = ("predict", "--config-file", "none.yaml", "--input", folder, "--overwrite", "--output")
+    for output in (tmp_path / "found", tmp_path / "link"):
+        last = run_tool(*words, output, ok=False).splitlines()[-1]
+        assert f"error: {output / 'labels' / 'a.png'} is one of the images" in last
+    assert (folder / "a.png").read_bytes() == before
+    printed = run_tool(*words, tmp_path / "other", ok=False)
+    assert "none.yaml does not exist" in printed
+
+
 def test_a_folder_without_images_is_named(trained, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "notes.txt").touch()

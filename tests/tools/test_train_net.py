@@ -120,9 +120,11 @@ def test_the_coco_figures_agree_with_pycocotools_on_the_saved_predictions(data, 
 
 
 def test_results_outside_the_expected_range_fail_the_run(data, tmp_path):
-    expected = "[['segm', 'AP', 99.0, 0.5]]"
-    printed = train(data, tmp_path, 2, "TEST.EXPECTED_RESULTS", expected, ok=False)
+    expected = ("TEST.EXPECTED_RESULTS", "[['segm', 'AP', 99.0, 0.5]]")
+    printed = train(data, tmp_path, 2, *expected, "TEST.MIN_SCORE", "0.3", ok=False)
     assert "Result verification failed" in printed
+    stored = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert stored["TEST"]["MIN_SCORE"] == 0.3, "what is given stays"
 
 
 @pytest.mark.parametrize("registration", ["toy", "toy=only.json", "=a.json:b"])

@@ -80,6 +80,12 @@ def test_an_output_that_is_no_folder_is_named(trained, tmp_path):
     assert printed.splitlines()[-1] == f"error: {tmp_path / 'a.png'}: File exists"
 
 
+def test_images_are_looked_for_before_the_model_is_loaded(tmp_path):
+    config = ("--config-file", "configs/Shapes/dml_slim_unet.yaml", "--weights", "no.pth")
+    printed = run_tool("visualize", *config, "--input", tmp_path, ok=False)
+    assert f"no image was found in {tmp_path}" in printed and "no.pth" not in printed
+
+
 def test_missing_weights_and_config_are_named(tmp_path):
     printed = run_tool(
         "visualize",
@@ -87,6 +93,8 @@ def test_missing_weights_and_config_are_named(tmp_path):
         "configs/Shapes/dml_slim_unet.yaml",
         "--weights",
         "no.pth",
+        "--input",
+        tmp_path / "a.png",
         ok=False,
     )
     assert "no.pth" in printed and "Traceback" not in printed

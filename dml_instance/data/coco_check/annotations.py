@@ -6,7 +6,7 @@ from typing import Any
 from .fields import are_numbers, shown, whole
 from .findings import Findings
 from .ids import identity, set_number
-from .images import Image
+from .images import ListedImage
 from .masks import CheckedMask, MaskError, check_mask
 
 # So many pixels, and so much of a side, a box may be off its mask: people round, and count borders
@@ -37,7 +37,7 @@ def without_doubles(annotations: Sequence[dict], findings: Findings) -> list[dic
 
 def checked_annotations(
     annotations: Sequence[dict],
-    images: Mapping[int | str, Image],
+    images: Mapping[int | str, ListedImage],
     categories: Mapping[int | str, int],
     findings: Findings,
 ) -> Iterator[dict]:

@@ -5,12 +5,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..images import PLAIN, ReadingRules
 from .annotations import checked_annotations, without_doubles
 from .categories import check_categories
 from .fields import shown
 from .findings import Findings
 from .ids import identity, number_annotations
-from .images import check_images
+from .images import LEAVE_OUT, check_images
 
 _LISTS = ("images", "annotations", "categories")
 
@@ -39,7 +40,9 @@ class CheckedCoco:
         return dict(sorted((c["id"], c["name"]) for c in self.content["categories"]))
 
 
-def check_coco(json_file: str, image_root: str) -> CheckedCoco:
+def check_coco(
+    json_file: str, image_root: str, reading: ReadingRules = PLAIN, cure: str = LEAVE_OUT
+) -> CheckedCoco:
     """Read a COCO annotation file, and check what training and scoring rely on.
 
     Everything is looked at before anything is refused, so that a file is mended once. What follows
@@ -52,6 +55,8 @@ def check_coco(json_file: str, image_root: str) -> CheckedCoco:
     Args:
         json_file: annotation file.
         image_root: folder that ``file_name`` is relative to.
+        reading: of the image files.
+        cure: what to do about an image file that these rules do not read.
 
     Raises:
         FileNotFoundError: for a missing annotation file, and where image files are missing and
@@ -64,7 +69,7 @@ def check_coco(json_file: str, image_root: str) -> CheckedCoco:
     if not is_plain:
         findings.repair("file read that is not in plain UTF-8")
     lists = {key: _entries(content[key], key, findings) for key in _LISTS}
-    images = check_images(lists["images"], image_root, findings)
+    images = check_images(lists["images"], image_root, findings, reading, cure)
     annotations = without_doubles(lists["annotations"], findings)
     used = {identity(annotation.get("category_id")) for annotation in annotations}
     lists["categories"], categories = check_categories(lists["categories"], used, findings)

@@ -44,11 +44,8 @@ def number_entries(
     are_fit = all(isinstance(i, int) and abs(i) < _BOUND for i in entries)
     numbers = {i: i if are_fit else place for place, i in enumerate(entries, start=1)}
     for identifier, entry in entries.items():
-        set_number(
-            *(entry, "id", numbers[identifier]),
-            f"ids of {what} {'read as numbers' if are_fit else 'numbered anew'}",
-            findings,
-        )
+        repair = f"ids of {what} {'read as numbers' if are_fit else 'numbered anew'}"
+        set_number(entry, "id", numbers[identifier], repair, findings)
     return numbers
 
 

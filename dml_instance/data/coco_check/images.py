@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..images import ImageFileError, image_size
+from ..images import PLAIN, ImageFileError, ReadingRules, image_size
 from .fields import is_text, shown, whole
 from .findings import Findings
 from .ids import identity, number_entries
@@ -14,10 +14,12 @@ from .ids import identity, number_entries
 # Opening a file is waiting for a disk, and disks do several things at once.
 _THREADS, _AT_ONCE = 8, 100
 
+# What to do about a file that is not read.
+LEAVE_OUT = "to leave it out, remove its entry and its annotations"
+
 _ID = "every image has an id of its own; number the images anew, and image_id with them"
 _NAME = "give the name of the image's file, relative to the folder of images"
 _TWICE = "keep one entry of a file, with the annotations of both"
-_UNREADABLE = "to leave it out, remove its entry and its annotations"
 _SIZE = (
     "height and width are those of the file, turned as its EXIF orientation says; masks that were "
     "drawn on another grid have to be drawn anew or resized"
@@ -25,7 +27,7 @@ _SIZE = (
 
 
 @dataclass(frozen=True)
-class Image:
+class ListedImage:
     """An image that annotations can refer to.
 
     Attributes:
@@ -48,13 +50,21 @@ class _File:
     fault: str = ""
 
 
-def check_images(entries: Sequence[dict], root: str, findings: Findings) -> dict[int | str, Image]:
+def check_images(
+    entries: Sequence[dict],
+    root: str,
+    findings: Findings,
+    reading: ReadingRules = PLAIN,
+    cure: str = LEAVE_OUT,
+) -> dict[int | str, ListedImage]:
     """Check the entries of ``images``, and repair them in place.
 
     Args:
         entries: all of them.
         root: folder that ``file_name`` is relative to.
         findings: gets what is found.
+        reading: of the files.
+        cure: what to do about a file that is not read.
 
     Returns:
         The images by ``identity`` of their ids.
@@ -66,8 +76,8 @@ def check_images(entries: Sequence[dict], root: str, findings: Findings) -> dict
             named.append(entry)
         else:
             findings.refuse(f"image {shown(entry.get('id'))} has file_name {shown(name)}", _NAME)
-    files = _looked_for([entry["file_name"] for entry in named], root)
-    _check_files(named, files, root, findings)
+    files = _looked_for([entry["file_name"] for entry in named], root, reading)
+    _check_files(named, files, root, findings, cure)
     sizes = [_size(entry, file, findings) for entry, file in zip(named, files, strict=True)]
     by_id: dict[int | str, dict] = {}
     size_of = {}
@@ -82,45 +92,47 @@ def check_images(entries: Sequence[dict], root: str, findings: Findings) -> dict
             findings.refuse(f"image id {identifier} is that of {pair}", _ID)
         size_of[identifier] = size
     numbers = number_entries(by_id, "images", findings)
-    return {i: Image(entry["file_name"], numbers[i], size_of[i]) for i, entry in by_id.items()}
+    return {
+        i: ListedImage(entry["file_name"], numbers[i], size_of[i]) for i, entry in by_id.items()
+    }
 
 
-def _looked_for(names: Sequence[str], root: str) -> list[_File]:
+def _looked_for(names: Sequence[str], root: str, reading: ReadingRules) -> list[_File]:
     parts = [names[start : start + _AT_ONCE] for start in range(0, len(names), _AT_ONCE)]
     with ThreadPoolExecutor(_THREADS) as threads:
         return [
             file
-            for files in threads.map(lambda part: [_look(root, n) for n in part], parts)
+            for files in threads.map(lambda part: [_look(root, n, reading) for n in part], parts)
             for file in files
         ]
 
 
-def _look(root: str, name: str) -> _File:
+def _look(root: str, name: str, reading: ReadingRules) -> _File:
     # Windows' programs write back slashes.
     for spelling in (name, name.replace("\\", "/")):
         path = os.path.join(root, spelling)
         if os.path.isfile(path):
             try:
-                return _File(spelling, image_size(path))
+                return _File(spelling, image_size(path, reading))
             except ImageFileError as error:
                 return _File(spelling, fault=str(error))
     return _File()
 
 
 def _check_files(
-    entries: Sequence[dict], files: Sequence[_File], root: str, findings: Findings
+    entries: Sequence[dict], files: Sequence[_File], root: str, findings: Findings, cure: str
 ) -> None:
     """Whether every entry has a file, that can be read, and that no other entry has."""
     absent = [e["file_name"] for e, file in zip(entries, files, strict=True) if file.name is None]
-    cure = _cure_of_absence(absent[0], root) if absent else ""
+    where = _cure_of_absence(absent[0], root) if absent else ""
     for name in absent:
-        findings.refuse(f"image {name} is not in {root}", cure, is_absent_file=True)
+        findings.refuse(f"image {name} is not in {root}", where, is_absent_file=True)
     first_ids: dict[str, object] = {}
     for entry, file in zip(entries, files, strict=True):
         if file.name is None:
             continue
         if file.fault:
-            findings.refuse(file.fault, _UNREADABLE)
+            findings.refuse(file.fault, cure)
         if file.name != entry["file_name"]:
             entry["file_name"] = file.name
             findings.repair("file names given slashes for back slashes")

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ...rle import as_rle, encoded
+from ...rle import as_rle, encoded, run_lengths
 from .fields import are_numbers, shown, whole
 
 # So many sides of the image a polygon may reach out of it, as where an image is a tile of another.
 # pycocotools walks along its lines outside as well: without end on some.
 _REACH = 10
+
+# More than any count of pixels has in COCO's text form.
+_DIGITS = 7
 
 _POLYGONS = (
     "a segmentation is [[x1, y1, x2, y2, x3, y3, ...], ...], a list of polygons of three points or "
@@ -169,20 +172,10 @@ def _decompressed(counts: str) -> list[int] | None:
     if not counts.isascii():
         return None
     digits = np.frombuffer(counts.encode(), np.uint8).astype(np.int64) - 48
-    goes_on = (digits & 0x20) > 0
-    if not len(digits) or digits.min() < 0 or digits.max() > 0x3F or goes_on[-1]:
+    is_last = (digits & 0x20) == 0
+    if not len(digits) or digits.min() < 0 or digits.max() > 0x3F or not is_last[-1]:
         return None
-    # Five bits a digit, the lowest first; the last digit of a number has its sign.
-    ends = np.flatnonzero(~goes_on)
-    starts = np.zeros_like(ends)
-    starts[1:] = ends[:-1] + 1
-    lengths = ends - starts + 1
-    if lengths.max() > 7:
+    if np.diff(np.flatnonzero(is_last), prepend=-1).max() > _DIGITS:
         return None
-    places = np.arange(len(digits)) - np.repeat(starts, lengths)
-    numbers = np.add.reduceat((digits & 0x1F) << (5 * places), starts)
-    numbers -= ((digits[ends] & 0x10) > 0) * (1 << (5 * lengths))
-    # From the fourth run on, the difference to the last run but one.
-    numbers[1::2] = numbers[1::2].cumsum()
-    numbers[2::2] = numbers[2::2].cumsum()
+    numbers = run_lengths({"counts": counts})
     return None if (numbers < 0).any() else numbers.tolist()

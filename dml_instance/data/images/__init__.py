@@ -1,10 +1,9 @@
-"""Image files: which there are, what their results are called, and one reader for all."""
+"""Image files: which there are, and one reader for all."""
 
 from .files import (
     IMAGE_ENDINGS,
     evenly_spread,
     is_image_name,
-    stem_of,
     write_image,
 )
 from .intensities import to_eight_bit
@@ -24,7 +23,6 @@ __all__ = [
     "read_image",
     "read_labels",
     "reading_rules",
-    "stem_of",
     "to_eight_bit",
     "write_image",
 ]

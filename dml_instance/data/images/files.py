@@ -1,23 +1,22 @@
-"""Image files of users: which there are, and what their results are called."""
+"""Image files of users: which there are, and writing them."""
 
-import os
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-IMAGE_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp")
+# What is taken for an image in a folder. Pillow and tifffile know hundreds, those of documents,
+# films and arrays among them; a file that is given itself may have any ending.
+IMAGE_ENDINGS = (
+    *(".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".jp2", ".pgm", ".ppm"),
+    *(".btf", ".tf8", ".lsm", ".svs", ".scn", ".ndpi", ".qptiff"),
+)
 
 
 def evenly_spread(entries: Sequence, count: int) -> list:
     """``count`` >= 1 of the entries, from the first to the last; all where there are no more."""
     places = np.linspace(0, len(entries) - 1, min(count, len(entries))).round().astype(int)
     return [entries[place] for place in places]
-
-
-def stem_of(file: str) -> str:
-    """The name that results of an image go by: that of its file, without folder and ending."""
-    return os.path.splitext(os.path.basename(file))[0]
 
 
 def is_image_name(name: str) -> bool:

@@ -18,6 +18,9 @@ from .tiff import TiffSource
 # TIFF and BigTIFF, of either order of bytes.
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
+# EXIF's orientations that exchange rows and columns.
+_TURNED = (5, 6, 7, 8)
+
 
 def read_image(file: str, rules: ReadingRules = PLAIN) -> np.ndarray:
     """An image as all parts of this project see it: upright, in 8-bit red, green and blue.
@@ -189,10 +192,6 @@ def _chosen(
             "from 0"
         )
     return [(page, wanted)]
-
-
-# EXIF's orientations that exchange rows and columns.
-_TURNED = (5, 6, 7, 8)
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

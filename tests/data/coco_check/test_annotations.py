@@ -6,11 +6,11 @@ import pytest
 
 from dml_instance.data.coco_check.annotations import checked_annotations, without_doubles
 from dml_instance.data.coco_check.findings import Findings
-from dml_instance.data.coco_check.images import Image
+from dml_instance.data.coco_check.images import ListedImage
 
 # 12 pixels in columns 3 to 5 and rows 2 to 5 of 8 x 9.
 MASK = {"size": [8, 9], "counts": [26, 4, 4, 4, 4, 4, 26]}
-IMAGES = {1: Image("a.png", 1, (8, 9)), "b": Image("b.png", 2, None)}
+IMAGES = {1: ListedImage("a.png", 1, (8, 9)), "b": ListedImage("b.png", 2, None)}
 CATEGORIES = {1: 1, "x": 2}
 
 

@@ -5,6 +5,7 @@ from PIL import Image as Picture
 
 from dml_instance.data.coco_check.findings import Findings
 from dml_instance.data.coco_check.images import check_images
+from dml_instance.data.images import ReadingRules
 
 
 def draw(path, width=9, height=8, orientation=None):
@@ -121,6 +122,17 @@ def test_a_file_that_is_no_image_is_refused(tmp_path):
     (tmp_path / "a.png").write_text("no image")
     _, faults, _ = checked([entry()], tmp_path)
     assert faults.startswith(f"f: cannot read {tmp_path / 'a.png'}: ")
+
+
+def test_a_page_of_a_stack_is_an_image_where_the_rules_choose_it(tmp_path):
+    pages = [Picture.new("L", (9, 8)), Picture.new("L", (9, 8))]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    for reading, is_fit in ((ReadingRules(page=1), True), (ReadingRules(), False)):
+        findings = Findings()
+        check_images([entry("a.tif")], str(tmp_path), findings, reading, "do that")
+        assert bool(findings) != is_fit
+    assert "a.tif holds 2 images" in str(findings.error("f"))
+    assert str(findings.error("f")).endswith("; do that")
 
 
 @pytest.mark.parametrize(("height", "width"), [(8.0, 9), ("8", "9.0"), (8, "9")])

@@ -36,7 +36,8 @@ def test_a_limit_is_told_of_once_and_its_images_are_counted(warnings):
     grouping = grouping_of(max_instances=2)
     assert grouping.limits.remarks == []
     grouping([four_objects()], (1, 7), "a.png")
-    assert grouping.limits.remarks == [] and len(warnings()) == 1
+    assert grouping.limits.remarks == ["TEST.DETECTIONS_PER_IMAGE was reached in 1 image"]
+    assert len(warnings()) == 1
     for name in ("b.png", "c.png"):
         grouping([four_objects()], (1, 7), name)
     assert len(warnings()) == 1

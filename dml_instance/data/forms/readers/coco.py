@@ -5,7 +5,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator
 
-from ....rle import as_rle, union
+from ....rle import as_rle
 from ...coco_check import CheckedCoco, check_coco
 from ..annotated import AnnotatedImage, AnnotatedObject
 from .exports import one_file, parsed_json
@@ -29,7 +29,7 @@ def read_coco(rules: SourceRules) -> Iterator[AnnotatedImage]:
     """
     file = one_file(rules.labels, ".json")
     root = rules.images or _image_root(file)
-    coco = check_coco(file, root)
+    coco = check_coco(file, root, rules.reading)
     if coco.repairs:
         _logger.warning("%s was repaired: %s", file, coco.repairs)
     yield from _images(coco, root)
@@ -53,7 +53,7 @@ def _images(coco: CheckedCoco, root: str) -> Iterator[AnnotatedImage]:
     sizes = {image["id"]: (image["height"], image["width"]) for image in coco.content["images"]}
     for annotation in coco.content["annotations"]:
         image_id = annotation["image_id"]
-        mask = union([as_rle(annotation["segmentation"], *sizes[image_id])])
+        mask = as_rle(annotation["segmentation"], *sizes[image_id])
         name = names[annotation["category_id"]]
         objects[image_id].append(AnnotatedObject(mask, name, bool(annotation["iscrowd"])))
     for image in coco.content["images"]:

@@ -2,7 +2,7 @@
 
 from .form import ResultForm, ResultImage
 from .found import FoundObject, found_objects
-from .writer import DEFAULT_FORMS, FORMS, ResultWriter
+from .writer import DEFAULT_FORMS, FORMS, ResultWriter, result_files
 
 __all__ = [
     "DEFAULT_FORMS",
@@ -12,4 +12,5 @@ __all__ = [
     "ResultImage",
     "ResultWriter",
     "found_objects",
+    "result_files",
 ]

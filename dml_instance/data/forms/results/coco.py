@@ -4,24 +4,31 @@ import json
 from collections.abc import Sequence
 
 from ....files import GrowingFile
-from ....rle import encoded_part
+from ....keys.classes import Classes
+from ..coco_writer import annotation_of
 from .form import ResultForm, ResultImage
 from .found import FoundObject
+
+# The list of images stands at the end, so that each addition writes all of it. Of N images at most
+# N / _SHARE wait for that, and what is written grows as N and not as its square.
+_SHARE = 64
 
 
 class Coco(ResultForm):
     """``instances.json``: images, objects with masks (RLE) and scores, and categories.
 
-    Categories have the ids of the training data. The file is complete after each image; the list of
-    images comes last and is written anew each time.
+    Categories have the ids of the training data. The file is complete at any time; each of the
+    first 64 images is in it when it is added, later ones at the latest when they are a 64th of all,
+    or at the end.
     """
 
     target = "instances.json"
 
-    def __init__(self, folder, classes):
+    def __init__(self, folder: str, classes: Classes):
         super().__init__(folder, classes)
         self._images: list[str] = []
-        self._count = 0
+        self._count = self._written = 0
+        self._waiting: list[str] = []
 
     def add(self, image: ResultImage, objects: Sequence[FoundObject]) -> None:
         height, width = image.size
@@ -31,13 +38,26 @@ class Coco(ResultForm):
             json.dumps(self._annotation(image, image_id, number, found))
             for number, found in enumerate(objects, self._count + 1)
         ]
-        images = [*self._images, json.dumps(entry)]
+        images, waiting = [*self._images, json.dumps(entry)], [*self._waiting, *annotations]
+        if len(images) - self._written > self._written // _SHARE:
+            self._write(images, waiting)
+            self._written, waiting = len(images), []
+        self._images, self._waiting = images, waiting
+        self._count += len(annotations)
+
+    def close(self) -> None:
+        if len(self._images) > self._written:
+            self._write(self._images, self._waiting)
+            self._written = len(self._images)
+        super().close()
+
+    def _write(self, images: Sequence[str], annotations: Sequence[str]) -> None:
         self.file = self.file or GrowingFile(self.path, self._head())
-        between = ",\n" if self._count and annotations else ""
+        is_first = self._count == len(self._waiting)
+        between = "" if is_first or not annotations else ",\n"
         self.file.add(
             between + ",\n".join(annotations), '\n],\n"images": [\n' + ",\n".join(images) + "\n]}\n"
         )
-        self._images, self._count = images, self._count + len(annotations)
 
     def _head(self) -> str:
         pairs = zip(self.classes.category_ids, self.classes.names, strict=True)
@@ -47,14 +67,10 @@ class Coco(ResultForm):
     def _annotation(
         self, image: ResultImage, image_id: int, number: int, found: FoundObject
     ) -> dict:
-        mask, (top, left) = found.mask, found.corner
+        category_id = self.classes.category_ids[found.class_index]
         return {
             "id": number,
             "image_id": image_id,
-            "category_id": self.classes.category_ids[found.class_index],
-            "segmentation": encoded_part(mask, found.corner, image.size),
-            "bbox": [float(length) for length in (left, top, *mask.shape[::-1])],
-            "area": int(mask.sum()),
-            "iscrowd": 0,
+            **annotation_of(found.mask, category_id, found.corner, image.size),
             "score": round(found.score, 4),
         }

@@ -34,11 +34,13 @@ class ResultForm(ABC):
 
     Attributes:
         target: the file or folder that is written, below the folder of the results.
+        endings: that the files of an image in that folder may have; none where it is a file.
         remark: on what the form could not hold, for the user; may be empty.
         file: that all images go to, once one was added; None for forms with a file an image.
     """
 
     target: ClassVar[str]
+    endings: ClassVar[tuple[str, ...]] = ()
     remark = ""
     file: GrowingFile | None = None
 

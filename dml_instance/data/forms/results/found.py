@@ -31,7 +31,8 @@ class FoundObject:
 
     @property
     def mask(self) -> np.ndarray:
-        """(h, w) bool in ``window``; read anew each time, so that no two masks are held."""
+        """(h, w) bool in ``window``: on the CPU a view of ``pixels``, of a GPU a copy, made anew
+        each time so that copies do not add up."""
         return self.pixels[self.window].cpu().numpy()
 
     @property

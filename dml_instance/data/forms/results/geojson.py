@@ -17,6 +17,7 @@ class GeoJson(ResultForm):
     """
 
     target = "geojson"
+    endings = (".geojson",)
 
     def add(self, image: ResultImage, objects: Sequence[FoundObject]) -> None:
         with (

@@ -1,10 +1,13 @@
 """Label images: 0 is background, 1, 2, 3 ... the objects."""
 
+import contextlib
+import os
 from collections.abc import Sequence
 
 import numpy as np
 import tifffile
 
+from ....keys.classes import Classes
 from ...images import write_image
 from .form import ResultForm, ResultImage
 from .found import FoundObject
@@ -15,13 +18,15 @@ _MOST_OF_16_BITS = 2**16 - 1
 class LabelImages(ResultForm):
     """``labels/NAME.png`` of 16 bits; of more than 65,535 objects ``labels/NAME.tif`` of 32.
 
-    Where two masks overlap, the pixel is of the better object.
+    Where two masks overlap, the pixel is of the better object. A file of the image with the other
+    ending, of an earlier run, is removed.
     """
 
     target = "labels"
+    endings = (".png", ".tif")
     is_deep = False
 
-    def __init__(self, folder, classes):
+    def __init__(self, folder: str, classes: Classes):
         super().__init__(folder, classes)
         self._pixels = self._objects = self._gone = 0
 
@@ -36,11 +41,15 @@ class LabelImages(ResultForm):
             self._pixels += hidden
             self._objects += hidden > 0
             self._gone += not free.any()
-        with self.replaced(image, ".tif" if deep else ".png") as part:
+        ending = ".tif" if deep else ".png"
+        with self.replaced(image, ending) as part:
             if deep:
                 tifffile.imwrite(part, labels, compression="zlib")
             else:
                 write_image(part, labels)
+        for other in set(self.endings) - {ending}:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(os.path.join(self.path, f"{image.name}{other}"))
 
     @property
     def remark(self) -> str:
@@ -53,6 +62,8 @@ class LabelImages(ResultForm):
 
 
 class DeepLabelImages(LabelImages):
-    """``labels/NAME.tif`` of 32 bits, whatever the number of objects."""
+    """``labels32/NAME.tif`` of 32 bits, whatever the number of objects."""
 
+    target = "labels32"
+    endings = (".tif",)
     is_deep = True

@@ -24,6 +24,7 @@ class Rois(ResultForm):
     """
 
     target = "rois"
+    endings = (".zip",)
 
     def add(self, image: ResultImage, objects: Sequence[FoundObject]) -> None:
         with self.replaced(image, ".zip") as part:
@@ -65,7 +66,10 @@ def _composite(outline: shapely.Polygon | shapely.MultiPolygon) -> roifile.Image
     left, top, right, bottom = map(int, outline.bounds)
     return roifile.ImagejRoi(
         roitype=roifile.ROI_TYPE.RECT,
-        **{"left": left, "top": top, "right": right, "bottom": bottom},
+        left=left,
+        top=top,
+        right=right,
+        bottom=bottom,
         shape_roi_size=len(path),
         multi_coordinates=np.array(path, dtype=np.float32),
     )

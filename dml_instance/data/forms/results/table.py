@@ -44,11 +44,9 @@ class Table(ResultForm):
             for axis, first, side in ((1, top, mask.shape[0]), (0, left, mask.shape[1]))
         )
         lengths = (row, column, left, top, *mask.shape[::-1])
-        return (
-            *(image.file_name, found.label, self.classes.names[found.class_index]),
-            *(f"{found.score:.4f}", int(mask.sum())),
-            *(f"{length:.1f}" for length in lengths),
-        )
+        name, score = self.classes.names[found.class_index], f"{found.score:.4f}"
+        facts = (image.file_name, found.label, name, score, int(mask.sum()))
+        return (*facts, *(f"{length:.1f}" for length in lengths))
 
 
 def _lines(rows) -> str:

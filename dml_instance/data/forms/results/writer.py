@@ -23,6 +23,21 @@ FORMS: dict[str, type[ResultForm]] = {
 DEFAULT_FORMS = ("labels", "csv", "coco")
 
 
+def result_files(folder: str, forms: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The files that the results of images may go to, but for those that all images share.
+
+    Args:
+        folder, forms: as of ``ResultWriter``.
+        names: of the images, see ``ResultImage``.
+    """
+    return [
+        os.path.join(folder, FORMS[form].target, f"{name}{ending}")
+        for form in forms
+        for ending in FORMS[form].endings
+        for name in names
+    ]
+
+
 class ResultWriter:
     """Writes into a folder in several forms. Used in a ``with`` block.
 
@@ -67,8 +82,8 @@ class ResultWriter:
 
     @property
     def remarks(self) -> list[str]:
-        """On what some form could not hold."""
-        return [form.remark for form in self._forms if form.remark]
+        """On what some form could not hold; what two forms say alike once."""
+        return list(dict.fromkeys(form.remark for form in self._forms if form.remark))
 
     def __exit__(self, *_):
         for form in self._forms:

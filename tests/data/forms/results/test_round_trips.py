@@ -120,7 +120,7 @@ def test_an_outline_has_no_more_corners_than_its_object(tmp_path):
 def test_label_images_show_the_best_object_and_what_others_lose_is_said(tmp_path, form, ending):
     objects = many_shapes()
     (remark,) = write(tmp_path, objects, [form]).remarks
-    path = tmp_path / "labels" / f"a{ending}"
+    path = tmp_path / form / f"a{ending}"
     labels = tifffile.imread(path) if ending == ".tif" else np.array(Image.open(path))
     assert labels.itemsize == (4 if form == "labels32" else 2)
     expected = np.zeros(SIZE, int)

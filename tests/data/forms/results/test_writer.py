@@ -10,7 +10,13 @@ import roifile
 from PIL import Image
 
 from dml_instance.data.coco_check import check_coco
-from dml_instance.data.forms.results import FORMS, ResultImage, ResultWriter, found_objects
+from dml_instance.data.forms.results import (
+    FORMS,
+    ResultImage,
+    ResultWriter,
+    found_objects,
+    label_images,
+)
 
 from .found_scenes import CLASSES, SIZE, box, instances_of, many_shapes
 
@@ -127,6 +133,40 @@ def test_earlier_results_are_replaced_only_where_that_is_wanted(tmp_path, form):
         add(writer, "a", TWO[:1])
     after = files()
     assert set(after) == set(before) and after != before
+
+
+def test_what_is_written_of_many_images_grows_as_their_number_and_none_is_missing(tmp_path):
+    count = 300
+    sizes = []
+    with ResultWriter(str(tmp_path), CLASSES, ["coco"]) as writer:
+        for number in range(count):
+            add(writer, f"{number}", TWO[: number % 3])
+            sizes.append((tmp_path / "instances.json").stat().st_size)
+            if number % 50 == 49:
+                coco = json.loads((tmp_path / "instances.json").read_text())
+                assert len(coco["images"]) > number * 63 / 64 - 1
+    assert len(set(sizes)) < 64 + 64 * np.log(count / 64) + 2
+    coco = json.loads((tmp_path / "instances.json").read_text())
+    assert [image["file_name"] for image in coco["images"]] == [f"{n}.tif" for n in range(count)]
+    of_images = [annotation["image_id"] for annotation in coco["annotations"]]
+    assert of_images == [n + 1 for n in range(count) for _ in range(n % 3)]
+    assert [annotation["id"] for annotation in coco["annotations"]] == list(
+        range(1, len(of_images) + 1)
+    )
+
+
+def test_a_label_image_of_another_depth_does_not_stay_beside_the_new_one(tmp_path, monkeypatch):
+    for most, ending in ((1, ".tif"), (2, ".png"), (1, ".tif")):
+        monkeypatch.setattr(label_images, "_MOST_OF_16_BITS", most)
+        with ResultWriter(str(tmp_path), CLASSES, ["labels"], overwrite=True) as writer:
+            add(writer, "a")
+        assert [path.name for path in (tmp_path / "labels").iterdir()] == [f"a{ending}"]
+
+
+def test_what_two_forms_lose_alike_is_said_once(tmp_path):
+    with ResultWriter(str(tmp_path), CLASSES, ["labels", "labels32"]) as writer:
+        add(writer, "a", many_shapes())
+    assert len(writer.remarks) == 1
 
 
 def test_one_form_beside_another_is_no_earlier_result(tmp_path):
