@@ -14,9 +14,15 @@ look at. The command to train on them is printed at the end.
 
 import argparse
 import os
+import re
+import shlex
 import sys
 
+from detectron2.data import DatasetCatalog
+
+from dml_instance.data.coco import parse_registration
 from dml_instance.data.forms.preparing import SplitRules, prepare
+from dml_instance.data.forms.preparing.splits import TRAIN, VAL
 from dml_instance.data.forms.readers import FORMS, SourceRules
 from dml_instance.data.images import add_reading_options, reading_rules
 
@@ -25,6 +31,7 @@ def main(args: argparse.Namespace) -> None:
     if not 0 < args.labelled_share <= 1:
         sys.exit(f"error: --labelled-share is in (0, 1], got {args.labelled_share:g}")
     try:
+        registrations(args.output)  # refuses a name that the training would refuse
         report = prepare(
             SourceRules(
                 args.labels,
@@ -51,20 +58,46 @@ def main(args: argparse.Namespace) -> None:
 
 
 def training_command(root: str, options: list[str]) -> str:
-    """What a user types next, with KEY VALUE options."""
-    name = os.path.basename(os.path.normpath(root))
+    """What a user types next for a data set that was written, with KEY VALUE options."""
     lines = [
         "    python tools/train_net.py --config-file configs/DSB2018/dml_efficientnet_lite0.yaml"
     ]
-    for split in ("train", "val"):
-        file = os.path.join(root, "annotations", f"instances_{split}.json")
-        lines.append(f"--register-coco {name}_{split}={file}:{os.path.join(root, 'images')}")
-    sets = (
-        f"DATASETS.{key} \"('{name}_{split}',)\""
-        for key, split in (("TRAIN", "train"), ("TEST", "val"))
-    )
-    last = " ".join([*sets, *options, f"OUTPUT_DIR output/{name}"])
+    sets = []
+    for key, registration in zip(("TRAIN", "TEST"), registrations(root), strict=True):
+        name, json_file, _ = parse_registration(registration)
+        is_there = os.path.isfile(json_file)
+        if is_there:
+            lines.append(f"--register-coco {shlex.quote(registration)}")
+        sets.append(f'DATASETS.{key} "' + (f"('{name}',)" if is_there else "()") + '"')
+    last = " ".join([*sets, *options, f"OUTPUT_DIR output/{_name(root)}"])
     return " \\\n        ".join([*lines, last])
+
+
+def registrations(root: str) -> list[str]:
+    """What ``--register-coco`` takes for train and val of a data set, under names that are free.
+
+    Raises:
+        ValueError: for a folder that it cannot take.
+    """
+    found = []
+    for split in (TRAIN, VAL):
+        file = os.path.join(root, "annotations", f"instances_{split}.json")
+        parts = (f"{_name(root)}_{split}", file, os.path.join(root, "images"))
+        found.append("{}={}:{}".format(*parts))
+        if parse_registration(found[-1]) != parts:
+            raise ValueError(
+                f"--output {root} has a colon, at which --register-coco cuts: choose another folder"
+            )
+    return found
+
+
+def _name(root: str) -> str:
+    """A name for a data set, by its folder: letters, digits, "_", "-" and "."."""
+    name = re.sub(r"[^\w.-]", "_", os.path.basename(os.path.normpath(root)))
+    known = DatasetCatalog.list()
+    while any(f"{name}_{split}" in known for split in (TRAIN, VAL)):
+        name = f"my_{name}"
+    return name
 
 
 def argument_parser() -> argparse.ArgumentParser:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from .images import IMAGE_ENDINGS, is_image_name
@@ -47,13 +47,20 @@ def input_files(paths: Sequence[str], leave_out: Collection[str] = ()) -> list[I
     if absent:
         # A missing file among others is skipped as a bad one is; a folder is a slip of the pen.
         raise FileNotFoundError(f"{', '.join(absent)}: no such folder")
-    files: list[str] = []
-    for path in paths:
-        files += _images_below(path, leave_out) if os.path.isdir(path) else [path]
+    files = images_below(paths, leave_out)
     if not files:
         raise FileNotFoundError(
             f"no image was found in {', '.join(paths)}; looked for {', '.join(IMAGE_ENDINGS)}"
         )
+    return files
+
+
+def images_below(paths: Sequence[str], leave_out: Collection[str] = ()) -> list[InputFile]:
+    """``input_files`` of paths that exist, where there may be no image."""
+    files: list[str] = []
+    for path in paths:
+        is_folder = os.path.isdir(path)
+        files += files_below(path, is_image_name, leave_out) if is_folder else [path]
     return named(files, [p if os.path.isdir(p) else os.path.dirname(p) for p in paths])
 
 
@@ -61,9 +68,11 @@ def named(files: Sequence[str], folders: Sequence[str] = ()) -> list[InputFile]:
     """Files with what their results are called; one that is given twice counts once.
 
     Args:
-        files: at least one.
+        files: their paths.
         folders: that all of them lie below; without any, the folders of the files.
     """
+    if not files:
+        return []
     folders = folders or [os.path.dirname(file) for file in files]
     root = os.path.commonpath([os.path.abspath(folder) for folder in folders])
     of_paths = {os.path.abspath(file): file for file in files}
@@ -76,8 +85,17 @@ def named(files: Sequence[str], folders: Sequence[str] = ()) -> list[InputFile]:
     return list(map(InputFile, of_paths.values(), relative, names))
 
 
-def _images_below(folder: str, leave_out: Collection[str]) -> Iterator[str]:
-    """Images of a folder and its sub-folders, links to folders included; each folder once."""
+def files_below(
+    folder: str, is_wanted: Callable[[str], bool], leave_out: Collection[str] = ()
+) -> Iterator[str]:
+    """Files of a folder and its sub-folders by name: links to folders are followed, each folder is
+    entered once, and what is hidden is passed over.
+
+    Args:
+        folder: that exists.
+        is_wanted: says by its name whether a file counts.
+        leave_out: folders below it that are not entered.
+    """
     seen = {os.path.realpath(path) for path in leave_out} - {os.path.realpath(folder)}
     for place, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
@@ -87,5 +105,5 @@ def _images_below(folder: str, leave_out: Collection[str]) -> Iterator[str]:
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if is_image_name(name) and not name.startswith("."):
+            if is_wanted(name) and not name.startswith("."):
                 yield os.path.join(place, name)

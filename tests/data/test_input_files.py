@@ -2,7 +2,7 @@
 
 import pytest
 
-from dml_instance.data.input_files import input_files, named
+from dml_instance.data.input_files import images_below, input_files, named
 
 
 @pytest.fixture
@@ -85,6 +85,7 @@ def test_what_is_not_there_is_named(touch):
         input_files(["raw", "none"])
     with pytest.raises(FileNotFoundError, match=r"no image was found in raw; looked for \.png"):
         input_files(["raw"])
+    assert images_below(["raw"]) == []
     assert found("gone.png") == {"gone.png": "gone"}, "its reader complains"
 
 

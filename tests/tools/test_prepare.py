@@ -1,12 +1,15 @@
 """From annotations to a data set that trains, by the command that is printed."""
 
 import json
+import shlex
 
 import cv2
 import numpy as np
+import pytest
 import tifffile
 
-from tool_runner import run_tool, train
+from dml_instance.data.coco import parse_registration
+from tool_runner import ROOT, TINY, load_tool, run_tool
 
 
 def test_label_images_become_a_data_set_that_trains(tmp_path):
@@ -23,8 +26,47 @@ def test_label_images_become_a_data_set_that_trains(tmp_path):
     assert "MODEL.DML.SEED_LOSS.LABELLED_SHARE 0.3 OUTPUT_DIR output/partly" in partly
     refused = ("prepare", *source, "--output", tmp_path / "x", "--labelled-share", 0)
     assert "error: --labelled-share is in (0, 1]" in run_tool(*refused, ok=False)
-    train((root / "annotations" / "instances_train.json", root / "images"), tmp_path / "out", 2)
-    assert (tmp_path / "out" / "results.json").is_file()
+
+
+def run_printed(printed, folder):
+    """Run the command that was printed, with a small model and for two iterations."""
+    words = shlex.split(printed[printed.index("python tools/train_net.py") :])
+    small = str(ROOT / "configs/Shapes/dml_slim_unet.yaml")
+    words[words.index("--config-file") + 1] = small
+    return run_tool("train_net", *words[2:], "SOLVER.MAX_ITER", 2, *TINY, folder=folder)
+
+
+@pytest.mark.parametrize("fraction", [0.25, 0])
+def test_the_printed_command_trains(tmp_path, fraction):
+    labels = np.zeros((128, 128), np.uint8)
+    labels[20:40, 20:40], labels[80:100, 20:40], labels[80:100, 80:100] = 1, 2, 3
+    labels[20:40, 80:100] = 4
+    for name in ("labels.png", "image.png"):
+        cv2.imwrite(str(tmp_path / name), labels)
+    root = tmp_path / "my cells"
+    printed = run_tool(
+        *("prepare", "--images", tmp_path / "image.png", "--labels", tmp_path / "labels.png"),
+        *("--tile", 64, "--val-fraction", fraction, "--output", root),
+    )
+    run_printed(printed, tmp_path)
+    assert (tmp_path / "output" / "my_cells" / "model_final.pth").is_file()
+    assert (root / "annotations" / "instances_val.json").is_file() == (fraction > 0)
+    scores = json.loads((tmp_path / "output" / "my_cells" / "results.json").read_text())
+    assert (list(scores) == ["my_cells_val"]) == (fraction > 0)
+
+
+def test_what_is_registered_is_what_was_written():
+    tool = load_tool("prepare")
+    for root in ("data/cell", "a=b/c=d", "/x y/it's", "shapes", "nested/dsb2018_nuclei/"):
+        names = []
+        for text in tool.registrations(root):
+            name, file, images = parse_registration(text)
+            names.append(name)
+            assert file.startswith(root) and images.rstrip("/") == f"{root.rstrip('/')}/images"
+        assert [name.rpartition("_")[2] for name in names] == ["train", "val"]
+    assert tool.registrations("shapes")[0].startswith("my_shapes_train=")
+    with pytest.raises(ValueError, match="a:b has a colon"):
+        tool.registrations("a:b")
 
 
 def test_a_page_and_channels_are_chosen(tmp_path):

@@ -33,7 +33,7 @@ class AnnotatedImage:
         objects: which may overlap.
         split: that the annotations put it in; empty: none.
         left_out: what was annotated and is not among the objects, and how often.
-        doubt: what looks like a mistake, for people; empty: nothing.
+        doubt: what looks like a mistake, a line for people with the cure; empty: nothing.
     """
 
     file: str

@@ -50,7 +50,8 @@ def counts_line(counts: dict[str, int], root: str) -> str:
 
 
 class CocoWriter:
-    """Writes ``root/images/NAME.png`` and ``root/annotations/instances_SPLIT.json``.
+    """Writes ``root/images/NAME.png``, or a copy of an image file with its own ending, and
+    ``root/annotations/instances_SPLIT.json``.
 
     Used in a ``with`` block: everything is written into a folder beside ``root`` and moved there at
     the end, if no error occurred.

@@ -7,7 +7,7 @@ from .files import (
     write_image,
 )
 from .intensities import to_eight_bit
-from .reading import image_size, read_image, read_labels
+from .reading import image_size, is_plain, read_image, read_labels
 from .rules import PLAIN, ReadingRules, add_reading_options, reading_rules
 from .source import ImageFileError
 
@@ -20,6 +20,7 @@ __all__ = [
     "evenly_spread",
     "image_size",
     "is_image_name",
+    "is_plain",
     "read_image",
     "read_labels",
     "reading_rules",

@@ -65,6 +65,8 @@ class PillowSource(ImageSource):
             self._decode, self.pages = imagecodecs.png_decode, 1
             self.channels = _PNG_CHANNELS[colour_type]
         self.has_alpha = self.channels in (2, 4)
+        is_common = image.format in ("PNG", "JPEG") and image.mode in ("L", "RGB")
+        self.is_plain = is_common and self._bits == 8 and self.pages == 1
         self.number_channels = 1 if is_palette else self.channels - self.has_alpha
 
     def orientation(self) -> int:

@@ -92,6 +92,17 @@ def image_size(file: str, rules: ReadingRules = PLAIN) -> tuple[int, int]:
     return source.size[::-1] if is_turned else source.size
 
 
+def is_plain(file: str, rules: ReadingRules = PLAIN) -> bool:
+    """Whether any program sees a file as ``read_image`` does: grey or RGB of 8 bits in PNG or JPEG,
+    upright as it is stored.
+
+    Raises:
+        ImageFileError: as ``read_image``, as far as the header tells.
+    """
+    with _opened(file, rules) as source, _reading(file):
+        return source.is_plain and source.orientation() == 1
+
+
 class _Clipped(io.BufferedReader):
     """A file that is never asked for more than it has: Python takes memory for whatever length is
     asked for, and a broken header may claim any."""

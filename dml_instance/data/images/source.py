@@ -23,6 +23,7 @@ class ImageSource(ABC):
         channels: C of a page, those of colours for a palette; opacity counts as one, the last.
         has_alpha: whether the last channel is opacity.
         number_channels: of ``numbers``, opacity not counted; 1 for a palette.
+        is_plain: any program sees the stored pixels alike: grey or RGB of 8 bits in PNG or JPEG.
     """
 
     layout: str
@@ -31,6 +32,7 @@ class ImageSource(ABC):
     channels: int
     has_alpha: bool
     number_channels: int
+    is_plain: bool = False
 
     @abstractmethod
     def orientation(self) -> int:

@@ -5,18 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from PIL import Image
 from tqdm import tqdm
 
-from ...images import ReadingRules, evenly_spread, read_image
-from ...input_files import input_files, named
-from ..annotated import AnnotatedImage, FormError
+from ...images import ReadingRules, evenly_spread, is_plain, read_image
+from ...input_files import images_below, named
+from ..annotated import AnnotatedImage, AnnotatedObject, FormError
 from ..coco_writer import CocoWriter, counts_line
 from ..readers import BOX, SourceRules, form_of
 from .contact_sheet import PICTURES, small_picture, write_contact_sheet
 from .splits import TRAIN, VAL, SplitRules, split_of_each
 from .summary import median_diameter, objects_by_class, summary
-from .tiles import Window, objects_inside, tiles
+from .tiles import CutObjects, Window, tiles
+
+# Of the splits, as they are written and told.
+_ORDER = (TRAIN, VAL, "test")
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,14 @@ class Piece:
     """What becomes one image of the data set: a window of an annotated image, with its name."""
 
     image: AnnotatedImage
+    cut: CutObjects
     name: str
     window: Window
     split: str
+
+    def objects(self) -> list[AnnotatedObject]:
+        """The objects in the window."""
+        return self.cut.inside(self.window)
 
 
 def prepare(
@@ -39,8 +46,9 @@ def prepare(
 ) -> str:
     """Write ``root/images``, ``root/annotations/instances_SPLIT.json`` and a contact sheet.
 
-    All annotations are read before anything is written. Images of PNG and JPEG with 8 bits are
-    copied where they are not cut; others become PNG of 8 bits.
+    All annotations are read before anything is written. Of a split without an image no file is
+    written. Images of PNG and JPEG with 8 bits, upright as they are stored, are copied where they
+    are not cut; others become PNG of 8 bits.
 
     Args:
         source: what to read.
@@ -55,7 +63,8 @@ def prepare(
 
     Raises:
         FormError, ImageFileError: for a file that cannot be used.
-        ValueError: for options that do not fit, and where nothing is left to train on.
+        ValueError: for options that do not fit, and where train, or a val with images, has no
+            object.
         OSError: for a file that is missing or cannot be written; FileExistsError: if ``root``
             exists.
     """
@@ -69,7 +78,7 @@ def prepare(
     beside = source.images or (source.labels if chosen.has_images_beside else "")
     found = summary(chosen.title, images, _unused(images, beside))
     pieces, groups = _pieces(images, tile, splits or SplitRules())
-    line = counts_line(_write(root, pieces, source.reading, is_cut=tile > 0), root)
+    line = counts_line(_write(root, pieces, source.reading), root)
     return f"{found}\n\n{line}{f' ({groups})' if groups else ''}"
 
 
@@ -94,7 +103,7 @@ def _check(images: Sequence[AnnotatedImage], source: str) -> None:
 def _unused(images: Sequence[AnnotatedImage], folder: str) -> list[str]:
     """Image files of a folder that are not among the images."""
     used = {os.path.realpath(image.file) for image in images}
-    there = input_files([folder]) if os.path.isdir(folder) else []
+    there = images_below([folder]) if os.path.isdir(folder) else []
     return [file.path for file in there if os.path.realpath(file.path) not in used]
 
 
@@ -108,11 +117,12 @@ def _pieces(
     """
     files = named([image.file for image in images])
     windows = [
-        (image, file.name, window)
+        (image, cut, file.name, window)
         for image, file in zip(images, files, strict=True)
+        for cut in [CutObjects(image)]
         for window in tiles(image.size, tile)
     ]
-    parts = [f"{name}_{window[0].start}_{window[1].start}" for _, name, window in windows]
+    parts = [f"{name}_{window[0].start}_{window[1].start}" for *_, name, window in windows]
     if len(images) == 1:
         given = [images[0].split] * len(parts)
         splits, groups = split_of_each(parts, given, rules)
@@ -120,19 +130,28 @@ def _pieces(
         names = [file.name for file in files]
         of_image, groups = split_of_each(names, [image.split for image in images], rules)
         by_name = dict(zip(names, of_image, strict=True))
-        splits = [by_name[name] for _, name, _ in windows]
+        splits = [by_name[name] for *_, name, _ in windows]
     pieces = [
-        Piece(image, part if tile > 0 else name, window, split)
-        for (image, name, window), part, split in zip(windows, parts, splits, strict=True)
+        Piece(image, cut, part if tile > 0 else name, window, split)
+        for (image, cut, name, window), part, split in zip(windows, parts, splits, strict=True)
     ]
-    if not any(piece.split == TRAIN and piece.image.objects for piece in pieces):
-        raise ValueError("no image of train has an object: give another --seed or --val-fraction")
+    _check_splits(pieces)
     return pieces, groups
 
 
-def _write(
-    root: str, pieces: Sequence[Piece], reading: ReadingRules, *, is_cut: bool
-) -> dict[str, int]:
+def _check_splits(pieces: Sequence[Piece]) -> None:
+    """ValueError where there is nothing to train on, or nothing in val to score."""
+    for split, other_cure in ((TRAIN, ""), (VAL, ", 0 for no val")):
+        of_split = [piece for piece in pieces if piece.split == split]
+        has_object = any(not item.is_crowd for piece in of_split for item in piece.objects())
+        if not has_object and (of_split or split == TRAIN):
+            raise ValueError(
+                f"no image of {split} has an object: give another --seed or --val-fraction"
+                f"{other_cure}"
+            )
+
+
+def _write(root: str, pieces: Sequence[Piece], reading: ReadingRules) -> dict[str, int]:
     """Write the data set; returns the number of images of each split."""
     by_image = {file: list(of) for file, of in groupby(pieces, lambda piece: piece.image.file)}
     by_class = objects_by_class([of_image[0].image for of_image in by_image.values()])
@@ -140,30 +159,17 @@ def _write(
     shown = set(map(id, evenly_spread(pieces, PICTURES)))
     pictures = []
     with CocoWriter(root, list(by_class)) as writer:
-        for split in dict.fromkeys([TRAIN, VAL, *(piece.split for piece in pieces)]):
+        for split in sorted({piece.split for piece in pieces}, key=_ORDER.index):
             writer.start_split(split, f"{', '.join(by_class)}, {split}")
         for file, of_image in tqdm(by_image.items(), desc="writing", unit="image"):
             # Read in any case: a broken file is to be found now, not in training.
             pixels = read_image(file, reading)
-            is_copied = not is_cut and reading.channels is None and _is_plain(file)
+            is_copied = reading.channels is None and is_plain(file, reading)
             for piece in of_image:
-                objects = piece.image.objects
-                if is_cut:
-                    objects = objects_inside(objects, piece.window)
-                part = pixels[piece.window]
-                source = file if is_copied else part[..., ::-1]
+                objects, part = piece.objects(), pixels[piece.window]
+                source = file if is_copied and part.shape == pixels.shape else part[..., ::-1]
                 writer.add(piece.split, piece.name, source, part.shape[:2], objects)
                 if id(piece) in shown:
                     pictures.append(small_picture(part, piece.name, objects, diameter))
         write_contact_sheet(os.path.join(writer.folder, "contact_sheet.png"), pictures)
         return writer.counts()
-
-
-def _is_plain(file: str) -> bool:
-    """Whether any program reads a file as it is read here: PNG or JPEG of grey or RGB, 8 bits."""
-    with open(file, "rb") as stream, Image.open(stream) as image:
-        if image.format not in ("PNG", "JPEG") or image.mode not in ("L", "RGB"):
-            return False
-        stream.seek(24)  # of PNG: bits of a channel
-        is_deep = image.format == "PNG" and stream.read(1) != b"\x08"
-        return not is_deep and getattr(image, "n_frames", 1) == 1

@@ -91,9 +91,12 @@ def _drawn(groups: Sequence[str], fraction: float, seed: int) -> set[str]:
     if wanted and not drawn:
         drawn.add(min(order, key=sizes.__getitem__))
     if len(drawn) == len(order):
-        what = "image" if len(order) == len(groups) else "group of images"
-        raise ValueError(
-            f"{len(order)} {what} leaves none to train on beside val; cut it into tiles, or use "
-            "--val-fraction 0"
-        )
+        is_grouped = len(order) < len(groups)
+        if len(order) == 1:
+            what = "1 group of images leaves" if is_grouped else "1 image leaves"
+            cure = "cut it into tiles"
+        else:
+            what = f"{len(order)} {'groups of images' if is_grouped else 'images'} leave"
+            cure = "lower --val-fraction"
+        raise ValueError(f"{what} none to train on beside val; {cure}, or use --val-fraction 0")
     return drawn

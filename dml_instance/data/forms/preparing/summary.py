@@ -36,10 +36,8 @@ def summary(title: str, images: Sequence[AnnotatedImage], unused: Sequence[str])
         lines.append(f"without annotation, left out: {_counted(unused)}")
     doubts = [image.doubt for image in images if image.doubt]
     if doubts:
-        lines.append(
-            f"warning: in {len(doubts)} label images a number lies in pieces, as in masks of 0 and "
-            f"255 ({doubts[0]}); --number-pieces makes each piece an object"
-        )
+        more = f"; {_images(len(doubts) - 1)} more like it" if len(doubts) > 1 else ""
+        lines.append(f"warning: {doubts[0]}{more}")
     return "\n".join(lines).strip()
 
 
@@ -60,10 +58,15 @@ def objects_by_class(images: Sequence[AnnotatedImage]) -> dict[str, list[Annotat
 
 def _classes(images: Sequence[AnnotatedImage]) -> str:
     """A row for each class."""
+    with_class = Counter(
+        name
+        for image in images
+        for name in {item.class_name for item in image.objects if not item.is_crowd}
+    )
     rows = [
         [
             name,
-            sum(any(item.class_name == name for item in image.objects) for image in images),
+            with_class[name],
             len(objects),
             median_diameter(objects),
         ]
@@ -84,5 +87,8 @@ def _sizes(images: Sequence[AnnotatedImage]) -> str:
 def _counted(files: Sequence[str]) -> str:
     """How many files, and the first of them."""
     more = " ..." if len(files) > _NAMED else ""
-    images = "1 image" if len(files) == 1 else f"{len(files)} images"
-    return f"{images} ({', '.join(files[:_NAMED])}{more})"
+    return f"{_images(len(files))} ({', '.join(files[:_NAMED])}{more})"
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"

@@ -1,13 +1,12 @@
 """Large images cut into parts, with their objects."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from ....rle import decoded_part, encoded_inside
-from ..annotated import AnnotatedObject
+from ..annotated import AnnotatedImage, AnnotatedObject
 
 Window = tuple[slice, slice]
 
@@ -29,23 +28,26 @@ def tiles(size: tuple[int, int], side: int) -> list[Window]:
     return [(row, column) for row in rows for column in columns]
 
 
-def objects_inside(objects: Sequence[AnnotatedObject], window: Window) -> list[AnnotatedObject]:
-    """What of some objects lies in a window, with masks of its size; objects beside it are left
-    out."""
-    rows, columns = window
-    size = (rows.stop - rows.start, columns.stop - columns.start)
-    inside = []
-    for item in objects:
-        left, top, width, height = coco_mask.toBbox(item.mask)
-        if not (
-            left < columns.stop
-            and left + width > columns.start
-            and top < rows.stop
-            and top + height > rows.start
-        ):
-            continue
-        part, (row, column) = decoded_part(item.mask)
-        mask = encoded_inside(part, (row - rows.start, column - columns.start), size)
-        if coco_mask.area(mask):
-            inside.append(AnnotatedObject(mask, item.class_name, item.is_crowd))
-    return inside
+class CutObjects:
+    """The objects of an image, to be cut along windows of it."""
+
+    def __init__(self, image: AnnotatedImage):
+        self._image = image
+        boxes = np.reshape([coco_mask.toBbox(item.mask) for item in image.objects], (-1, 4))
+        self._corners = boxes[:, 1::-1]  # row, column
+        self._ends = self._corners + boxes[:, :1:-1]
+
+    def inside(self, window: Window) -> list[AnnotatedObject]:
+        """What of them lies in a window, with masks of its size; objects beside it are left out."""
+        corner, end = ([getattr(side, name) for side in window] for name in ("start", "stop"))
+        if corner == [0, 0] and tuple(end) == self._image.size:
+            return list(self._image.objects)
+        size = (end[0] - corner[0], end[1] - corner[1])
+        is_near = ((self._corners < end) & (self._ends > corner)).all(axis=1)
+        cut = []
+        for item in (self._image.objects[place] for place in np.flatnonzero(is_near)):
+            part, (row, column) = decoded_part(item.mask)
+            mask = encoded_inside(part, (row - corner[0], column - corner[1]), size)
+            if coco_mask.area(mask):
+                cut.append(AnnotatedObject(mask, item.class_name, item.is_crowd))
+        return cut

@@ -38,7 +38,7 @@ def read_cvat(rules: SourceRules) -> Iterator[AnnotatedImage]:
     """The images of all XML files; FormError for what is wrong with one."""
     for file in cvat_files(rules.labels) or files_below(rules.labels, ".xml"):
         here = os.path.dirname(file) or "."
-        folder = ImageFolder([rules.images, os.path.join(here, "images"), here])
+        folder = ImageFolder(rules.images, [os.path.join(here, "images"), here])
         for element in _elements(file):
             if element.tag == "track":
                 raise FormError(

@@ -15,14 +15,17 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ....rle import encoded_inside, union
+from ....rle import as_rle, encoded_inside, union
+from ...coco_check.masks import MaskError, check_mask
 from ...images import image_size
 from ..annotated import AnnotatedImage, AnnotatedObject, FormError
 from .rules import SourceRules
 
 # Corners of the polygon that stands for an ellipse: within 0.02 pixels of one of 40 pixels.
 _CORNERS = 64
-# Points may lie so far outside, as a share of the image's sides: rounding, and slips of the hand.
+# Points that people set may lie so far outside, as a share of the image's sides: rounding, and
+# slips of the hand. Farther out the image is not the one that was drawn on. What is made of few
+# numbers, a circle at the border, reaches as far as the check of COCO files lets any polygon.
 _SLACK = 0.01
 
 BOX = "box without a mask"
@@ -63,7 +66,8 @@ class Drawing:
             points: (N, 2) x and y of its corners in pixels; the image's first pixel is from 0 to 1.
             class_name: of the object.
             group: of shapes that are one object; None: the shape is one.
-            may_stick_out: what lies outside of the image is cut off, however far it goes.
+            may_stick_out: what lies outside of the image is cut off, as far out as COCO files may
+                have it, see ``check_mask``.
 
         Raises:
             FormError: for numbers that are none, or a point outside of the image.
@@ -72,8 +76,19 @@ class Drawing:
         if len(points) < 3:
             self.leave_out("polygon of fewer than 3 points")
             return
+        if not may_stick_out:
+            self._check_inside(points, class_name)
+        try:
+            polygons = check_mask([points.ravel().tolist()], *self.size).segmentation
+        except MaskError as error:
+            name = os.path.basename(self.file)
+            raise FormError(f"{self._source}: a {class_name} of {name} {error}") from error
+        self._add(as_rle(polygons, *self.size), class_name, group)
+
+    def _check_inside(self, points: np.ndarray, class_name: str) -> None:
+        """FormError for (N, 2) points of which one lies outside of the image."""
         sides = np.array(self.size[::-1])
-        slack = 2 * sides.max() if may_stick_out else 1 + _SLACK * sides
+        slack = 1 + _SLACK * sides
         is_outside = ~((points >= -slack) & (points <= sides + slack)).all(axis=1)
         if is_outside.any():
             x, y = points[is_outside][0]
@@ -82,8 +97,6 @@ class Drawing:
                 f"image {os.path.basename(self.file)} of {_text(self.size)} pixels (height x "
                 "width): mend it, or give the image that it was drawn on"
             )
-        (rle,) = coco_mask.frPyObjects([points.ravel().tolist()], *self.size)
-        self._add({"size": list(self.size), "counts": rle["counts"].decode()}, class_name, group)
 
     def ellipse(
         self,

@@ -1,5 +1,6 @@
 """The forms that annotations come in: which one a folder or file is of, and its reader."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -9,6 +10,8 @@ from ..annotated import AnnotatedImage, FormError
 from . import coco, cvat, label_images, label_studio, labelme, via, voc_masks, yolo
 from .exports import files_below, parsed_json
 from .rules import SourceRules
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,13 @@ def detected_form(path: str) -> str:
     if via.is_via_csv(path):
         return "via"
     for file in files_below(path, ".json"):
-        content = parsed_json(file)
+        try:
+            content = parsed_json(file)
+        except FormError as error:
+            if os.path.isfile(path):
+                raise
+            _logger.warning("passed over: %s", error)
+            continue
         for name, is_of in _OF_JSON.items():
             if is_of(content):
                 return name

@@ -9,21 +9,17 @@ label-studio-sdk's ``converter/brush.py`` is the definition. Parts of one object
 region.
 """
 
-import base64
-import binascii
-import io
 import os
 import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
 import numpy as np
-from PIL import Image
 
 from ...images import is_image_name
 from ..annotated import AnnotatedImage
 from .drawing import NO_AREA, Drawing
-from .exports import ImageFolder, one_file, parsed_json, understood
+from .exports import ImageFolder, embedded_png, one_file, parsed_json, understood
 from .rules import SourceRules
 
 FORM = "Label Studio"
@@ -43,7 +39,7 @@ def read_label_studio(rules: SourceRules) -> Iterator[AnnotatedImage]:
     """The images of a file; FormError for what is wrong with it."""
     file = one_file(rules.labels, ".json")
     here = os.path.dirname(file) or "."
-    folder = ImageFolder([rules.images, os.path.join(here, "images"), here])
+    folder = ImageFolder(rules.images, [os.path.join(here, "images"), here])
     for number, task in enumerate(parsed_json(file), start=1):
         what = f"{file}, task {number},"
         with understood(what, FORM):
@@ -134,37 +130,37 @@ def _brush(numbers: list[int], size: tuple[int, int]) -> np.ndarray:
     Raises:
         ValueError: for numbers that are no such mask of that size.
     """
-    bits = (np.unpackbits(np.array(numbers, dtype=np.uint8)) + ord("0")).tobytes()
+    bits = np.unpackbits(np.array(numbers, dtype=np.uint8))
+    digits = (bits + ord("0")).tobytes()
     place = 0
 
     def read(count: int) -> int:
         nonlocal place
         place += count
-        return int(bits[place - count : place], 2)
+        return int(digits[place - count : place], 2)
 
     total = read(32)
     if total != 4 * size[0] * size[1]:
         raise ValueError(f"a brush has {total} values for {size[0]} x {size[1]} pixels")
     depth = read(5) + 1
     widths = [read(4) + 1 for _ in range(4)]
-    values, lengths, done = [], [], 0
+    of_bits = 1 << np.arange(depth)[::-1]
+    segments, done = [], 0
     while done < total:
         is_run = read(1)
         length = read(widths[read(2)]) + 1
         done += length
-        values += [min(read(depth), 255) for _ in range(1 if is_run else length)]
-        lengths += [length] if is_run else [1] * length
-    opacity = np.repeat(np.array(values, dtype=np.uint8), lengths)[3:total:4]
-    return opacity.reshape(size) >= 128
+        if is_run:
+            segments.append(np.full(length, read(depth)))
+        else:
+            place += length * depth
+            segments.append(bits[place - length * depth : place].reshape(length, depth) @ of_bits)
+    return np.concatenate(segments)[3:total:4].reshape(size) >= 128
 
 
 def _bitmask(url: str, size: tuple[int, int]) -> np.ndarray:
     """(H, W) bool pixels of a PNG in base64: those of which at least half is covered."""
-    try:
-        with Image.open(io.BytesIO(base64.b64decode(url.split(",")[-1]))) as png:
-            opacity = np.asarray(png.convert("RGBA"))[..., 3]
-    except (binascii.Error, OSError, SyntaxError) as error:
-        raise ValueError(f"its bitmask is no PNG: {error}") from error
+    opacity = embedded_png(url, "RGBA")[..., 3]
     if opacity.shape != size:
         raise ValueError(f"a bitmask is {opacity.shape}, but its image {size} (height, width)")
     return opacity >= 128

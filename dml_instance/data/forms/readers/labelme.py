@@ -6,20 +6,16 @@ base64 whose corners are its two points, both inside. labelme's ``utils/shape.py
 definition.
 """
 
-import base64
-import binascii
-import io
 import math
 import os
 from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
-from PIL import Image
 
 from ..annotated import AnnotatedImage, FormError
 from .drawing import NO_AREA, Drawing
-from .exports import ImageFolder, files_below, parsed_json, understood
+from .exports import ImageFolder, embedded_png, files_below, parsed_json, understood
 from .rules import SourceRules
 
 FORM = "LabelMe"
@@ -32,7 +28,7 @@ def is_labelme(content) -> bool:
 
 def read_labelme(rules: SourceRules) -> Iterator[AnnotatedImage]:
     """The images of a JSON file, or of all of a folder; FormError for what is wrong with one."""
-    folder_of = cache(lambda place: ImageFolder([rules.images, place]))
+    folder_of = cache(lambda place: ImageFolder(rules.images, [place]))
     for file in files_below(rules.labels, ".json"):
         content = parsed_json(file)
         with understood(file, FORM):
@@ -63,12 +59,7 @@ def _draw(drawing: Drawing, shape: dict) -> None:
     elif kind == "rectangle":
         drawing.box(points.min(axis=0), np.ptp(points, axis=0), *of_object)
     elif kind == "mask":
-        try:
-            with Image.open(io.BytesIO(base64.b64decode(shape["mask"]))) as png:
-                part = np.asarray(png.convert("L")) > 0
-        except (binascii.Error, OSError, SyntaxError) as error:
-            raise ValueError(f"its mask is no PNG: {error}") from error
         left, top = points[0].astype(int)
-        drawing.mask(part, (top, left), *of_object)
+        drawing.mask(embedded_png(shape["mask"], "L") > 0, (top, left), *of_object)
     else:
         drawing.leave_out(NO_AREA)

@@ -110,13 +110,19 @@ def _told_apart(folder: str) -> tuple[list[InputFile], list[InputFile]]:
     files = [file for file in input_files([folder]) if not _NO_IMAGE.search(_key(file))]
     if labels := [f for f in files if _in_folder(f, _LABEL_FOLDER)]:
         of_images = [f for f in files if _in_folder(f, _IMAGE_FOLDER)]
-        return of_images or [f for f in files if f not in labels], labels
+        return of_images or _others(files, labels), labels
     keys = defaultdict(set)
     for file in files:
         for key in _stripped(_key(file), _OF_IMAGES):
             keys[key].add(file)
     labels = [f for f in files if any(keys[k] - {f} for k in _stripped(_key(f), _OF_LABELS)[1:])]
-    return [f for f in files if f not in labels], labels
+    return _others(files, labels), labels
+
+
+def _others(files: Sequence[InputFile], taken: Sequence[InputFile]) -> list[InputFile]:
+    """The files that are not among those taken."""
+    without = set(taken)
+    return [file for file in files if file not in without]
 
 
 def _in_folder(file: InputFile, pattern: re.Pattern) -> bool:

@@ -48,7 +48,7 @@ def read_via(rules: SourceRules) -> Iterator[AnnotatedImage]:
     with understood(file, FORM):
         entries = _from_csv(file) if is_via_csv(file) else _from_json(file)
         key = _class_key(entries, rules, file)
-    folder = ImageFolder([rules.images, os.path.dirname(file) or "."])
+    folder = ImageFolder(rules.images, [os.path.dirname(file) or "."])
     for name, regions in entries.items():
         with understood(f"{file}, {name},", FORM):
             drawing = Drawing(folder.find([name], file), file, None, rules)

@@ -41,7 +41,7 @@ def read_voc_masks(rules: SourceRules) -> Iterator[AnnotatedImage]:
     if folder is None:
         raise FormError(f"{rules.labels} has no folder {_OBJECTS}: give the one that holds it")
     names = _class_names(folder, rules)
-    images = ImageFolder([rules.images, os.path.join(folder, "JPEGImages"), folder])
+    images = ImageFolder(rules.images, [os.path.join(folder, "JPEGImages")])
     masks = os.path.join(folder, _OBJECTS)
     for file in files_below(masks, ".png"):
         name = os.path.splitext(os.path.relpath(file, masks))[0]

@@ -7,6 +7,7 @@ image becomes ``labels`` in that of its text file; an image without one has no o
 ``data.yaml``.
 """
 
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -14,13 +15,17 @@ from collections.abc import Iterator
 import numpy as np
 import yaml
 
-from ...input_files import InputFile, input_files
+from ...images import is_image_name
+from ...input_files import InputFile, images_below, named
 from ..annotated import AnnotatedImage, FormError
 from .drawing import Drawing
 from .exports import ImageFolder, understood
 from .rules import SourceRules
 
 FORM = "YOLO"
+
+_logger = logging.getLogger(__name__)
+
 # What ultralytics calls the splits, and what they are called here.
 _SPLITS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
 
@@ -40,8 +45,10 @@ def yolo_file(path: str) -> str | None:
             return file
         if file.lower().endswith((".yaml", ".yml")):
             with open(file, encoding="utf-8-sig", errors="replace") as stream:
-                if any(line.startswith("names") for line in stream):
-                    return file
+                keys = {line.partition(":")[0].rstrip() for line in stream}
+            # Other programs have a list of names, too.
+            if "names" in keys and (has_labels or not is_folder or keys & _SPLITS.keys()):
+                return file
     return None
 
 
@@ -56,32 +63,41 @@ def read_yolo(rules: SourceRules) -> Iterator[AnnotatedImage]:
     here = os.path.dirname(file) or "."
     with understood(file, FORM), open(file, encoding="utf-8-sig") as stream:
         if file.endswith(".txt"):
-            names, splits = dict(enumerate(line.strip() for line in stream)), {"": [here]}
+            names, splits = dict(enumerate(line.strip() for line in stream)), {}
         else:
-            names, splits = _of_yaml(stream.read(), here, file)
-    if rules.images is not None:
-        splits = {"": [rules.images]}
-    for split, places in splits.items():
+            names, content = _of_yaml(stream.read())
+            splits = _splits(content, here, file, is_given=rules.images is not None)
+    for split, places in (splits or {"": [rules.images or here]}).items():
         for place in places:
-            for image in _images(place, here):
+            images = _images(place, here)
+            if not images:
+                _logger.warning("%s holds no image", place)
+            for image in images:
                 yield _annotated(rules, image, names, split)
 
 
-def _of_yaml(text: str, here: str, file: str) -> tuple[dict[int, str], dict[str, list[str]]]:
-    """Names of classes by number, and by split the folders and lists of its images."""
+def _of_yaml(text: str) -> tuple[dict[int, str], dict]:
+    """Names of classes by number, and all that the file says."""
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(error) from error
     names = content["names"]
     names = names if isinstance(names, dict) else dict(enumerate(names))
+    return {int(number): str(name) for number, name in names.items()}, content
+
+
+def _splits(content: dict, here: str, file: str, *, is_given: bool) -> dict[str, list[str]]:
+    """By split the folders and lists of its images; none where a user gives their place."""
+    given = {split: content[key] for key, split in _SPLITS.items() if content.get(key)}
+    if given and is_given:
+        _logger.warning("--images is given: %s of %s do not count", ", ".join(given), file)
+        return {}
     roots = (os.path.join(here, str(content.get("path") or "")), here)
-    splits = {}
-    for key, split in _SPLITS.items():
-        if entry := content.get(key):
-            entries = entry if isinstance(entry, list) else [entry]
-            splits[split] = [_place(one, roots, file) for one in entries]
-    return {int(number): str(name) for number, name in names.items()}, splits
+    return {
+        split: [_place(one, roots, file) for one in (entry if isinstance(entry, list) else [entry])]
+        for split, entry in given.items()
+    }
 
 
 def _place(entry: str, roots: tuple[str, ...], file: str) -> str:
@@ -98,13 +114,13 @@ def _place(entry: str, roots: tuple[str, ...], file: str) -> str:
 
 
 def _images(place: str, here: str) -> list[InputFile]:
-    """The image files of a folder, or of a list of them."""
-    if os.path.isdir(place):
-        return input_files([place])
+    """An image file, or those of a folder or a list."""
+    if os.path.isdir(place) or is_image_name(place):
+        return images_below([place])
     with understood(place, FORM), open(place, encoding="utf-8-sig") as stream:
         lines = [line.strip() for line in stream if line.strip()]
-    folder = ImageFolder([os.path.dirname(place), here])
-    return input_files([folder.find([line], place) for line in lines])
+    folder = ImageFolder(None, [os.path.dirname(place), here])
+    return named([folder.find([line], place) for line in lines])
 
 
 def _annotated(
@@ -139,7 +155,9 @@ def _draw(drawing: Drawing, line: str, names: dict[int, str], sides: np.ndarray)
 
 def _label_file(image: InputFile, labels: str) -> str:
     """The text file of an image: as its own path says, or of its name in a folder."""
-    before, found, after = image.path.replace(os.sep, "/").rpartition("/images/")
+    # As from inside the folder, too.
+    absolute = os.path.abspath(image.path).replace(os.sep, "/")
+    before, found, after = absolute.rpartition("/images/")
     path = f"{before}/labels/{after}" if found else image.path
     files = [f"{os.path.splitext(p)[0]}.txt" for p in (path, os.path.join(labels, image.relative))]
     return next(filter(os.path.isfile, files), files[0])

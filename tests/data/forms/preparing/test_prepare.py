@@ -1,12 +1,13 @@
 """From annotations to a data set: splits, names, image files, and what is said."""
 
-import contextlib
 import json
 import shutil
 
 import cv2
 import numpy as np
 import pytest
+import tifffile
+from PIL import ExifTags, Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -184,17 +185,66 @@ def test_nothing_is_written_of_what_cannot_be_used(labelled, tmp_path):
         prepare(labelled, str(root))
 
 
-def test_train_has_an_object(tmp_path):
+def test_train_and_val_have_an_object(tmp_path):
     toy.write_labelme(tmp_path / "in", toy.ALL)
-    toy.write_labelme(tmp_path / "in", [], "b.png")
-    refused = 0
-    for seed in range(9):
+    toy.write_labelme(tmp_path / "in", toy.ALL, "b.png")
+    toy.write_labelme(tmp_path / "in", [], "c.png")
+    source, refused = SourceRules(str(tmp_path / "in")), []
+    for seed in range(12):
         root = tmp_path / f"out{seed}"
-        with contextlib.suppress(ValueError):
-            prepare(SourceRules(str(tmp_path / "in")), str(root), splits=SplitRules(seed=seed))
-        refused += not root.exists()
-        assert not root.exists() or content(root, "train")["annotations"]
-    assert 0 < refused < 9
+        fraction = (0.34, 0.67)[seed % 2]
+        try:
+            prepare(source, str(root), splits=SplitRules(fraction, seed=seed))
+        except ValueError as error:
+            refused.append(str(error).split()[3])
+        assert not root.exists() or all(content(root, s)["annotations"] for s in ("train", "val"))
+    assert 0 < len(refused) < 12 and set(refused) == {"train", "val"}
+    prepare(source, str(tmp_path / "none"), splits=SplitRules(0))
+    assert [path.name for path in (tmp_path / "none" / "annotations").iterdir()] == [
+        "instances_train.json"
+    ]
+
+
+def test_a_tile_of_val_has_an_object(tmp_path):
+    """All objects of the one image lie in one tile: it can be in train or in val."""
+    path = toy.write_labelme(tmp_path / "in", toy.PLAIN[:1])
+    with pytest.raises(ValueError, match="no image of (train|val) has an object"):
+        prepare(SourceRules(str(path)), str(tmp_path / "out"), tile=36)
+
+
+def test_any_number_type_is_written_as_8_bits_and_what_is_turned_upright(tmp_path):
+    labels = toy.numbered(toy.PLAIN).astype(np.uint8)
+    images = {"double.tif": np.float64, "half.tif": np.float16}
+    for folder in ("raw", "masks"):
+        (tmp_path / folder).mkdir()
+    for name, kind in images.items():
+        tifffile.imwrite(tmp_path / "raw" / name, labels.astype(kind))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    colours = np.repeat(labels[..., None] * 50, 3, axis=2)
+    Image.fromarray(np.rot90(colours)).save(tmp_path / "raw" / "turned.jpg", exif=exif)
+    for name in ("double", "half", "turned"):
+        cv2.imwrite(str(tmp_path / "masks" / f"{name}.png"), labels)
+    source = SourceRules(str(tmp_path / "masks"), str(tmp_path / "raw"))
+    prepare(source, str(tmp_path / "out"), splits=SplitRules(0))
+    for name in ("double", "half", "turned"):
+        written = Image.open(tmp_path / "out" / "images" / f"{name}.png")
+        assert written.size == toy.SIZE[::-1] and not written.getexif()
+    difference = np.asarray(written.convert("L")).astype(int) - colours[..., 0]
+    assert np.median(np.abs(difference)) < 9
+
+
+def test_annotations_in_a_folder_without_images(tmp_path):
+    path = toy.write_labelme(tmp_path / "json", toy.ALL)
+    (tmp_path / "images").mkdir()
+    path.with_name("a.png").rename(tmp_path / "images" / "a.png")
+    labelme = json.loads(path.read_text())
+    path.write_text(json.dumps({**labelme, "imagePath": "../images/a.png"}), encoding="utf-16")
+    source = SourceRules(str(tmp_path / "json"), str(tmp_path / "images"))
+    assert "1 train images" in prepare(source, str(tmp_path / "out"), splits=SplitRules(0))
+    path.write_text(json.dumps({**labelme, "imagePath": str(tmp_path / "images" / "a.png")}))
+    source = SourceRules(str(tmp_path / "json"))
+    assert "1 train images" in prepare(source, str(tmp_path / "o"), splits=SplitRules(0))
 
 
 def test_a_data_set_scored_against_itself_is_perfect(tmp_path):

@@ -57,6 +57,8 @@ def test_what_leaves_nothing_to_train_on_is_refused():
         split_of_each(NAMES, NONE, SplitRules(group_by="slide"))
     with pytest.raises(ValueError, match="1 image leaves none"):
         split_of_each(["a"], [""], SplitRules())
+    with pytest.raises(ValueError, match="2 images leave none.*lower --val-fraction"):
+        split_of_each(["a", "b"], ["", ""], SplitRules(0.9))
     with pytest.raises(ValueError, match="finds nothing in slide0/0"):
         split_of_each(NAMES, NONE, SplitRules(group_by="well"))
     with pytest.raises(ValueError, match="finds nothing in slide0/0"):

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 
-from dml_instance.data.forms.annotated import AnnotatedObject
-from dml_instance.data.forms.preparing.tiles import objects_inside, tiles
+from dml_instance.data.forms.annotated import AnnotatedImage, AnnotatedObject
+from dml_instance.data.forms.preparing.tiles import CutObjects, tiles
 from toy_scenes import rle
 
 
@@ -24,8 +24,9 @@ def test_tiles_cover_every_pixel_once():
 @given(arrays(bool, (7, 9)), st.integers(2, 9))
 def test_objects_are_cut_at_the_borders(mask, side):
     item = AnnotatedObject(rle(mask), "cell", is_crowd=True)
+    objects = CutObjects(AnnotatedImage("a.png", mask.shape, (item,) * int(mask.any())))
     for window in tiles(mask.shape, side):
-        found = objects_inside([item], window)
+        found = objects.inside(window)
         assert len(found) == mask[window].any()
         for part in found:
             np.testing.assert_array_equal(coco_mask.decode(part.mask), mask[window])

@@ -75,7 +75,10 @@ def test_a_binary_mask_is_doubted_and_can_be_numbered(folders, value):
     labels = two_squares(value, value, np.uint8)
     image = read(folders, labels)
     assert len(image.objects) == 1
-    assert image.doubt == f"{folders[1] / 'a.tif'}: {value} is in 2 pieces"
+    assert image.doubt == (
+        f"{folders[1] / 'a.tif'}: {value} is in 2 pieces, as in masks of 0 and 255; "
+        "--number-pieces makes each piece an object"
+    )
     image = read(folders, labels, number_pieces=True)
     assert image.doubt == ""
     first, second = masks_of(image)
@@ -90,6 +93,14 @@ def test_pieces_of_one_object_that_lie_close_are_not_doubted(folders):
     assert read(folders, labels).doubt == ""
     labels[30:32, 5:7] = labels[5:7, 50:52] = 3  # far apart
     assert "3 is in 2 pieces" in read(folders, labels).doubt
+
+
+def test_specks_are_no_pieces(folders):
+    labels = two_squares(1, 0, np.uint8)
+    labels[35:37, 50:52] = 1
+    assert read(folders, labels).doubt == "", "4 of 204 pixels"
+    labels[37, 50] = 1
+    assert "1 is in 2 pieces" in read(folders, labels).doubt, "5 of 205"
 
 
 def test_pieces_touch_at_corners_and_numbers_stay_apart(folders):

@@ -1,0 +1,75 @@
+"""Which form is found among other files, and which folders are searched."""
+
+import shutil
+
+import pytest
+
+import toy_exports as toy
+from dml_instance.data.forms.annotated import FormError
+from dml_instance.data.forms.readers import SourceRules, form_of
+from toy_layouts import write_voc
+
+
+def read(path, **options):
+    rules = SourceRules(str(path), **options)
+    form = form_of(rules)
+    return form.title, list(form.read(rules))
+
+
+def test_notes_beside_label_images_are_passed_over(tmp_path, caplog):
+    masks = toy.write_class_folders(tmp_path, toy.PLAIN)
+    (masks / "notes.json").write_text("{broken")
+    (masks / "colours.yaml").write_text("names: [cell, nucleus]\n")
+    title, (image,) = read(masks, images=str(tmp_path / "raw"))
+    assert title == "label images" and len(image.objects) == len(toy.PLAIN)
+    assert f"passed over: {masks / 'notes.json'} is no JSON" in caplog.text
+
+
+def test_hidden_folders_are_not_searched_and_links_are(tmp_path):
+    toy.write_labelme(tmp_path / "far", toy.ALL)
+    (tmp_path / "in" / ".ipynb_checkpoints").mkdir(parents=True)
+    (tmp_path / "in" / ".ipynb_checkpoints" / "a-checkpoint.json").write_text("{broken")
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "far")
+    title, (image,) = read(tmp_path / "in")
+    assert title == "LabelMe" and len(image.objects) == len(toy.ALL)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+def test_json_of_any_unicode(tmp_path, encoding):
+    path = toy.write_label_studio(tmp_path, toy.ALL)
+    path.write_text(path.read_text(), encoding=encoding)
+    title, (image,) = read(path)
+    assert title == "Label Studio" and len(image.objects) == len(toy.ALL)
+
+
+@pytest.mark.parametrize("place", [".", "images", "images/train"])
+def test_yolo_is_read_from_inside_its_folders(tmp_path, monkeypatch, place):
+    toy.write_yolo(tmp_path, toy.ALL)
+    monkeypatch.chdir(tmp_path / place)
+    up = "/".join([".."] * place.count("/") + [".."] * place.count("images")) or "."
+    for labels, images in ((up, None), (f"{up}/data.yaml", None), (up, f"{up}/images")):
+        title, (image,) = read(labels, images=images)
+        assert title == "YOLO" and len(image.objects) == len(toy.ALL)
+
+
+def test_yolo_with_an_empty_split_and_with_one_image(tmp_path, caplog):
+    toy.write_yolo(tmp_path, toy.ALL)
+    (tmp_path / "valid" / "images").mkdir(parents=True)
+    with (tmp_path / "data.yaml").open("a") as stream:
+        stream.write("val: ../valid/images\n")
+    _, (image,) = read(tmp_path)
+    assert image.split == "train"
+    assert f"{tmp_path / 'valid' / 'images'} holds no image" in caplog.text
+    file = tmp_path / "images" / "train" / "a.jpg"
+    shutil.rmtree(tmp_path / "valid")
+    _, (image,) = read(tmp_path, images=str(file))
+    assert (image.file, image.split, len(image.objects)) == (str(file), "", len(toy.ALL))
+    assert "--images is given: train, val of" in caplog.text
+
+
+def test_a_missing_image_of_voc_is_not_its_mask(tmp_path):
+    folder = write_voc(tmp_path, toy.PLAIN)
+    for file in (tmp_path / "JPEGImages").iterdir():
+        file.unlink()
+    with pytest.raises(FormError, match="is not in .*JPEGImages: give the folder"):
+        read(folder)
