@@ -38,6 +38,7 @@ from dml_instance.engine import (
     metadata_of,
     min_score_of,
     use_huge_pages,
+    weights_of,
 )
 from dml_instance.engine.pictures import picture_of
 
@@ -63,7 +64,7 @@ def main(args: argparse.Namespace) -> int:
             files = named([record["file_name"] for record in records])
         pictures = {f.path: os.path.join(output, f"{f.name}.png") for f in files}
         check_apart(pictures, pictures.values())
-        model = load_model(cfg, args.weights)
+        model = load_model(cfg, args.weights or weights_of(cfg, args.config_file))
         tally = Tally(min_score_of(cfg, args.min_score))
     except (KeyError, OSError, ValueError) as error:
         sys.exit(f"error: {message_of(error)}")

@@ -1,11 +1,17 @@
 """Which images a user means, and what their results are called: sub-folders are mirrored."""
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from .images import IMAGE_ENDINGS, is_image_name
+
+# By these a folder of results is known.
+RESULT_FILES = frozenset({"objects.csv", "instances.json"})
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,8 @@ def files_below(
     folder: str, is_wanted: Callable[[str], bool], leave_out: Collection[str] = ()
 ) -> Iterator[str]:
     """Files of a folder and its sub-folders by name: links to folders are followed, each folder is
-    entered once, and what is hidden is passed over.
+    entered once. What is hidden, what is no file but a pipe or the like, and folders of results of
+    ``tools/predict.py`` are passed over, the last with a warning.
 
     Args:
         folder: that exists.
@@ -103,7 +110,18 @@ def files_below(
             folders.clear()
             continue
         seen.add(real)
+        if place != folder and RESULT_FILES.intersection(files):
+            _logger.warning("%s holds results: passed over", place)
+            folders.clear()
+            continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if is_wanted(name) and not name.startswith("."):
-                yield os.path.join(place, name)
+            path = os.path.join(place, name)
+            if is_wanted(name) and not name.startswith(".") and _may_be_read(path):
+                yield path
+
+
+def _may_be_read(path: str) -> bool:
+    """Whether a path is a file, or a link that leads nowhere, of which its reader complains; a pipe
+    would be waited for."""
+    return os.path.isfile(path) or not os.path.exists(path)

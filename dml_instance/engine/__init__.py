@@ -15,6 +15,7 @@ from .prediction import (
     load_model,
     load_trained,
     metadata_of,
+    weights_of,
 )
 from .results import (
     RESULTS_FILE,
@@ -56,4 +57,5 @@ __all__ = [
     "results_table",
     "trains_in_bfloat16",
     "use_huge_pages",
+    "weights_of",
 ]

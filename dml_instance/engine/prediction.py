@@ -66,19 +66,28 @@ def load_trained(
     Args:
         config_file: a yaml of configs/, or the ``config.yaml`` that a training left in its
             OUTPUT_DIR.
-        weights: a checkpoint or ``dml://NAME``; None: ``model_final.pth`` in OUTPUT_DIR.
+        weights: a checkpoint or ``dml://NAME``; None: ``model_final.pth`` in OUTPUT_DIR, or, of a
+            training whose folder was moved, beside its ``config.yaml``.
         options: KEY VALUE overrides.
         needs_data: see ``load_config``.
 
     Raises:
         FileNotFoundError: for a missing yaml or missing weights.
-        ValueError, KeyError: see ``load_config``.
+        ValueError, KeyError: see ``load_config`` and ``load_model``.
     """
     cfg = load_config(config_file, options, needs_data=needs_data)
-    return load_model(cfg, weights), cfg
+    return load_model(cfg, weights or weights_of(cfg, config_file)), cfg
 
 
-def load_model(cfg: CfgNode, weights: str | None) -> nn.Module:
+def weights_of(cfg: CfgNode, config_file: str) -> str:
+    """``model_final.pth`` in OUTPUT_DIR; beside the config file where it is there alone."""
+    name = "model_final.pth"
+    places = (cfg.OUTPUT_DIR, os.path.dirname(config_file))
+    found = (os.path.join(place, name) for place in places)
+    return next(filter(PathManager.isfile, found), os.path.join(cfg.OUTPUT_DIR, name))
+
+
+def load_model(cfg: CfgNode, weights: str) -> nn.Module:
     """The model of a config ready for inference, see ``load_trained``.
 
     Args:
@@ -87,14 +96,25 @@ def load_model(cfg: CfgNode, weights: str | None) -> nn.Module:
 
     Raises:
         FileNotFoundError: for missing weights.
+        ValueError: for weights of another model, or a file that is damaged or holds none.
     """
-    weights = weights or os.path.join(cfg.OUTPUT_DIR, "model_final.pth")
     if not PathManager.isfile(weights):
         raise FileNotFoundError(f"no weights at {weights}; train first, or give --weights")
     if cfg.TEST.MIN_SCORE is None:
         cfg.TEST.MIN_SCORE = facts_of(weights).get("min_score")
     model = Trainer.build_model(cfg).eval()
-    DetectionCheckpointer(model).load(weights)
+    try:
+        DetectionCheckpointer(model).load(weights)
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Of what is no checkpoint torch and pickle raise RuntimeError, UnpicklingError and others;
+        # of one for other layers Detectron2's log stumbles.
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{weights} cannot be loaded into the model of this config: it is damaged, no "
+            f"checkpoint, or of another config ({type(error).__name__}: {reason})"
+        ) from error
     if isinstance(model, DMLInstance):
         fuse_conv_norms(model)
     return model

@@ -91,7 +91,8 @@ def set_num_classes(cfg: CfgNode) -> None:
     config that names no data set stays as it is.
 
     Raises:
-        ValueError: as ``number_of_classes``, or where a number in the config contradicts the data.
+        ValueError: as ``number_of_classes``, or where a number or the names in the config, which
+            are those of a trained model, contradict the data.
         KeyError, FileNotFoundError: as ``number_of_classes``.
     """
     if not _dataset_names(cfg):
@@ -107,6 +108,13 @@ def set_num_classes(cfg: CfgNode) -> None:
                 f"classes: {', '.join(names)}; remove the key from the config, the number follows "
                 "from the data"
             )
+    stored = list(cfg.DATASETS.CLASS_NAMES)
+    if stored and stored != list(names):
+        raise ValueError(
+            f"the classes of this config are {', '.join(stored)}, but those of "
+            f"{_dataset_names(cfg)[0]} are {', '.join(names)}: a trained model needs data of the "
+            "same classes in the same order; start a new training from a yaml of configs/"
+        )
     cfg.MODEL.DML.NUM_CLASSES = cfg.MODEL.ROI_HEADS.NUM_CLASSES = number_of_classes(cfg)
     classes = _registered(_dataset_names(cfg)[0])
     cfg.DATASETS.CLASS_NAMES = list(classes.names)

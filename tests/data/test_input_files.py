@@ -1,5 +1,7 @@
 """Which images are meant, and that no two of them share a name for their results."""
 
+import os
+
 import pytest
 
 from dml_instance.data.input_files import images_below, input_files, named
@@ -93,3 +95,14 @@ def test_files_of_a_data_set_are_named_from_the_folder_that_they_share():
     files = named(["/data/v/A01/f.png", "/data/v/A02/f.png"])
     assert [file.name for file in files] == ["A01/f", "A02/f"]
     assert [file.name for file in named(["/data/v/A01/f.png"])] == ["f"]
+
+
+def test_folders_of_results_and_pipes_are_passed_over(touch, tmp_path, caplog):
+    touch("raw/a.png", "raw/found/labels/a.png", "raw/found/objects.csv", "raw/b/instances.json")
+    touch("raw/b/labels/a.png")
+    os.mkfifo(tmp_path / "raw" / "pipe.png")
+    (tmp_path / "raw" / "lost.png").symlink_to("nowhere.png")
+    assert [file.path for file in input_files(["raw"])] == ["raw/a.png", "raw/lost.png"]
+    assert "raw/found holds results" in caplog.text and "raw/b holds results" in caplog.text
+    # Asked for by name it is meant.
+    assert [file.path for file in input_files(["raw/found"])] == ["raw/found/labels/a.png"]

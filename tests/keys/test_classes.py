@@ -43,7 +43,7 @@ def test_classes_without_a_name_in_the_config_have_that_of_a_known_set(
     sets = ("DATASETS.TEST", ("unknown_set", "second_set"), "DATASETS.TRAIN", ("first_set",))
     cfg = data_config("MODEL.META_ARCHITECTURE", architecture, key, 2, *sets)
     assert classes_of(cfg) == Classes(("second_set a", "second_set b"), (7, 8))
-    assert caplog.text == ""
+    assert "not known" not in caplog.text
     cfg.merge_from_list([key, 3])
     assert classes_of(cfg) == Classes(("class 0", "class 1", "class 2"), (1, 2, 3))
     assert "what the classes are called is not known" in caplog.text
@@ -114,3 +114,16 @@ def test_what_names_no_classes_is_said_with_the_cure(lazy_set):
         number_of_classes(data_config("DATASETS.TEST", ("nameless_set",)))
     DatasetCatalog.remove("nameless_set")
     MetadataCatalog.remove("nameless_set")
+
+
+def test_a_trained_model_is_not_renamed_by_other_data(tmp_path, registered):
+    scenes = [square_and_disc()]
+    for name, names in (("trained", ["cell", "egg"]), ("swapped", ["egg", "cell"])):
+        registered(name, *write_coco(tmp_path, name, scenes, names))
+    cfg = data_config("DATASETS.TRAIN", ("trained",))
+    set_num_classes(cfg)
+    set_num_classes(cfg)
+    cfg.DATASETS.TEST = ("swapped",)
+    cfg.DATASETS.TRAIN = ()
+    with pytest.raises(ValueError, match=r"are cell, egg, but those of swapped are egg, cell"):
+        set_num_classes(cfg)

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -237,3 +238,22 @@ def test_results_that_cannot_be_written_end_the_tool_with_one_line(trained, tmp_
     config = ("--config-file", trained[0] / "config.yaml", "--output", tmp_path / "a.png")
     printed = run_tool("predict", *config, "--input", tmp_path / "a.png", ok=False)
     assert printed.splitlines()[-1] == f"error: {tmp_path / 'a.png'}: File exists"
+
+
+def test_a_moved_model_finds_its_weights_and_others_are_refused_in_one_line(trained, tmp_path):
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for name in ("config.yaml", "model_final.pth"):
+        shutil.copy(trained[0] / name, moved)
+    cv2.imwrite(str(tmp_path / "a.png"), square_and_disc()[0])
+    words = ("predict", "--config-file", moved / "config.yaml", "--input", tmp_path / "a.png")
+    gone = ("OUTPUT_DIR", tmp_path / "gone")
+    run_tool(*words, "--output", tmp_path / "out", *gone)
+    broken = moved / "model_final.pth"
+    for content in (broken.read_bytes()[:2000], (tmp_path / "a.png").read_bytes()):
+        broken.write_bytes(content)
+        printed = run_tool(*words, "--output", tmp_path / "b", *gone, ok=False)
+        assert printed.splitlines()[-1].startswith(f"error: {broken} cannot be loaded into")
+    broken.unlink()
+    printed = run_tool(*words, "--output", tmp_path / "b", *gone, ok=False)
+    assert f"no weights at {tmp_path / 'gone' / 'model_final.pth'}" in printed

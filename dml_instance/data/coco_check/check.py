@@ -16,6 +16,7 @@ from .images import LEAVE_OUT, check_images
 _LISTS = ("images", "annotations", "categories")
 
 _ENTRY = 'an entry is an object, {"id": ...}; mend or remove it'
+_PIXELS = "coordinates are pixels, not shares of the sides of an image"
 _NOTHING = "nothing is left to train on or to score; give a file that lists images and objects"
 _CROWDS = "nothing is left to train on or to score; iscrowd is 0 where a mask is a single object"
 
@@ -123,8 +124,10 @@ def _check_rest(
     """Refuse a file without an object."""
     if not images or not given:
         findings.refuse(f"it lists {len(images)} images and {len(given)} objects", _NOTHING)
-    elif not kept:
-        findings.refuse(f"none of its {len(given)} masks has a pixel", _NOTHING)
+    elif 2 * len(kept) < len(given):
+        findings.refuse(
+            f"{len(given) - len(kept)} of its {len(given)} masks have no pixel", _PIXELS
+        )
     elif all(annotation["iscrowd"] for annotation in kept):
         findings.refuse(f"all of its {len(kept)} masks are crowds (iscrowd 1)", _CROWDS)
 

@@ -123,19 +123,12 @@ def test_all_faults_are_found_at_once(written):
     assert all("; " in fault for fault in faults)
 
 
-def empty_masks(coco):
-    for annotation in coco["annotations"]:
-        size = annotation["segmentation"]["size"]
-        annotation["segmentation"]["counts"] = [size[0] * size[1]]
-
-
 @pytest.mark.parametrize(
     ("change", "what"),
     [
         (lambda coco: coco["annotations"].clear(), "it lists 2 images and 0 objects"),
         (lambda coco: [c.clear() for c in coco.values()], "it lists 0 images and 0 objects"),
         (lambda coco: [a.update(iscrowd=1) for a in coco["annotations"]], "all of its 4 masks are"),
-        (empty_masks, "none of its 4 masks has a pixel"),
     ],
 )
 def test_a_file_without_an_object_is_refused(written, change, what):
@@ -143,3 +136,18 @@ def test_a_file_without_an_object_is_refused(written, change, what):
     message = refused(*written)
     assert message.startswith(f": {what}")
     assert "; nothing is left to train on or to score; " in message
+
+
+@pytest.mark.parametrize(("count", "is_fine"), [(4, False), (3, False), (2, True), (1, True)])
+def test_a_file_whose_masks_mostly_have_no_pixel_is_in_other_units(written, count, is_fine):
+    def empty(coco):
+        for annotation in coco["annotations"][:count]:
+            size = annotation["segmentation"]["size"]
+            annotation["segmentation"]["counts"] = [size[0] * size[1]]
+
+    spoil(written[0], empty)
+    if is_fine:
+        assert len(check_coco(*map(str, written)).content["annotations"]) == 4 - count
+    else:
+        message = refused(*written)
+        assert f"{count} of its 4 masks have no pixel; coordinates are pixels" in message
