@@ -169,7 +169,8 @@ class Drawing:
                 f"{self._source}: an object of {os.path.basename(self.file)} is of class "
                 f"{class_name!r}, which is no name: give it one"
             )
-        key = (class_name, object() if group is None else group)
+        # Blanks at its ends, which nobody sees, make no other class.
+        key = (class_name.strip(), object() if group is None else group)
         self._parts.setdefault(key, []).append(rle)
 
 

@@ -46,6 +46,8 @@ def read_label_studio(rules: SourceRules) -> Iterator[AnnotatedImage]:
             data = task.get("data", task)
             image = folder.find(_names(data), file)
             results, others = _results(task)
+            if results is None:
+                continue  # nobody has looked at the image: that it shows nothing is not said
             declared = next(
                 ((r["original_height"], r["original_width"]) for r in results if _has_size(r)), None
             )
@@ -75,8 +77,9 @@ def _has_size(result: dict) -> bool:
     return "original_width" in result and "original_height" in result
 
 
-def _results(task: dict) -> tuple[list[dict], int]:
-    """The regions of a task, and how many its other annotations have.
+def _results(task: dict) -> tuple[list[dict] | None, int]:
+    """The regions of a task, and how many its other annotations have; None of a task that has no
+    annotation but cancelled ones.
 
     The annotation that counts is the ground truth, or else the latest one.
     """
@@ -84,9 +87,11 @@ def _results(task: dict) -> tuple[list[dict], int]:
         regions = [r for v in task.values() if isinstance(v, list) for r in v]
         return [{**r, "value": r} for r in regions if isinstance(r, dict) and _has_size(r)], 0
     valid = [a for a in task["annotations"] if not a.get("was_cancelled")]
+    if not valid:
+        return None, 0
     valid.sort(key=lambda a: (bool(a.get("ground_truth")), str(a.get("updated_at", ""))))
     others = sum(len(annotation["result"]) for annotation in valid[:-1])
-    return [r for r in (valid[-1]["result"] if valid else []) if "value" in r], others
+    return [r for r in valid[-1]["result"] if "value" in r], others
 
 
 def _labels(result: dict) -> list[str] | None:

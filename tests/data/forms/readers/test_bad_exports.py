@@ -184,3 +184,22 @@ def test_options_of_other_forms_are_refused(tmp_path):
         read(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     assert_refused(tmp_path / "empty", "empty", "holds nothing that is known")
+
+
+def test_tasks_that_nobody_has_annotated_are_no_empty_images(tmp_path):
+    path = toy.write_label_studio(tmp_path, toy.ALL)
+    (task,) = json.loads(path.read_text())
+    cancelled = {**task, "annotations": [{**task["annotations"][0], "was_cancelled": True}]}
+    empty = {**task, "annotations": [{"result": []}]}
+    path.write_text(json.dumps([{**task, "annotations": []}, cancelled, empty]))
+    (image,) = read(path)
+    assert image.objects == ()
+
+
+def test_blanks_round_a_label_make_no_other_class(tmp_path):
+    path = toy.write_labelme(tmp_path, toy.PLAIN)
+    content = json.loads(path.read_text())
+    content["shapes"][0]["label"] += " "
+    path.write_text(json.dumps(content))
+    (image,) = read(path)
+    assert {item.class_name for item in image.objects} == {shape.class_name for shape in toy.PLAIN}
