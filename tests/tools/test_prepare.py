@@ -30,7 +30,8 @@ def test_label_images_become_a_data_set_that_trains(tmp_path):
 
 def run_printed(printed, folder):
     """Run the command that was printed, with a small model and for two iterations."""
-    words = shlex.split(printed[printed.index("python tools/train_net.py") :])
+    command = printed[printed.index("python tools/train_net.py") :]
+    words = shlex.split(command.replace("\\\n", ""))
     small = str(ROOT / "configs/Shapes/dml_slim_unet.yaml")
     words[words.index("--config-file") + 1] = small
     return run_tool("train_net", *words[2:], "SOLVER.MAX_ITER", 2, *TINY, folder=folder)
@@ -51,8 +52,6 @@ def test_the_printed_command_trains(tmp_path, fraction):
     run_printed(printed, tmp_path)
     assert (tmp_path / "output" / "my_cells" / "model_final.pth").is_file()
     assert (root / "annotations" / "instances_val.json").is_file() == (fraction > 0)
-    scores = json.loads((tmp_path / "output" / "my_cells" / "results.json").read_text())
-    assert (list(scores) == ["my_cells_val"]) == (fraction > 0)
 
 
 def test_what_is_registered_is_what_was_written():
