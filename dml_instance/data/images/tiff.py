@@ -179,7 +179,9 @@ def _check_whole(page: TiffPage | None, file_size: int) -> None:
             offset + count
             for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
         ]
-        if len(ends) < np.prod(page.keyframe.chunked) or max(ends) > file_size:
+        # A planar configuration that is none has tifffile count the parts of one plane for three.
+        is_short = len(ends) < math.prod(page.keyframe.chunked)
+        if is_short or len(ends) * numbers < page.keyframe.size or max(ends) > file_size:
             raise EOFError("the file is cut short")
 
 

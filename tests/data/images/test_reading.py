@@ -222,6 +222,17 @@ def test_a_tile_much_larger_than_its_image_is_refused(tmp_path):
         read_image(str(path))
 
 
+def test_planes_that_are_not_there_are_refused(tmp_path):
+    """Of a planar configuration that is none, which tifffile takes for planes."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, RGB, photometric="rgb", compression="zlib", metadata=None)
+    content = path.read_bytes()
+    start = content.index(struct.pack("<HHI", 284, 3, 1)) + 8
+    path.write_bytes(content[:start] + struct.pack("<H", 16) + content[start + 2 :])
+    with pytest.raises(ImageFileError, match=r"a\.tif: .*cut short"):
+        read_image(str(path))
+
+
 def test_lengths_that_a_header_claims_take_no_memory(tmp_path):
     """Of a box of JPEG 2000 that claims 2 ** 62 bytes."""
     path = tmp_path / "a.jp2"
