@@ -96,6 +96,8 @@ def main(args: argparse.Namespace) -> int:
     except (OSError, MemoryError) as error:
         # The results cannot be written, or memory is short; what is wrong with an image is neither.
         sys.exit(f"error: {message_of(error)}")
+    except KeyboardInterrupt:
+        sys.exit(f"interrupted; what was found in {tally.images} images is in {args.output}")
     for line in (*limits.remarks, *writer.remarks, *tally.remarks, *list_of_skipped(skipped)):
         print(line)
     print(f"{tally.objects} objects in {tally.images} images: {args.output}")

@@ -48,6 +48,8 @@ def main(args: argparse.Namespace) -> int:
     setup_logger(name="dml_instance")
     try:
         rules = reading_rules(args)
+        if args.number < 0:
+            raise ValueError(f"--number is at least 0, got {args.number}")
         register_given(args.register_coco, rules)
         needs_data = not (args.input or args.dataset)
         cfg = load_config(args.config_file, args.opts, needs_data=needs_data)
@@ -85,6 +87,8 @@ def main(args: argparse.Namespace) -> int:
         # The pictures cannot be written, or memory is short; what is wrong with an image is
         # neither.
         sys.exit(f"error: {message_of(error)}")
+    except KeyboardInterrupt:
+        sys.exit(f"interrupted; {tally.images} pictures are in {output}")
     for line in (*tally.remarks, *list_of_skipped(skipped)):
         print(line)
     print(f"{tally.images} pictures in {output}")

@@ -8,6 +8,7 @@ Beside equal names, the additions of common programs are known: Cellpose (``a_cp
 
 import os
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -131,7 +132,9 @@ def _in_folder(file: InputFile, pattern: re.Pattern) -> bool:
 
 def _key(file: InputFile, pattern: re.Pattern | None = None) -> str:
     """The path of a file without ending, and without the folders that only say what it is."""
-    *folders, name = os.path.splitext(file.relative)[0].split("/")
+    # macOS takes letters with accents apart, other systems do not.
+    path = unicodedata.normalize("NFC", file.relative)
+    *folders, name = os.path.splitext(path)[0].split("/")
     folders = [part for part in folders if pattern is None or not pattern.fullmatch(part)]
     return "/".join([*folders, name])
 

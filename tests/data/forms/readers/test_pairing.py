@@ -58,6 +58,11 @@ def test_names_of_programs_in_two_folders_and_in_one(tmp_path, image, label):
         assert pairs_of(None, both) == pairs_of(both, both) == {image: [(label, None, False)]}
 
 
+def test_letters_with_accents_are_the_same_in_one_piece_or_two(tmp_path):
+    images, labels = touch(tmp_path / "raw", "\u00e9.tif"), touch(tmp_path / "masks", "e\u0301.png")
+    assert pairs_of(images, labels) == {"\u00e9.tif": [("e\u0301.png", None, False)]}
+
+
 def test_a_folder_inside_the_other(tmp_path):
     touch(tmp_path / "images_above", "a.tif", "marks/a.tif")
     assert pairs_of(tmp_path / "images_above", tmp_path / "images_above" / "marks") == {
