@@ -24,7 +24,7 @@ _OBJECTS_ACROSS, _LEAST_SIDE = 16, 128
 def write_contact_sheet(path: str, pictures: Sequence[np.ndarray]) -> None:
     """Some of ``small_picture``, at least one, as a PNG."""
     rows = -(-len(pictures) // _COLUMNS)
-    height, width = _SIDE + _TITLE + _GAP, _SIDE + _GAP
+    height, width = max(map(len, pictures)) + _GAP, _SIDE + _GAP
     sheet = np.full((rows * height, min(len(pictures), _COLUMNS) * width, 3), 255, np.uint8)
     for place, picture in enumerate(pictures):
         top, left = place // _COLUMNS * height, place % _COLUMNS * width
