@@ -10,6 +10,7 @@
         DATASETS.TRAIN "('mine_train',)" DATASETS.TEST "('mine_val',)" OUTPUT_DIR output/mine
 """
 
+import logging
 import os
 import sys
 
@@ -50,6 +51,13 @@ def main(args):
     except (FileNotFoundError, KeyError, ValueError) as error:
         # What the user can mend in the command or the files needs no stack trace.
         sys.exit(f"error: {message_of(error)}")
+    is_there = os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "model_final.pth"))
+    if is_there and not (args.eval_only or args.resume):
+        logging.getLogger("dml_instance").warning(
+            "%s holds a trained model, which this training will replace; another OUTPUT_DIR keeps "
+            "it, and --resume goes on with it",
+            cfg.OUTPUT_DIR,
+        )
     cfg.freeze()
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, comm.get_rank(), name="dml_instance", configure_stdout=False)

@@ -1,6 +1,7 @@
 """Training as a user runs it, on tiny data: train, resume, evaluate, and bad input."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -66,6 +67,12 @@ def test_a_resumed_run_knows_its_iteration_and_lambda(data, trained, tmp_path):
     state = torch.load(tmp_path / "model_final.pth", weights_only=True)
     assert state["iteration"] == 5
     assert state["trainer"]["hooks"]["TrainingClock"]["seconds"] > 0
+
+
+def test_a_training_says_that_it_replaces_another(data, trained, tmp_path):
+    shutil.copy(trained[0] / "model_final.pth", tmp_path)
+    assert "holds a trained model, which this training will replace" in train(data, tmp_path, 1)
+    assert "holds a trained model" not in trained[1]
 
 
 def test_eval_only_repeats_the_figures_of_the_run(data, trained, tmp_path):
