@@ -41,8 +41,8 @@ def _stretched(image: np.ndarray) -> np.ndarray:
         for start in range(0, len(image), rows):
             part = slice(start, start + rows)
             values = np.where(is_finite[part], image[part], low)
-            # Of floats near the ends of their range a difference may not be finite.
-            with np.errstate(over="ignore", invalid="ignore"):
-                values = (values - low) / ((high - low) or 1e-9) * 255
+            # Nothing may lie between the percentiles, or more than a float can tell.
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                values = (values - low) / (high - low) * 255
             result[part] = np.nan_to_num(values).clip(0, 255).round()
     return result

@@ -47,6 +47,13 @@ def test_a_flat_image_is_black(values):
 
 
 @pytest.mark.filterwarnings("error")
+def test_beyond_a_flat_image_is_white():
+    values = np.full(3000, 7, np.uint16)
+    values[0] = 8
+    assert to_eight_bit(values[None])[0, :2, 0].tolist() == [255, 0]
+
+
+@pytest.mark.filterwarnings("error")
 def test_the_ends_of_the_range_of_floats_are_no_fault():
     values = np.array([[-1.7e308, 0, 1.7e308] * 20])
     assert set(to_eight_bit(values).flat) <= {0, 127, 128, 255}

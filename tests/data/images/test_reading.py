@@ -108,7 +108,7 @@ def test_other_numbers_of_channels_are_refused_or_chosen_from(tmp_path, count):
         assert not two[..., 2].any()
 
 
-def test_of_reduced_copies_masks_and_files_of_a_set_the_image_itself_is_read(tmp_path):
+def test_of_reduced_copies_masks_slides_and_files_of_a_set_the_image_itself_is_read(tmp_path):
     path = str(tmp_path / "a.tif")
     with tifffile.TiffWriter(path) as writer:
         writer.write(GREY)
@@ -118,6 +118,11 @@ def test_of_reduced_copies_masks_and_files_of_a_set_the_image_itself_is_read(tmp
     with tifffile.TiffWriter(path) as writer:
         writer.write(RGB, subifds=1, tile=(16, 16), photometric="rgb")
         writer.write(RGB[::2, ::2], subfiletype=1, tile=(16, 16), photometric="rgb")
+    assert (read_image(path) == RGB).all()
+    with tifffile.TiffWriter(path) as writer:
+        slide = {"photometric": "rgb", "description": "Aperio Image Library", "metadata": None}
+        writer.write(RGB, tile=(16, 16), **slide)
+        writer.write(RGB[:7, :9], **slide)
     assert (read_image(path) == RGB).all()
     uuid = "urn:uuid:00000000-0000-0000-0000-00000000000"
     plane = "<TiffData FirstC='{0}'><UUID FileName='{0}.ome.tif'>{1}{0}</UUID></TiffData>"
@@ -185,6 +190,17 @@ def test_a_stack_that_lost_pages_is_no_image_and_neither_is_one_that_lost_strips
         read_image(str(path))
 
 
+def test_pages_may_differ(tmp_path):
+    path = str(tmp_path / "a.tif")
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(GREY)
+        writer.write(RGB[:7, :9], photometric="rgb")
+    assert_refused(path, "holds 2 images")
+    for page, shown in ((0, in_three(GREY)), (1, RGB[:7, :9])):
+        assert (read_image(path, ReadingRules(page=page)) == shown).all()
+        assert image_size(path, ReadingRules(page=page)) == shown.shape[:2]
+
+
 def test_what_is_no_image_is_named(tmp_path):
     (tmp_path / "text.png").write_text("no image")
     (tmp_path / "folder.png").mkdir()
@@ -194,6 +210,10 @@ def test_what_is_no_image_is_named(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", GREY.astype(np.complex64))
     with pytest.raises(ImageFileError, match=r"a\.tif: it holds complex64"):
         read_image(str(tmp_path / "a.tif"))
+    tifffile.imwrite(tmp_path / "a.tif", GREY, metadata=None)
+    some, none = (struct.pack("<HHII", 257, 4, 1, height) for height in (20, 0))
+    (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes().replace(some, none))
+    assert_refused(tmp_path / "a.tif", "no pixels")
 
 
 @pytest.mark.parametrize("back_to", [0, 1, 149])
