@@ -49,7 +49,7 @@ def main(args):
         sys.exit(f"error: {message_of(error)}")
     cfg.freeze()
     default_setup(cfg, args)
-    setup_logger(*(cfg.OUTPUT_DIR, comm.get_rank()), name="dml_instance", configure_stdout=False)
+    setup_logger(cfg.OUTPUT_DIR, comm.get_rank(), name="dml_instance", configure_stdout=False)
 
     if args.eval_only:
         model = Trainer.build_model(cfg)
