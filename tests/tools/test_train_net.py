@@ -169,6 +169,33 @@ def test_a_set_that_nothing_scores_is_refused_before_a_training(data, tmp_path):
     assert not (tmp_path / "metrics.json").exists()
 
 
+def test_a_refused_annotation_file_ends_a_run_before_it_begins(tmp_path):
+    path, images = write_coco(tmp_path, "toy", [square_and_disc()] * 2)
+    coco = json.loads(path.read_text())
+    for annotation in coco["annotations"]:
+        annotation["segmentation"] = [[1, 2, 3, 4]]
+    path.write_text(json.dumps(coco))
+    printed = train((path, images), tmp_path / "out", 1, ok=False)
+    heading, *faults = printed[printed.index("error: ") :].splitlines()
+    assert heading == f"error: {path} has 4 faults:"
+    assert [fault.startswith("  annotation ") for fault in faults] == [True] * 4
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_was_repaired_is_said_once(data, trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
+    coco = json.loads(data[0].read_text())
+    for annotation in coco["annotations"]:
+        annotation["area"] = None
+    (tmp_path / "spoilt.json").write_text(json.dumps(coco))
+    where = tmp_path / "spoilt.json", data[1]
+    printed = train(
+        where, tmp_path, 6, "--eval-only", "MODEL.WEIGHTS", trained[0] / "model_final.pth"
+    )
+    assert printed.count("areas taken from the masks (6)") == 1
+    assert "| toy" in printed
+
+
 def test_a_corrupt_training_image_is_named(tmp_path):
     path, images = write_coco(tmp_path, "toy", [square_and_disc()] * 2)
     (images / "002.png").write_bytes((images / "002.png").read_bytes()[:100])

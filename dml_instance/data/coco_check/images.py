@@ -145,8 +145,8 @@ def _check_files(
 
 def _cure_of_absence(name: str, root: str) -> str:
     """What to do where a file is not where its name says, by where it is."""
-    plain = name.replace("\\", "/")
-    for folder in Path(os.path.abspath(root)).parents:
+    plain, place = name.replace("\\", "/"), Path(os.path.abspath(root))
+    for folder in (*place.parents, *place.glob("*/")):
         if os.path.isfile(folder / plain):
             return f"the names are relative to {folder}: give this folder"
     base = os.path.basename(plain)

@@ -112,6 +112,8 @@ def test_what_to_do_about_a_missing_file_follows_from_where_it_is(tmp_path):
 
     for name in ("images/a.png", "images\\a.png", "b/c.png"):
         assert cure(name) == f"the names are relative to {tmp_path / 'set'}: give this folder"
+    draw(root / "val" / "e.png")
+    assert cure("e.png") == f"the names are relative to {root / 'val'}: give this folder"
     for name in ("x/a.png", "C:\\x\\a.png", "/x/a.png"):
         assert cure(name).startswith("a.png is: ")
     for name in ("d.png", "a\0.png"):
