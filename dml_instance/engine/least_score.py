@@ -33,7 +33,7 @@ def choose_min_score(cfg: CfgNode) -> None:
         return
     try:
         found = [c for image in _evaluated(cfg) for c in candidates(image)]
-    except (FileNotFoundError, KeyError, ValueError) as error:
+    except (FileNotFoundError, ValueError) as error:
         # Hours of training shall not end in an error of what comes after them.
         _logger.warning("TEST.MIN_SCORE was not chosen: %s", error)
         return

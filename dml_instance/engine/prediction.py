@@ -132,8 +132,9 @@ def for_each_image(
             _logger.error("stopped at %s, image %d of %d", file, number, len(records))
             if not is_out_of_memory(error):
                 raise
+            reason = str(error).partition("\n")[0]
             raise MemoryError(
-                f"out of memory at {file}: {error}. Leave it out, cut it, or make "
+                f"out of memory at {file}: {reason}. Leave it out, cut it, or make "
                 "MODEL.DML.TILES.SIZE smaller"
             ) from error
     return skipped

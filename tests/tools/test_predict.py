@@ -166,6 +166,9 @@ def test_an_error_loses_no_result_of_an_earlier_image_and_is_no_skipped_file(
     printed = run_tool("predict", *config, "--output", output, *forms, ok=False)
     assert re.match(last, printed.splitlines()[-1]) and "files skipped" not in printed
     assert re.search(r"stopped at .*c\.png, image 3 of 4", printed)
+    assert isinstance(error, KeyError) or printed.rstrip().endswith(
+        f"; the results of 2 images are in {output}"
+    )
     coco = json.loads((output / "instances.json").read_text())
     assert [image["file_name"] for image in coco["images"]] == ["a.png", "b.png"]
     for folder in ("labels", "geojson", "rois"):
