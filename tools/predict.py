@@ -95,9 +95,10 @@ def main(args: argparse.Namespace) -> int:
             skipped = for_each_image([{"file_name": path} for path in files], segment, "segmenting")
     except (OSError, MemoryError) as error:
         # The results cannot be written, or memory is short; what is wrong with an image is neither.
-        sys.exit(f"error: {message_of(error)}")
+        there = f"; the results of {tally.images} images are in {args.output}"
+        sys.exit(f"error: {message_of(error)}{there if tally.images else ''}")
     except KeyboardInterrupt:
-        sys.exit(f"interrupted; what was found in {tally.images} images is in {args.output}")
+        sys.exit(f"interrupted; the results of {tally.images} images are in {args.output}")
     for line in (*limits.remarks, *writer.remarks, *tally.remarks, *list_of_skipped(skipped)):
         print(line)
     print(f"{tally.objects} objects in {tally.images} images: {args.output}")
@@ -119,7 +120,8 @@ def argument_parser() -> argparse.ArgumentParser:
         choices=FORMS,
         default=DEFAULT_FORMS,
         metavar="FORM",
-        help=f"one or several of {', '.join(FORMS)} (default: {' '.join(DEFAULT_FORMS)})",
+        help=f"one or several of {', '.join(FORMS)} (default: {' '.join(DEFAULT_FORMS)}); another "
+        "option has to stand between it and KEY VALUE pairs",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace results of the same name in DIR"

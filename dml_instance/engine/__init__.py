@@ -1,11 +1,11 @@
 """Training and evaluation by Detectron2's trainer, and trained models at work."""
 
 from .config import load_config
-from .errors import is_out_of_memory, message_of
+from .errors import message_of
 from .evaluators import build_evaluator, check_evaluator
 from .hooks import InferenceTimer, TrainingClock
 from .huge_pages import use_huge_pages
-from .least_score import choose_min_score, min_score_of
+from .least_score import min_score_of
 from .precision import trains_in_bfloat16
 from .prediction import (
     add_model_options,
@@ -40,10 +40,8 @@ __all__ = [
     "add_score_option",
     "build_evaluator",
     "check_evaluator",
-    "choose_min_score",
     "for_each_image",
     "instance_table",
-    "is_out_of_memory",
     "list_of_skipped",
     "load_config",
     "load_model",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from dml_instance.engine import is_out_of_memory, message_of
+from dml_instance.engine.errors import is_out_of_memory, message_of
 
 
 @pytest.mark.parametrize(

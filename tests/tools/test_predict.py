@@ -146,7 +146,7 @@ def test_what_is_left_out_and_a_limit_that_was_reached_are_said(trained, tmp_pat
         ),
         (OSError(28, "No space left", "a.png"), "error: a.png: No space left"),
         (KeyError("a bug"), "KeyError: 'a bug'"),
-        (KeyboardInterrupt(), "interrupted; what was found in 2 images is in "),
+        (KeyboardInterrupt(), "interrupted; the results of 2 images are in "),
     ],
 )
 def test_an_error_loses_no_result_of_an_earlier_image_and_is_no_skipped_file(
@@ -170,6 +170,8 @@ def test_an_error_loses_no_result_of_an_earlier_image_and_is_no_skipped_file(
     assert re.match(last, printed.splitlines()[-1]) and "files skipped" not in printed
     if isinstance(error, Exception):
         assert re.search(r"stopped at .*c\.png, image 3 of 4", printed)
+    if isinstance(error, OSError | MemoryError | RuntimeError):
+        assert printed.rstrip().endswith(f"; the results of 2 images are in {output}")
     coco = json.loads((output / "instances.json").read_text())
     assert [image["file_name"] for image in coco["images"]] == ["a.png", "b.png"]
     for folder in ("labels", "geojson", "rois"):
