@@ -5,7 +5,7 @@ with a file for each object, DSB2018.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -22,6 +22,9 @@ _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=int)
 # A piece smaller than this share of its number is a speck. Pieces whose boxes fill less than the
 # other share of the box round all of them are far apart.
 _SPECK, _SPREAD = 0.02, 0.25
+# Of objects half or more of the box is filled, of the rings of a blurred mask a tenth; of few
+# numbers nothing can be said.
+_RING, _MANY = 0.3, 12
 
 Window = tuple[slice, slice]
 
@@ -49,6 +52,8 @@ def _annotated(pair: LabelledImage, table: ClassTable | None, rules: SourceRules
     for part in pair.labels:
         labels = _labels_of(part, file, size, rules)
         numbers = list(numbered(labels))
+        if not part.is_one_object:
+            doubt = doubt or _doubt_of_all(labels, numbers, part.file)
         for number, window in numbers:
             class_name = part.class_name or (
                 table.class_of(pair.image, number, part.file) if table else rules.class_names[0]
@@ -109,6 +114,19 @@ def _pieces(mask: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
     pieces, _ = ndimage.label(mask, _EIGHT_NEIGHBOURS)
     for number, window in numbered(pieces):
         yield pieces[window] == number, (window[0].start, window[1].start)
+
+
+def _doubt_of_all(labels: np.ndarray, numbers: Sequence[tuple[int, Window]], file: str) -> str:
+    """What is said of an image whose numbers are no objects; empty: nothing."""
+    if labels.min() > 0:
+        return f"{file} has no 0: make 0 what is no object, or each number is one"
+    fills = [(labels[window] == number).mean() for number, window in numbers]
+    if len(fills) >= _MANY and np.median(fills) < _RING:
+        return (
+            f"{file}: most numbers lie in rings or dust, as in masks that were blurred or resized; "
+            "make them 0 and 255 by a threshold, and give --number-pieces"
+        )
+    return ""
 
 
 def _doubt(mask: np.ndarray, number: int, file: str, *, is_only_one: bool) -> str:

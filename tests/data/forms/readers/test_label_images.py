@@ -103,6 +103,27 @@ def test_specks_are_no_pieces(folders):
     assert "1 is in 2 pieces" in read(folders, labels).doubt, "5 of 205"
 
 
+def test_a_background_that_has_a_number_is_doubted(folders):
+    labels = two_squares(2, 3, np.uint8)
+    labels[labels == 0] = 1
+    assert read(folders, labels).doubt.endswith(
+        "a.tif has no 0: make 0 what is no object, or each number is one"
+    )
+
+
+@pytest.mark.parametrize("blur", [0, 1])
+def test_a_mask_that_was_blurred_is_doubted(folders, blur):
+    """Of discs with a number each nothing is said, not even where they are small."""
+    labels = np.zeros((40, 60), np.uint8)
+    for number in range(15):
+        row, column = divmod(number, 5)
+        cv2.circle(labels, (6 + 12 * column, 6 + 13 * row), 4, 255 if blur else number + 1, -1)
+    if blur:
+        labels = cv2.GaussianBlur(labels, (0, 0), blur)
+    doubt = read(folders, labels).doubt
+    assert ("rings or dust" in doubt) == bool(blur), doubt
+
+
 def test_pieces_touch_at_corners_and_numbers_stay_apart(folders):
     labels = np.zeros((40, 60), np.uint8)
     labels[2, 2] = labels[3, 3] = 5
