@@ -14,7 +14,15 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
-from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
+from tifffile import (
+    COMPRESSION,
+    PHOTOMETRIC,
+    FileHandle,
+    TiffFile,
+    TiffFrame,
+    TiffPage,
+    TiffPageSeries,
+)
 
 from .source import ImageFileError, ImageSource
 
@@ -28,6 +36,7 @@ _LOSSY = (COMPRESSION.JPEG, COMPRESSION.OJPEG, COMPRESSION.JPEG_LOSSY)
 _PLAIN = (None, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB)
 # Numbers of a tile of 4096 x 4096. A larger one than its image is not decoded.
 _LARGE_TILE = 2**24
+_LZW_CLEAR, _LZW_END = 256, 257
 _ORIENTATION = 274
 _PHOTOMETRIC = 262
 
@@ -100,6 +109,7 @@ class TiffSource(ImageSource):
             ).reshape(keyframe.shape)
         else:
             _check_whole(series[frame], self._tiff.filehandle.size)
+            _check_lzw(series[frame], self._tiff.filehandle)
             pixels = series.asarray(key=frame)
         return np.moveaxis(pixels, 0, -1) if keyframe.axes == "SYX" else pixels
 
@@ -183,6 +193,21 @@ def _check_whole(page: TiffPage | None, file_size: int) -> None:
         is_short = len(ends) < math.prod(page.keyframe.chunked)
         if is_short or len(ends) * numbers < page.keyframe.size or max(ends) > file_size:
             raise EOFError("the file is cut short")
+
+
+def _check_lzw(page: TiffPage | TiffFrame, handle: FileHandle) -> None:
+    """Raise ValueError for strips or tiles of LZW whose first code is none of a byte.
+
+    imagecodecs 2026.3.6 looks it up in a table that nothing was written into, which may end the
+    program. To be deleted with a version that refuses such codes.
+    """
+    if page.keyframe.compression != COMPRESSION.LZW:
+        return
+    for offset in page.dataoffsets:
+        handle.seek(offset)
+        codes = int.from_bytes(handle.read(3), "big")
+        if codes >> 15 == _LZW_CLEAR and codes >> 6 & 511 > _LZW_END:
+            raise ValueError("its LZW codes are broken")
 
 
 def _palette(keyframe: TiffPage) -> np.ndarray:

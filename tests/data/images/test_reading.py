@@ -190,6 +190,19 @@ def test_a_stack_that_lost_pages_is_no_image_and_neither_is_one_that_lost_strips
         read_image(str(path))
 
 
+def test_lzw_that_begins_with_no_byte_is_broken(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, GREY, compression="lzw", rowsperstrip=10)
+    with tifffile.TiffFile(path) as file:
+        start = file.pages[0].dataoffsets[1]
+    assert (read_image(str(path)) == in_three(GREY)).all()
+    content = bytearray(path.read_bytes())
+    content[start : start + 3] = ((256 << 15) | (258 << 6)).to_bytes(3, "big")
+    path.write_bytes(content)
+    with pytest.raises(ImageFileError, match="LZW codes are broken.* Mend"):
+        read_image(str(path))
+
+
 def test_pages_may_differ(tmp_path):
     path = str(tmp_path / "a.tif")
     with tifffile.TiffWriter(path) as writer:
