@@ -16,6 +16,7 @@ from dml_instance.evaluation import (
     score_instances,
 )
 from dml_instance.files import read_json, write_json, write_text
+from dml_instance.keys.classes import with_class_indices
 from dml_instance.report import table
 
 from .errors import OBJECT_KINDS, PREDICTION_KINDS, count_errors
@@ -28,7 +29,6 @@ from .scores import (
     object_counts,
     objects_of_classes,
     quantile_groups,
-    with_class_indices,
 )
 
 # AP of a class with fewer objects is chance.
@@ -74,7 +74,7 @@ def summarize(
     for name, folder in folders.items():
         results = read_json(os.path.join(folder, RESULTS_FILE))
         found = predictions[name]
-        of_classes = with_class_indices(found, dataset)
+        of_classes = with_class_indices(found.anns.values(), dataset)
         images = gather_masks(records, of_classes, len(class_names)).values()
         min_score = best_min_score(c for image in images for c in candidates(image))
         runs[name] = {

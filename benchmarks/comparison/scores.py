@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-from detectron2.data import MetadataCatalog
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -46,15 +45,6 @@ def _without_annotations(ground_truth: COCO) -> COCO:
     empty.dataset = {**ground_truth.dataset, "annotations": []}
     empty.createIndex()
     return empty
-
-
-def with_class_indices(predictions: COCO, dataset: str) -> list[dict]:
-    """COCO results of a registered data set, their ``category_id`` the index of the class."""
-    index_of = MetadataCatalog.get(dataset).get("thing_dataset_id_to_contiguous_id")
-    return [
-        {**p, "category_id": index_of[p["category_id"]] if index_of else p["category_id"]}
-        for p in predictions.anns.values()
-    ]
 
 
 def mask_scores(

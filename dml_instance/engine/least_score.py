@@ -10,6 +10,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ..evaluation import ImageMasks, best_min_score, candidates, gather_masks
 from ..files import write_text
+from ..keys.classes import with_class_indices
 from .results import predictions_file
 
 # Where no training has chosen one.
@@ -63,12 +64,8 @@ def _evaluated(cfg: CfgNode) -> Iterator[ImageMasks]:
     for name in cfg.DATASETS.TEST:
         with open(predictions_file(cfg.OUTPUT_DIR, name), encoding="utf-8") as file:
             predictions = json.load(file)
-        metadata = MetadataCatalog.get(name)
-        index_of = metadata.get("thing_dataset_id_to_contiguous_id")
-        if index_of is not None:
-            for prediction in predictions:
-                prediction["category_id"] = index_of[prediction["category_id"]]
-        count = len(metadata.thing_classes)
+        predictions = with_class_indices(predictions, name)
+        count = len(MetadataCatalog.get(name).thing_classes)
         yield from gather_masks(DatasetCatalog.get(name), predictions, count).values()
 
 

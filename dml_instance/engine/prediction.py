@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
+from detectron2.data import Metadata, MetadataCatalog
 from detectron2.utils.file_io import PathManager
 from torch import nn
 from tqdm import tqdm
 
 from ..data import add_registration_option
 from ..data.images import ImageFileError
+from ..keys.classes import known_dataset
 from ..model_zoo import facts_of
 from ..modeling import DMLInstance, fuse_conv_norms
 from .config import load_config
@@ -122,10 +123,8 @@ def load_model(cfg: CfgNode, weights: str) -> nn.Module:
 
 def metadata_of(cfg: CfgNode) -> Metadata:
     """Of the first data set of the config that this process knows; empty without one."""
-    for name in (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN):
-        if name in DatasetCatalog.list():
-            return MetadataCatalog.get(name)
-    return Metadata()
+    name = known_dataset(cfg)
+    return Metadata() if name is None else MetadataCatalog.get(name)
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """The classes of a model: their number and names follow from the data, and stay with the config."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from detectron2.config import CfgNode
@@ -34,8 +35,7 @@ def classes_of(cfg: CfgNode) -> Classes:
     """
     ours = cfg.MODEL.META_ARCHITECTURE == "DMLInstance"
     count = cfg.MODEL.DML.NUM_CLASSES if ours else cfg.MODEL.ROI_HEADS.NUM_CLASSES
-    datasets = [*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN]
-    known = next((name for name in datasets if name in DatasetCatalog.list()), None)
+    known = known_dataset(cfg)
     stored = Classes(tuple(cfg.DATASETS.CLASS_NAMES), tuple(cfg.DATASETS.CATEGORY_IDS))
     for classes in (stored, *([] if known is None else [_registered(known)])):
         if len(classes.names) == len(classes.category_ids) == count:
@@ -46,6 +46,22 @@ def classes_of(cfg: CfgNode) -> Classes:
     )
     names = tuple(f"class {index}" for index in range(count))
     return Classes(names, tuple(range(1, count + 1)))
+
+
+def known_dataset(cfg: CfgNode) -> str | None:
+    """The first data set of a config, those of DATASETS.TEST before others, that this process
+    knows."""
+    names = (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN)
+    return next((name for name in names if name in DatasetCatalog.list()), None)
+
+
+def with_class_indices(results: Iterable[dict], dataset: str) -> list[dict]:
+    """COCO results of a registered data set, their ``category_id`` the index of the class."""
+    index_of = MetadataCatalog.get(dataset).get("thing_dataset_id_to_contiguous_id")
+    return [
+        {**r, "category_id": index_of[r["category_id"]] if index_of else r["category_id"]}
+        for r in results
+    ]
 
 
 def _registered(dataset: str) -> Classes:

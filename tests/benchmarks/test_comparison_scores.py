@@ -17,8 +17,8 @@ from benchmarks.comparison.scores import (
     mask_scores,
     object_counts,
     quantile_groups,
-    with_class_indices,
 )
+from dml_instance.keys.classes import with_class_indices
 from toy_annotations import LEFT, RIGHT, box, data_set, predictions_of
 
 
@@ -67,7 +67,7 @@ def test_categories_become_indices_of_classes_where_the_data_set_numbers_them():
     found = predictions_of(data_set([(LEFT, 1)]), (1, LEFT, 2, 0.9), (1, RIGHT, 1, 0.8))
     MetadataCatalog.get("numbered").set(thing_dataset_id_to_contiguous_id={1: 0, 2: 1})
     for name, expected in (("numbered", [1, 0]), ("not_numbered", [2, 1])):
-        results = with_class_indices(found, name)
+        results = with_class_indices(found.anns.values(), name)
         assert [(r["category_id"], r["score"]) for r in results] == [
             *zip(expected, (0.9, 0.8), strict=True)
         ]

@@ -52,19 +52,21 @@ def _annotated(pair: LabelledImage, table: ClassTable | None, rules: SourceRules
     for part in pair.labels:
         labels = _labels_of(part, file, size, rules)
         numbers = list(numbered(labels))
-        if not part.is_one_object:
-            doubt = doubt or _doubt_of_all(labels, numbers, part.file)
+        fills, of_number = [], ""
         for number, window in numbers:
             class_name = part.class_name or (
                 table.class_of(pair.image, number, part.file) if table else rules.class_names[0]
             )
             mask = labels[window] == number
+            fills.append(mask.mean())
             pieces = _pieces(mask) if rules.number_pieces else [(mask, (0, 0))]
             for piece, (row, column) in pieces:
                 corner = (window[0].start + row, window[1].start + column)
                 objects.append(AnnotatedObject(encoded_part(piece, corner, size), class_name))
-            if not (doubt or rules.number_pieces or part.is_one_object):
-                doubt = _doubt(mask, number, part.file, is_only_one=len(numbers) == 1)
+            if not (doubt or of_number or rules.number_pieces or part.is_one_object):
+                of_number = _doubt(mask, number, part.file, is_only_one=len(numbers) == 1)
+        if not (doubt or part.is_one_object):
+            doubt = _doubt_of_all(labels, fills, part.file) or of_number
     return AnnotatedImage(file, size, tuple(objects), doubt=doubt)
 
 
@@ -116,11 +118,13 @@ def _pieces(mask: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
         yield pieces[window] == number, (window[0].start, window[1].start)
 
 
-def _doubt_of_all(labels: np.ndarray, numbers: Sequence[tuple[int, Window]], file: str) -> str:
-    """What is said of an image whose numbers are no objects; empty: nothing."""
+def _doubt_of_all(labels: np.ndarray, fills: Sequence[float], file: str) -> str:
+    """What is said of an image whose numbers are no objects; empty: nothing.
+
+    ``fills`` are the shares of their windows that the numbers fill.
+    """
     if labels.min() > 0:
         return f"{file} has no 0: make 0 what is no object, or each number is one"
-    fills = [(labels[window] == number).mean() for number, window in numbers]
     if len(fills) >= _MANY and np.median(fills) < _RING:
         return (
             f"{file}: most numbers lie in rings or dust, as in masks that were blurred or resized; "
