@@ -26,6 +26,7 @@ from dml_instance.engine import (
     RESULTS_FILE,
     Trainer,
     check_evaluator,
+    leave_processes,
     load_config,
     message_of,
     results_table,
@@ -81,6 +82,7 @@ def main(args):
     if comm.is_main_process():
         path = os.path.join(cfg.OUTPUT_DIR, RESULTS_FILE)
         print(f"\n{results_table(read_json(path))}\n\nThe same figures: {path}")
+    leave_processes()
 
 
 def argument_parser():

@@ -17,6 +17,7 @@ from .prediction import (
     metadata_of,
     weights_of,
 )
+from .processes import leave_processes
 from .results import (
     RESULTS_FILE,
     TRAINING_FILE,
@@ -42,6 +43,7 @@ __all__ = [
     "check_evaluator",
     "for_each_image",
     "instance_table",
+    "leave_processes",
     "list_of_skipped",
     "load_config",
     "load_model",

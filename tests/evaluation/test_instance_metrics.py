@@ -13,6 +13,7 @@ from detectron2.utils import comm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dml_instance.engine import leave_processes
 from dml_instance.evaluation import (
     InstanceMetricRules,
     InstanceMetricsEvaluator,
@@ -187,9 +188,7 @@ def evaluate(folder=None, scenes=SCENES, **options):
     if folder is not None:
         if result:
             (folder / "result.json").write_text(json.dumps(result))
-        # Who leaves while the other still scores tears the connection down under it.
-        comm.synchronize()
-        torch.distributed.destroy_process_group()
+        leave_processes()
     return result
 
 

@@ -9,6 +9,7 @@ from detectron2.engine import launch
 from detectron2.structures import Boxes, Instances
 from detectron2.utils import comm
 
+from dml_instance.engine import leave_processes
 from dml_instance.evaluation import VOCInstanceEvaluator, score_predictions
 from dml_instance.evaluation.voc_instance import PREDICTIONS_FILE, RESULTS_FILE
 from dml_instance.report import class_table
@@ -161,9 +162,7 @@ def _evaluate_my_share(folder):
         )
     result = evaluator.evaluate()
     assert bool(result) == comm.is_main_process()
-    # Who leaves while the other still scores tears the connection down under it.
-    comm.synchronize()
-    torch.distributed.destroy_process_group()
+    leave_processes()
 
 
 def test_the_predictions_of_all_processes_are_gathered(tmp_path):
