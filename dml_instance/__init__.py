@@ -27,6 +27,17 @@ except ImportError as error:
 
 from . import data, model_zoo, modeling
 from .config import add_dml_config
+from .segmentation import Segmentation
+from .segmenter import Segmenter, load
 from .version import __version__
 
-__all__ = ["__version__", "add_dml_config", "data", "model_zoo", "modeling"]
+__all__ = [
+    "Segmentation",
+    "Segmenter",
+    "__version__",
+    "add_dml_config",
+    "data",
+    "load",
+    "model_zoo",
+    "modeling",
+]

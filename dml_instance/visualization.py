@@ -80,22 +80,40 @@ def draw_instances(
     """
     # One at a time: a copy of all masks of a large image fills the memory.
     kept = (instances.scores >= min_score).nonzero().flatten().tolist()
-    return _draw_masks(image, (instances.pred_masks[index] for index in kept), metadata)
+    return draw_masks(image, (instances.pred_masks[i].cpu().numpy() for i in kept), metadata)
 
 
 def draw_ground_truth(image: np.ndarray, masks: Tensor, metadata: Metadata) -> np.ndarray:
     """Annotated instances on the image, drawn in the same way; masks (G, H, W) bool."""
-    return _draw_masks(image, masks, metadata)
+    return draw_masks(image, (mask.cpu().numpy() for mask in masks), metadata)
 
 
-def _draw_masks(image: np.ndarray, masks: Iterable[Tensor], metadata: Metadata) -> np.ndarray:
-    visualizer = Visualizer(image, metadata, instance_mode=ColorMode.IMAGE)
-    # One colour an instance, the same in every run: neighbours must differ, and runs must compare.
+def draw_masks(
+    image: np.ndarray,
+    masks: Iterable[np.ndarray],
+    metadata: Metadata | None = None,
+    texts: Sequence[str] | None = None,
+) -> np.ndarray:
+    """Masks on the image, each in a colour of its own, the same in every run.
+
+    Args:
+        image: picture.
+        masks: (H, W) bool each.
+        metadata: of the data set.
+        texts: what stands at each mask; None: nothing.
+    """
+    visualizer = Visualizer(image, metadata or Metadata(), instance_mode=ColorMode.IMAGE)
+    # Neighbours must differ, and runs must compare.
     colors = np.random.default_rng(0)
-    for mask in masks:
+    for index, mask in enumerate(masks):
         # Mask by mask: overlay_instances would fill the holes of rings.
-        color = tuple(colors.uniform(0.15, 1.0, 3))
-        visualizer.draw_binary_mask(mask.cpu().numpy(), color=color, alpha=0.55, area_threshold=0)
+        visualizer.draw_binary_mask(
+            mask,
+            color=tuple(colors.uniform(0.15, 1.0, 3)),
+            text=None if texts is None else texts[index],
+            alpha=0.55,
+            area_threshold=0,
+        )
     return visualizer.output.get_image()
 
 

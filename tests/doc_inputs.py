@@ -28,7 +28,10 @@ def draw_inputs(folder):
     for index in range(NUM_RAW):
         cv2.imwrite(str(folder / "raw" / f"{index}.png"), IMAGE)
         cv2.imwrite(str(folder / "masks" / f"{index}.png"), labels)
-    cv2.imwrite(str(folder / "some" / "folder" / "image.png"), IMAGE)
+    for name in ("some/folder/image", "cells", "a", "b"):
+        cv2.imwrite(str(folder / f"{name}.png"), IMAGE)
+    for name in "ab":
+        cv2.imwrite(str(folder / f"{name}_labels.png"), labels)
     _write_stage1(folder / "stage1_train.zip")
     _write_checkpoint(folder / CHECKPOINT)
     _write_voc_with_predictions(folder)

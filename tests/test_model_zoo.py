@@ -10,6 +10,8 @@ from detectron2.utils.file_io import PathManager
 
 from dml_instance import model_zoo
 from dml_instance.engine import load_config
+from dml_instance.stored_config import config_of, with_config
+from toy_models import config
 
 
 @pytest.fixture
@@ -17,8 +19,14 @@ def checkpoint(tmp_path):
     torch.manual_seed(0)
     path = tmp_path / "model_final.pth"
     state = {"weight": torch.randn(20, 5), "count": torch.tensor(70000)}
-    torch.save({"model": state, "optimizer": {"state": torch.randn(1000)}}, path)
+    save(path, state)
     return path, state
+
+
+def save(path, state):
+    """As a training does."""
+    cfg = config("OUTPUT_DIR", "/home/me", "MODEL.WEIGHTS", "/home/me/a", "TEST.MIN_SCORE", 0.4)
+    torch.save(with_config({"model": state, "optimizer": {"state": torch.randn(1000)}}, cfg), path)
 
 
 def test_a_model_is_shipped_in_half_precision_with_its_facts(tmp_path, checkpoint):
@@ -37,10 +45,16 @@ def test_a_model_is_shipped_in_half_precision_with_its_facts(tmp_path, checkpoin
     assert sorted(file.name for file in folder.iterdir()) == ["models.json", "other.pth", "toy.pth"]
 
 
-def test_the_least_score_of_a_shipped_model_comes_with_it():
-    assert 0 < model_zoo.facts_of("dml://nuclei")["min_score"] < 1
-    for other in ("nuclei", "dml://no_such", "output/nuclei.pth"):
-        assert model_zoo.facts_of(other) == {}
+def test_the_config_is_shipped_with_the_weights_and_says_nothing_of_who_trained(
+    tmp_path, checkpoint
+):
+    model_zoo.ship(str(checkpoint[0]), "toy", {}, tmp_path)
+    cfg = config_of(model_zoo.checkpoint_path("toy", tmp_path))
+    assert cfg.TEST.MIN_SCORE == 0.4
+    assert (cfg.OUTPUT_DIR, cfg.MODEL.WEIGHTS) == ("output/toy", "dml://toy")
+    torch.save({"model": checkpoint[1]}, tmp_path / "bare.pth")
+    with pytest.raises(ValueError, match="bare.pth holds no config"):
+        model_zoo.ship(str(tmp_path / "bare.pth"), "bare", {}, tmp_path)
 
 
 def test_a_changed_file_and_an_unknown_name_are_refused(tmp_path, checkpoint):
@@ -60,7 +74,7 @@ def test_what_float16_cannot_hold_and_what_is_too_large_stays_out(
     monkeypatch.setattr(model_zoo, "LARGEST_MEGABYTES", 1e-4)
     with pytest.raises(ValueError, match="MB"):
         model_zoo.ship(str(path), "toy", {}, tmp_path)
-    torch.save({"model": {"weight": state["weight"] * 1e6}}, path)
+    save(path, {"weight": state["weight"] * 1e6})
     with pytest.raises(ValueError, match="weight.*float16"):
         model_zoo.ship(str(path), "toy", {}, tmp_path)
     assert model_zoo.shipped_models(tmp_path) == {}
@@ -70,6 +84,10 @@ def test_what_float16_cannot_hold_and_what_is_too_large_stays_out(
 def test_every_shipped_model_fits_its_config(name):
     entry = model_zoo.shipped_models()[name]
     cfg = load_config(entry["config"], ["MODEL.DEVICE", "cpu"])
+    stored = load_config(config_of(f"dml://{name}"), needs_data=False)
+    assert 0 < stored.TEST.MIN_SCORE < 1
+    assert stored.DATASETS == cfg.DATASETS and stored.INPUT == cfg.INPUT
+    assert stored.MODEL.DML == cfg.MODEL.DML
     model = build_model(cfg)
     left = DetectionCheckpointer(model).load(f"dml://{name}")
     assert not left.get("missing_keys")

@@ -1,19 +1,16 @@
-"""Training for a number of minutes instead of iterations, in turns with other trainings."""
+"""Training for a number of minutes, in turns with other trainings, scored on the way."""
 
 import math
 import os
-import sys
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import HookBase, default_writers
-from detectron2.utils.events import EventStorage
+from detectron2.engine import HookBase
 
-from dml_instance.engine import RESULTS_FILE, Trainer
+from dml_instance.engine import RESULTS_FILE, BudgetTrainer
 from dml_instance.files import read_json, write_json
-from dml_instance.schedule import put_schedule_iteration
 
 from ..mask_rcnn import with_test_augmentation
 from ..memory import peak_memory_mib
@@ -62,15 +59,10 @@ def referee(players: dict[str, Connection], on_turn: Callable[[str, float], None
                 del playing[name]
 
 
-class BudgetTrainer(Trainer):
-    """Trains until the minutes of its own training steps are used up, and scores itself on the way.
+class ComparedTrainer(BudgetTrainer):
+    """A ``BudgetTrainer`` that scores itself on the way, too, and shares its machine with others.
 
     Models are scored ``with_test_augmentation``.
-
-    The learning rate and the weight of the seed loss follow the schedule of the config with the
-    share of the budget that is used up in the place of the share of SOLVER.MAX_ITER that is done,
-    so that a slow hour of the machine does not cut the schedule off. Checkpoints and evaluation do
-    not count against the budget.
     """
 
     def __init__(
@@ -83,56 +75,17 @@ class BudgetTrainer(Trainer):
             marks: minutes at which the model is scored too, into ``minute_M`` in OUTPUT_DIR.
             turns: None where nothing else is running.
         """
-        self.minutes = minutes
         self.marks = sorted(mark for mark in marks if mark < minutes)
         self.turns = turns
-        super().__init__(cfg)
+        super().__init__(cfg, minutes)
 
     def build_hooks(self):
-        self.clock, *others = super().build_hooks()
-        # Hooks that save and score at the last iteration shall not see one.
-        self.max_iter = sys.maxsize
-        return [self.clock, _Schedule(), *others, _Milestones()]
-
-    def build_writers(self):
-        return default_writers(self.cfg.OUTPUT_DIR)
-
-    @property
-    def used(self) -> float:
-        """Minutes used up."""
-        return self.clock.seconds / 60
-
-    def train(self):
-        """Until the budget is used up; then scores the model and returns its metrics."""
-        with EventStorage(self.start_iter) as self.storage:
-            try:
-                self.iter = self.start_iter
-                self.before_train()
-                while self.used < self.minutes:
-                    self.before_step()
-                    self.run_step()
-                    self.after_step()
-                    self.iter += 1
-            finally:
-                self.after_train()
-        self.checkpointer.save("model_final")
-        return self.test(self.cfg, self.model)
+        return [*super().build_hooks(), _Milestones()]
 
     @classmethod
     def test(cls, cfg, model, evaluators=None):
         """``Trainer.test``, with the augmentation that ``TEST.AUG.ENABLED`` asks for."""
         return super().test(cfg, with_test_augmentation(cfg, model), evaluators)
-
-
-class _Schedule(HookBase):
-    """Sets the iteration of the schedule by the share of the budget used up."""
-
-    def before_step(self):
-        trainer = self.trainer
-        last = trainer.cfg.SOLVER.MAX_ITER - 1
-        # Detectron2's own hook steps on from here after the iteration and sets the learning rate.
-        trainer.scheduler.last_epoch = min(int(trainer.used / trainer.minutes * last), last - 1)
-        put_schedule_iteration(trainer.storage, trainer.scheduler.last_epoch)
 
 
 class _Milestones(HookBase):
@@ -172,9 +125,9 @@ def train_within_budget(
     ``peak_gpu_memory_mib``, what torch has taken of the GPU at once, null without one.
 
     Args:
-        cfg, minutes, marks, turns: see ``BudgetTrainer``.
+        cfg, minutes, marks, turns: see ``ComparedTrainer``.
     """
-    trainer = BudgetTrainer(cfg, minutes, marks, turns)
+    trainer = ComparedTrainer(cfg, minutes, marks, turns)
     trainer.resume_or_load(resume=True)
     trainer.train()
     peak = peak_memory_mib()

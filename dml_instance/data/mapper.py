@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from detectron2.data import DatasetMapper, get_detection_dataset_dicts
 from detectron2.data import detection_utils as utils
-from detectron2.data.transforms import AugInput, TransformList
+from detectron2.data.transforms import AugInput, AugmentationList, TransformList
 from detectron2.structures import BoxMode
 from PIL import Image
 from pycocotools import mask as coco_mask
@@ -50,16 +50,21 @@ class ImageMapper(DatasetMapper):
         # The stock method reads by a function of Detectron2 and has no place for another, so this
         # is what it does with the kinds of records that this project makes.
         record = copy.deepcopy(record)
-        pixels = _in_format(read_image(record["file_name"], self.rules), self.image_format)
+        pixels = read_image(record["file_name"], self.rules)
         utils.check_image_size(record, pixels)
-        inputs = AugInput(pixels)
+        inputs = AugInput(_in_format(pixels, self.image_format))
         transforms = self.augmentations(inputs)
-        record["image"] = torch.as_tensor(np.ascontiguousarray(inputs.image.transpose(2, 0, 1)))
+        record["image"] = _as_tensor(inputs.image)
         if not self.is_train:
             record.pop("annotations", None)
         elif "annotations" in record:
             self._transform_annotations(record, transforms, inputs.image.shape[:2])
         return record
+
+
+def _as_tensor(image: np.ndarray) -> torch.Tensor:
+    """(H, W, C) to (C, H, W)."""
+    return torch.as_tensor(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
 
 def _in_format(rgb: np.ndarray, image_format: str) -> np.ndarray:
@@ -246,6 +251,25 @@ def build_train_mapper(cfg, records: Sequence[dict] | None = None) -> FileNaming
     if records is None:
         records = training_records(cfg)
     return CopyPaste(mapper, records, cfg.INPUT.AUG.COPY_PASTE)
+
+
+class PixelMapper:
+    """Images in memory to the model's input dict, as ``build_test_mapper`` maps files."""
+
+    def __init__(self, cfg):
+        """
+        Args:
+            cfg: of a training.
+        """
+        self._augmentations = AugmentationList(build_test_augmentation(cfg))
+        self._format = cfg.INPUT.FORMAT
+
+    def __call__(self, rgb: np.ndarray) -> dict:
+        """(H, W, 3) uint8 red, green and blue to ``image`` (C, h, w), ``height`` and ``width``."""
+        inputs = AugInput(_in_format(rgb, self._format))
+        self._augmentations(inputs)
+        height, width = rgb.shape[:2]
+        return {"image": _as_tensor(inputs.image), "height": height, "width": width}
 
 
 def build_test_mapper(cfg, rules: ReadingRules = PLAIN) -> FileNamingMapper:

@@ -1,5 +1,6 @@
 """Training and evaluation by Detectron2's trainer, and trained models at work."""
 
+from .budget import BudgetTrainer
 from .config import load_config
 from .errors import message_of
 from .evaluators import build_evaluator, check_evaluator
@@ -33,6 +34,7 @@ from .trainer import Trainer
 __all__ = [
     "RESULTS_FILE",
     "TRAINING_FILE",
+    "BudgetTrainer",
     "InferenceTimer",
     "Tally",
     "Trainer",

@@ -19,7 +19,7 @@ _logger = logging.getLogger(__name__)
 
 
 def load_config(
-    config_file: str, options: Sequence[str] = (), *, needs_data: bool = True
+    config: str | CfgNode, options: Sequence[str] = (), *, needs_data: bool = True
 ) -> CfgNode:
     """Detectron2's defaults, this project's, a yaml file and overrides, in this order.
 
@@ -28,7 +28,7 @@ def load_config(
     MODEL.DEVICE "cuda" becomes "cpu", with a warning in the log, once a process.
 
     Args:
-        config_file: a yaml of configs/, or the ``config.yaml`` of an earlier run.
+        config: a yaml of configs/, the ``config.yaml`` of an earlier run, or what such a file says.
         options: the overrides, ``KEY VALUE KEY VALUE ...``.
         needs_data: False: a number of classes in the config counts as it is, and data sets need
             not be known.
@@ -45,11 +45,11 @@ def load_config(
             raise ValueError(
                 f"{option} stands behind a KEY VALUE pair; those come last, after all options"
             )
-    if not os.path.isfile(config_file):
-        raise FileNotFoundError(f"config file {config_file} does not exist")
+    if isinstance(config, str) and not os.path.isfile(config):
+        raise FileNotFoundError(f"config file {config} does not exist")
     cfg = get_cfg()
     add_dml_config(cfg)
-    cfg.merge_from_file(config_file)
+    _merge(cfg, config)
     try:
         cfg.merge_from_list(list(options))
     except AssertionError as error:
@@ -62,7 +62,7 @@ def load_config(
     if needs_data or cfg.MODEL.DML.NUM_CLASSES == 0:
         set_num_classes(cfg)
     if cfg.INPUT.FIT_TO_OBJECTS and cfg.DATASETS.TRAIN:
-        fit_to_objects(cfg, _given_keys(config_file, options))
+        fit_to_objects(cfg, _given_keys(config, options))
     elif cfg.INPUT.FIT_TO_OBJECTS:
         _logger.warning(
             "DATASETS.TRAIN names no data set whose objects INPUT.FIT_TO_OBJECTS could measure: "
@@ -71,13 +71,20 @@ def load_config(
     return cfg
 
 
-def _given_keys(config_file: str, options: Sequence[str]) -> set[str]:
+def _merge(cfg: CfgNode, config: str | CfgNode) -> None:
+    if isinstance(config, str):
+        cfg.merge_from_file(config)
+    else:
+        cfg.merge_from_other_cfg(config)
+
+
+def _given_keys(config: str | CfgNode, options: Sequence[str]) -> set[str]:
     """Those of FITTED_KEYS that the yaml, one of its bases, or an override gives."""
     # What is nothing at first, and something once all is merged, was given.
     cfg = get_cfg()
     add_dml_config(cfg)
     cfg.merge_from_list([part for key in FITTED_KEYS for part in (key, None)])
-    cfg.merge_from_file(config_file)
+    _merge(cfg, config)
     cfg.merge_from_list(list(options))
     return {key for key in FITTED_KEYS if attrgetter(key)(cfg) is not None}
 

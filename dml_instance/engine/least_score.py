@@ -11,6 +11,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from ..evaluation import ImageMasks, best_min_score, candidates, gather_masks
 from ..files import write_text
 from ..keys.classes import with_class_indices
+from ..stored_config import store_min_score
 from .results import predictions_file
 
 # Where no training has chosen one.
@@ -22,7 +23,8 @@ _logger = logging.getLogger(__name__)
 def choose_min_score(cfg: CfgNode) -> None:
     """Store the least score at which F1 at IoU 0.5 on DATASETS.TEST is highest.
 
-    It goes to TEST.MIN_SCORE of the ``config.yaml`` in OUTPUT_DIR. A run that keeps no config has
+    It goes to TEST.MIN_SCORE of the ``config.yaml`` in OUTPUT_DIR, and of the config in the
+    ``model_final.pth`` there. A run that keeps no config has
     no place for it, and evaluators that leave no predictions in COCO's form say nothing of masks;
     why nothing was chosen is logged.
 
@@ -50,6 +52,7 @@ def _choose(cfg: CfgNode) -> None:
     stored = CfgNode(CfgNode.load_yaml_with_base(path))
     stored.TEST.MIN_SCORE = score
     write_text(path, stored.dump())
+    store_min_score(os.path.join(cfg.OUTPUT_DIR, "model_final.pth"), score)
     _logger.info(
         "objects of score %s and more give the best F1 at IoU 0.5 on %s; stored as TEST.MIN_SCORE "
         "in %s",

@@ -16,8 +16,8 @@ from tqdm import tqdm
 from ..data import add_registration_option
 from ..data.images import ImageFileError
 from ..keys.classes import known_dataset
-from ..model_zoo import facts_of
 from ..modeling import DMLInstance, fuse_conv_norms
+from ..stored_config import config_of
 from .config import load_config
 from .errors import is_out_of_memory
 from .trainer import Trainer
@@ -62,7 +62,7 @@ def load_trained(
 ) -> tuple[nn.Module, CfgNode]:
     """A trained model ready for inference, with its norms fused, and its config.
 
-    The config has the least score that a shipped model comes with, where it has none of its own.
+    The config has the least score that the weights come with, where it has none of its own.
 
     Args:
         config_file: a yaml of configs/, or the ``config.yaml`` that a training left in its
@@ -92,7 +92,7 @@ def load_model(cfg: CfgNode, weights: str) -> nn.Module:
     """The model of a config ready for inference, see ``load_trained``.
 
     Args:
-        cfg: gets the least score that a shipped model comes with, where it has none of its own.
+        cfg: gets the least score that the weights come with, where it has none of its own.
         weights: as there.
 
     Raises:
@@ -102,7 +102,8 @@ def load_model(cfg: CfgNode, weights: str) -> nn.Module:
     if not PathManager.isfile(weights):
         raise FileNotFoundError(f"no weights at {weights}; train first, or give --weights")
     if cfg.TEST.MIN_SCORE is None:
-        cfg.TEST.MIN_SCORE = facts_of(weights).get("min_score")
+        stored = config_of(weights)
+        cfg.TEST.MIN_SCORE = None if stored is None else stored.TEST.MIN_SCORE
     model = Trainer.build_model(cfg).eval()
     try:
         DetectionCheckpointer(model).load(weights)

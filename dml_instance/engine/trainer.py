@@ -14,6 +14,7 @@ from ..data import build_test_mapper, build_train_mapper, build_train_sampler, t
 from ..keys.honoured import honouring_keys
 from ..modeling import DMLInstance, fused_copy
 from ..modeling.grouping.limits import limits_of
+from ..stored_config import StoredConfig
 from .evaluators import build_evaluator
 from .fitting import fitted_lengths
 from .hooks import InferenceTimer, TrainingClock
@@ -31,6 +32,7 @@ class Trainer(DefaultTrainer):
     def __init__(self, cfg):
         precision = amp_precision(cfg)
         super().__init__(cfg)
+        StoredConfig(cfg).add_to(self.checkpointer)
         if cfg.SOLVER.AMP.ENABLED:
             self._trainer.precision = precision
         if cfg.INPUT.OBJECT_DIAMETERS:

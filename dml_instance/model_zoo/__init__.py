@@ -13,6 +13,7 @@ import torch
 from detectron2.utils.file_io import PathHandler, PathManager
 
 from ..files import read_json, replacing, write_json
+from ..stored_config import config_of, with_config
 
 PREFIX = "dml://"
 FOLDER = Path(__file__).parent
@@ -25,13 +26,6 @@ LARGEST_MEGABYTES = 10
 def shipped_models(folder: Path = FOLDER) -> dict[str, dict]:
     """What ``models.json`` says of every model, by name."""
     return read_json(str(folder / CATALOG))
-
-
-def facts_of(weights: str) -> dict:
-    """What ``models.json`` says of ``dml://NAME``; nothing of other weights."""
-    if not weights.startswith(PREFIX):
-        return {}
-    return shipped_models().get(weights.removeprefix(PREFIX), {})
 
 
 def checkpoint_path(name: str, folder: Path = FOLDER) -> str:
@@ -54,11 +48,10 @@ def checkpoint_path(name: str, folder: Path = FOLDER) -> str:
 
 
 def ship(weights: str, name: str, facts: dict, folder: Path = FOLDER) -> dict:
-    """Add the weights of a training checkpoint to the shipped models, in float16 and without
-    optimiser state.
+    """Add a training checkpoint to the shipped models: weights in float16, and the config.
 
     Args:
-        weights: checkpoint of Detectron2 with a "model".
+        weights: checkpoint of a training of this project.
         name: new, or that of a model to replace.
         facts: what ``models.json`` shall say beside the file, its size and its checksum.
 
@@ -66,10 +59,15 @@ def ship(weights: str, name: str, facts: dict, folder: Path = FOLDER) -> dict:
         The new entry of ``models.json``.
 
     Raises:
-        ValueError: if a weight does not fit into float16, or the file would be larger than
-            LARGEST_MEGABYTES.
+        ValueError: if there is no config, a weight does not fit into float16, or the file would be
+            larger than LARGEST_MEGABYTES.
     """
-    state = torch.load(weights, map_location="cpu", weights_only=False)["model"]
+    cfg = config_of(weights)
+    if cfg is None:
+        raise ValueError(f"{weights} holds no config; give the checkpoint of a training")
+    # Where it was trained says nothing to others.
+    cfg.OUTPUT_DIR, cfg.MODEL.WEIGHTS = f"output/{name}", f"{PREFIX}{name}"
+    state = torch.load(weights, map_location="cpu", weights_only=True)["model"]
     half = {
         key: value.half() if value.is_floating_point() else value for key, value in state.items()
     }
@@ -80,7 +78,7 @@ def ship(weights: str, name: str, facts: dict, folder: Path = FOLDER) -> dict:
     with replacing(str(path)) as part:
         # Into a stream: under a name torch would write that into the file, and so into its sum.
         with open(part, "wb") as file:
-            torch.save({"model": half}, file)
+            torch.save(with_config({"model": half}, cfg), file)
         size = os.path.getsize(part)
         if size > LARGEST_MEGABYTES * 1e6:
             raise ValueError(

@@ -13,6 +13,7 @@ from .backbone import (
     build_efficientnet_lite_fpn_backbone,
     build_slim_resnet_backbone,
 )
+from .class_transfer import transfer_classes
 from .criterion import CRITERION_REGISTRY, DMLCriterion
 from .decoder import DECODER_REGISTRY, TopDownDecoder
 from .grouping import GROUPING_REGISTRY, InstanceGrouping
@@ -39,4 +40,5 @@ __all__ = [
     "build_slim_resnet_backbone",
     "fuse_conv_norms",
     "fused_copy",
+    "transfer_classes",
 ]

@@ -26,6 +26,12 @@ def keep_checkpoint_names(model: nn.Module) -> None:
     model._register_load_state_dict_pre_hook(_from_checkpoint_names)
 
 
+def place_of(name: str) -> str | None:
+    """Where in a model the part is that checkpoints call ``name``; None: they call none so."""
+    place = _NAMES.get(f"{name}.")
+    return None if place is None else place.removesuffix(".")
+
+
 def _renamed(state: dict, prefix: str, names: dict[str, str]) -> None:
     """Give the entries of a state dict other names, in place and in their order."""
     for key in [key for key in state if key.startswith(prefix)]:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ..keys.classes import number_of_classes
 from ..keys.honoured import note_on_unread_keys
 from ..schedule import schedule_iteration
-from .checkpoint_names import keep_checkpoint_names
+from .checkpoint_names import keep_checkpoint_names, place_of
 from .criterion import DMLCriterion, build_criterion
 from .ground_truth import GroundTruth
 from .grouping import InstanceGrouping, build_grouping
@@ -112,6 +112,12 @@ class DMLInstance(nn.Module):
     def backbone(self) -> Backbone:
         """The network's, where Detectron2 looks for it."""
         return self.network.backbone
+
+    def __getattr__(self, name: str) -> Any:
+        """Parts under the names that checkpoints have for them as well: fvcore walks along these to
+        what has another shape in a checkpoint, as the predictors for other classes have."""
+        place = place_of(name)
+        return super().__getattr__(name) if place is None else self.get_submodule(place)
 
     def train(self, mode: bool = True) -> "DMLInstance":
         """As ``nn.Module.train``; Detectron2's trainers call it when they are built."""

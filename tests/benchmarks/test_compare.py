@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 
 from benchmarks import compare
-from benchmarks.comparison.budget import BudgetTrainer, Turns, referee, train_within_budget
+from benchmarks.comparison.budget import ComparedTrainer, Turns, referee, train_within_budget
 from benchmarks.comparison.errors import OBJECT_KINDS
 from benchmarks.comparison.report import plot
 from command_lines import call, forget_all_but
@@ -82,7 +82,7 @@ def test_a_budget_of_minutes_ends_schedules_turns_and_training(registration, tmp
     register_given([registration])
     cfg = toy_config(tmp_path, "SOLVER.WARMUP_ITERS", "0")
     turns = CountedTurns(30.0)
-    trainer = BudgetTrainer(cfg, 1.0, [2.0, 0.35], turns)
+    trainer = ComparedTrainer(cfg, 1.0, [2.0, 0.35], turns)
     trainer.resume_or_load(resume=True)
     trainer.train()
     assert trainer.iter == 10 and trainer.used == 1.0
@@ -107,7 +107,7 @@ def test_a_budget_of_minutes_ends_schedules_turns_and_training(registration, tmp
 
     (tmp_path / "minute_0.35" / "results.json").unlink()
     undisturbed = CountedTurns(math.inf)
-    again = BudgetTrainer(cfg, 1.1, [0.35], undisturbed)
+    again = ComparedTrainer(cfg, 1.1, [0.35], undisturbed)
     again.resume_or_load(resume=True)
     again.train()
     assert again.used == pytest.approx(1.1), "a resumed run goes on where it was"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
-from benchmarks.comparison.budget import BudgetTrainer
+from benchmarks.comparison.budget import ComparedTrainer
 from benchmarks.mask_rcnn import check_test_augmentation, with_test_augmentation
 from dml_instance.engine import Trainer, load_config
 
@@ -55,7 +55,7 @@ def test_a_comparison_scores_it_as_the_keys_say(model, monkeypatch):
         Trainer, "test", classmethod(lambda cls, cfg, scored_model, _: scored.append(scored_model))
     )
     for options in ((), MIRRORED):
-        BudgetTrainer.test(config(*options), model)
+        ComparedTrainer.test(config(*options), model)
     assert scored[0] is model
     assert scored[1] is not model and scored[1].averaged.model is model
 

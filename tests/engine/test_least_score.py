@@ -6,11 +6,13 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from detectron2.data import MetadataCatalog
 
 from dml_instance.engine import least_score, min_score_of, predictions_file
 from dml_instance.engine.least_score import choose_min_score
+from dml_instance.stored_config import config_of, with_config
 from toy_scenes import data_config, rle, square_and_disc, write_coco
 
 
@@ -48,9 +50,11 @@ def test_the_score_of_the_best_f1_is_stored_and_nothing_else_changes(run_with, c
     """Right ones of 0.9 and 0.62, a wrong one of 0.43: 0.45 parts them."""
     wrong = (MASKS[0], 1, 0.43)
     cfg = run_with([(MASKS[0], 0, 0.9), (MASKS[1], 1, 0.62), wrong])
+    checkpoint = f"{cfg.OUTPUT_DIR}/model_final.pth"
+    torch.save(with_config({"model": {}}, cfg), checkpoint)
     with caplog.at_level(logging.INFO):
         choose_min_score(cfg)
-    assert stored_in(cfg) == 0.45
+    assert stored_in(cfg) == config_of(checkpoint).TEST.MIN_SCORE == 0.45
     assert "objects of score 0.45 and more give the best F1 at IoU 0.5 on least_score_set" in (
         caplog.text
     )

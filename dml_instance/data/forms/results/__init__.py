@@ -2,6 +2,7 @@
 
 from .form import ResultForm, ResultImage
 from .found import FoundObject, found_objects
+from .table import object_row
 from .writer import DEFAULT_FORMS, FORMS, ResultWriter, result_files
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "ResultImage",
     "ResultWriter",
     "found_objects",
+    "object_row",
     "result_files",
 ]

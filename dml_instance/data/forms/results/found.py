@@ -8,7 +8,6 @@ import numpy as np
 import shapely
 from detectron2.structures import Instances
 from shapely import affinity
-from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,20 +19,14 @@ class FoundObject:
         class_index: in [0, K).
         score: in [0, 1].
         window: rows and columns of the image that its mask just fills.
-        pixels: (H, W) bool, its mask in the image, on any device.
+        mask: (h, w) bool in ``window``.
     """
 
     label: int
     class_index: int
     score: float
     window: tuple[slice, slice]
-    pixels: Tensor
-
-    @property
-    def mask(self) -> np.ndarray:
-        """(h, w) bool in ``window``: on the CPU a view of ``pixels``, of a GPU a copy, made anew
-        each time so that copies do not add up."""
-        return self.pixels[self.window].cpu().numpy()
+    mask: np.ndarray
 
     @property
     def corner(self) -> tuple[int, int]:
@@ -77,6 +70,7 @@ def _edges(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def found_objects(instances: Instances, min_score: float = 0.0) -> list[FoundObject]:
     """The objects of an image by descending score, those without a pixel left out.
 
+    Masks are copied: memory is that of the objects' windows, and not of objects times pixels.
     With ``pred_boxes`` a mask is read in its box alone: 0.6 ms an object of 70 pixels on an image
     of 4096 x 4096, and 0.2 s without.
 
@@ -89,24 +83,25 @@ def found_objects(instances: Instances, min_score: float = 0.0) -> list[FoundObj
     objects: list[FoundObject] = []
     order = instances.scores.argsort(descending=True, stable=True)
     for index in order[instances.scores[order] >= min_score].tolist():
-        pixels = instances.pred_masks[index]
-        window = _filled(pixels, _window(instances, index))
-        if window is not None:
+        window = _window(instances, index)
+        mask = instances.pred_masks[index][window].cpu().numpy()
+        filled = _filled(mask)
+        if filled is not None:
             facts = int(instances.pred_classes[index]), float(instances.scores[index])
-            objects.append(FoundObject(len(objects) + 1, *facts, window, pixels))
+            whole = tuple(
+                slice(outer.start + inner.start, outer.start + inner.stop)
+                for outer, inner in zip(window, filled, strict=True)
+            )
+            objects.append(FoundObject(len(objects) + 1, *facts, whole, mask[filled].copy()))
     return objects
 
 
-def _filled(pixels: Tensor, window: tuple[slice, slice]) -> tuple[slice, slice] | None:
-    """The part of a window that a mask just fills; None where it has no pixel there."""
-    mask = pixels[window].cpu().numpy()
+def _filled(mask: np.ndarray) -> tuple[slice, slice] | None:
+    """The rows and columns that a mask just fills; None where it has no pixel."""
     places = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
     if not len(places[0]):
         return None
-    rows, columns = (
-        slice(whole.start + int(place[0]), whole.start + int(place[-1]) + 1)
-        for whole, place in zip(window, places, strict=True)
-    )
+    rows, columns = (slice(int(place[0]), int(place[-1]) + 1) for place in places)
     return rows, columns
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ....files import GrowingFile
+from ....keys.classes import Classes
 from .form import ResultForm, ResultImage
 from .found import FoundObject
 
@@ -35,18 +36,27 @@ class Table(ResultForm):
 
     def add(self, image: ResultImage, objects: Sequence[FoundObject]) -> None:
         self.file = self.file or GrowingFile(self.path, _lines([COLUMNS]))
-        self.file.add(_lines(self._row(image, found) for found in objects))
+        rows = (object_row(image, found, self.classes) for found in objects)
+        self.file.add(_lines(map(_as_text, rows)))
 
-    def _row(self, image: ResultImage, found: FoundObject) -> tuple:
-        mask, (top, left) = found.mask, found.corner
-        row, column = (
-            np.average(np.arange(first, first + side), weights=mask.sum(axis=axis))
-            for axis, first, side in ((1, top, mask.shape[0]), (0, left, mask.shape[1]))
-        )
-        lengths = (row, column, left, top, *mask.shape[::-1])
-        name, score = self.classes.names[found.class_index], f"{found.score:.4f}"
-        facts = (image.file_name, found.label, name, score, int(mask.sum()))
-        return (*facts, *(f"{length:.1f}" for length in lengths))
+
+def object_row(image: ResultImage, found: FoundObject, classes: Classes) -> dict:
+    """What the table says of an object, by column; lengths in pixels are floats."""
+    mask, (top, left) = found.mask, found.corner
+    row, column = (
+        float(np.average(np.arange(first, first + side), weights=mask.sum(axis=axis)))
+        for axis, first, side in ((1, top, mask.shape[0]), (0, left, mask.shape[1]))
+    )
+    lengths = (row, column, *map(float, (left, top, *mask.shape[::-1])))
+    name = classes.names[found.class_index]
+    facts = (image.file_name, found.label, name, found.score, int(mask.sum()), *lengths)
+    return dict(zip(COLUMNS, facts, strict=True))
+
+
+def _as_text(row: dict) -> list:
+    digits = {name: 1 for name, value in row.items() if isinstance(value, float)}
+    digits["score"] = 4
+    return [f"{v:.{digits[name]}f}" if name in digits else v for name, v in row.items()]
 
 
 def _lines(rows) -> str:
