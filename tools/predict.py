@@ -40,7 +40,7 @@ from dml_instance.data.forms.results import (
     result_files,
 )
 from dml_instance.data.images import add_reading_options, reading_rules
-from dml_instance.data.input_files import check_apart, input_files
+from dml_instance.data.input_files import check_apart, input_files, remarks_on_names
 from dml_instance.engine import (
     NO_DATA,
     ModelArgumentParser,
@@ -69,7 +69,8 @@ def main(args: argparse.Namespace) -> int:
         rules = reading_rules(args)
         model, cfg = load_trained(args.config_file, args.weights, args.opts, needs=NO_DATA)
         tally = Tally(min_score_of(cfg, args.min_score))
-        writer = ResultWriter(args.output, classes_of(cfg), args.format, overwrite=args.overwrite)
+        replaced = [file.relative for file in files.values()] if args.overwrite else None
+        writer = ResultWriter(args.output, classes_of(cfg), args.format, replaced=replaced)
     except (KeyError, OSError, ValueError) as error:
         sys.exit(f"error: {message_of(error)}")
     limits, most = limits_of(model), cfg.TEST.DETECTIONS_PER_IMAGE
@@ -97,7 +98,7 @@ def main(args: argparse.Namespace) -> int:
         tally,
         args.output,
         results=writer,
-        remarks=lambda: [*limits.remarks, *writer.remarks],
+        remarks=lambda: [*limits.remarks, *writer.remarks, *remarks_on_names(list(files.values()))],
     )
     print(f"{tally.objects} objects in {tally.images} images: {args.output}")
     return status
@@ -118,7 +119,7 @@ def argument_parser() -> argparse.ArgumentParser:
         help=f"one or several of {', '.join(FORMS)} (default: {' '.join(DEFAULT_FORMS)})",
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace results of the same name in DIR"
+        "--overwrite", action="store_true", help="replace results of the same images in DIR"
     )
     add_score_option(parser)
     add_reading_options(parser)

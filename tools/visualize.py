@@ -25,7 +25,7 @@ from dml_instance.data.images import (
     reading_rules,
     write_image,
 )
-from dml_instance.data.input_files import check_apart, input_files, named
+from dml_instance.data.input_files import check_apart, input_files, named, remarks_on_names
 from dml_instance.engine import (
     NO_DATA,
     TEST_DATA,
@@ -74,6 +74,7 @@ def main(args: argparse.Namespace) -> int:
         sys.exit(f"error: {message_of(error)}")
     if args.number:
         records = evenly_spread(records, args.number)
+    drawn = {record["file_name"] for record in records}
 
     def draw(record: dict) -> None:
         picture, scores = picture_of(model, cfg, record, metadata, tally.min_score, rules)
@@ -82,7 +83,8 @@ def main(args: argparse.Namespace) -> int:
         write_image(path, picture[:, :, ::-1])
         tally.count(record["file_name"], scores, int((scores >= tally.min_score).sum()))
 
-    status = run_over_images(records, draw, "drawing", tally, output)
+    remarks = remarks_on_names([file for file in files if file.path in drawn])
+    status = run_over_images(records, draw, "drawing", tally, output, remarks=lambda: remarks)
     print(f"{tally.images} pictures in {output}")
     return status
 

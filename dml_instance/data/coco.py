@@ -76,7 +76,7 @@ def _checked_file(
         _logger.info("%s: %s", json_file, coco.counts)
         return CocoFile(json_file, coco.class_names)
     stem, _ = os.path.splitext(os.path.basename(json_file))
-    name = f"{stem}_{hashlib.sha256(repr(places).encode()).hexdigest()[:8]}.json"
+    name = f"{stem[:40]}_{hashlib.sha256(repr(places).encode()).hexdigest()[:8]}.json"
     path = os.path.join(get_cache_dir(), "dml_instance", "coco", name)
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -37,6 +37,13 @@ class Table(ResultForm):
         self.file = self.file or GrowingFile(self.path, _lines([COLUMNS]))
         self.file.add(_lines(self._row(image, found) for found in objects))
 
+    def images_there(self) -> set[str]:
+        with open(self.path, encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file)
+            if tuple(rows.fieldnames or ()) != COLUMNS:
+                raise ValueError(f"{self.path} is no table of objects of this program")
+            return {row["image"] for row in rows}
+
     def _row(self, image: ResultImage, found: FoundObject) -> tuple:
         mask, (top, left) = found.mask, found.corner
         row, column = (
