@@ -86,7 +86,7 @@ def registrations(root: str) -> list[str]:
         found.append("{}={}:{}".format(*parts))
         if parse_registration(found[-1]) != parts:
             raise ValueError(
-                f"--output {root} has a colon, at which --register-coco cuts: choose another folder"
+                f"--output {root} has a colon where --register-coco cuts: choose another folder"
             )
     return found
 

@@ -57,7 +57,7 @@ def read_labels(file: str, rules: ReadingRules = PLAIN) -> np.ndarray:
     Whole numbers of any depth, of a palette those of its entries, and floats that are whole.
 
     Args:
-        file: TIFF, PNG or BMP; JPEG and others do not keep numbers.
+        file: TIFF, PNG, BMP or GIF; JPEG and others do not keep numbers.
         rules: the page of a file with several; ``channels`` are not asked for.
 
     Returns:

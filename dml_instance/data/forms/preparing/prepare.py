@@ -8,7 +8,7 @@ from itertools import groupby
 from tqdm import tqdm
 
 from ...images import ReadingRules, evenly_spread, is_plain, read_image
-from ...input_files import images_below, named
+from ...input_files import images_below, named, remarks_on_names
 from ..annotated import AnnotatedImage, AnnotatedObject, FormError
 from ..coco_writer import CocoWriter, counts_line
 from ..readers import BOX, SourceRules, form_of
@@ -79,7 +79,8 @@ def prepare(
     found = summary(chosen.title, images, _unused(images, beside))
     pieces, groups = _pieces(images, tile, splits or SplitRules())
     line = counts_line(_write(root, pieces, source.reading), root)
-    return f"{found}\n\n{line}{f' ({groups})' if groups else ''}"
+    remarks = "".join(f"{remark}\n" for remark in remarks_on_names(named([i.file for i in images])))
+    return f"{found}\n\n{remarks}{line}{f' ({groups})' if groups else ''}"
 
 
 def _check(images: Sequence[AnnotatedImage], source: str) -> None:

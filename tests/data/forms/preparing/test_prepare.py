@@ -144,6 +144,19 @@ def test_the_splits_of_yolo_stay(tmp_path):
     assert "3 train, 1 val images" in report
 
 
+def test_tiles_of_an_image_with_a_long_name_are_written_and_the_name_is_said(tmp_path):
+    name = "n" * 251
+    toy.write_labelme(tmp_path / "in", toy.ALL)
+    path = tmp_path / "in" / "a.json"
+    labelme = json.loads(path.read_text())
+    (tmp_path / "in" / "a.png").rename(tmp_path / "in" / f"{name}.png")
+    path.write_text(json.dumps({**labelme, "imagePath": f"{name}.png"}))
+    root = tmp_path / ("o" * 250)
+    report = prepare(SourceRules(str(path)), str(root), splits=SplitRules(0), tile=48)
+    assert f"{name}.png, whose name is too long, is called nnn" in report
+    assert len(content(root, "train")["images"]) == 4
+
+
 def test_what_was_found_is_said(tmp_path):
     path = toy.write_labelme(tmp_path / "in", toy.ALL)
     labelme = json.loads(path.read_text())
