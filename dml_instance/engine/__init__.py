@@ -1,6 +1,6 @@
 """Training and evaluation by Detectron2's trainer, and trained models at work."""
 
-from .arguments import ModelArgumentParser, add_score_option
+from .arguments import ModelArgumentParser, add_score_option, count
 from .config import ALL_DATA, NO_DATA, TEST_DATA, load_config
 from .errors import message_of
 from .evaluators import build_evaluator, check_evaluator
@@ -41,6 +41,7 @@ __all__ = [
     "add_score_option",
     "build_evaluator",
     "check_evaluator",
+    "count",
     "for_each_image",
     "instance_table",
     "list_of_skipped",
