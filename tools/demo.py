@@ -14,6 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import _quiet  # noqa: F401
+
 from dml_instance.engine import RESULTS_FILE, count, load_config, results_table
 from dml_instance.files import read_json
 from dml_instance.model_zoo import PREFIX

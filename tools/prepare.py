@@ -18,6 +18,8 @@ import re
 import shlex
 import sys
 
+import _quiet  # noqa: F401
+
 from detectron2.data import DatasetCatalog
 
 from dml_instance.data.coco import parse_registration
