@@ -28,6 +28,8 @@ import argparse
 import os
 import sys
 
+import _quiet  # noqa: F401
+
 from detectron2.utils.logger import setup_logger
 
 from dml_instance.data import build_test_mapper, register_given

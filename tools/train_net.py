@@ -14,6 +14,8 @@ import logging
 import os
 import sys
 
+import _quiet  # noqa: F401
+
 from detectron2.data import DatasetCatalog
 from detectron2.engine import default_argument_parser, default_setup, launch
 from detectron2.evaluation import verify_results

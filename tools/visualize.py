@@ -15,6 +15,8 @@ import argparse
 import os
 import sys
 
+import _quiet  # noqa: F401
+
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.logger import setup_logger
 
@@ -32,6 +34,7 @@ from dml_instance.engine import (
     ModelArgumentParser,
     Tally,
     add_score_option,
+    count,
     load_config,
     load_model,
     message_of,
@@ -49,8 +52,6 @@ def main(args: argparse.Namespace) -> int:
     setup_logger(name="dml_instance")
     try:
         rules = reading_rules(args)
-        if args.number < 0:
-            raise ValueError(f"--number is at least 0, got {args.number}")
         register_given(args.register_coco, rules)
         needs = NO_DATA if args.input or args.dataset else TEST_DATA
         cfg = load_config(args.config_file, args.opts, needs=needs)
@@ -97,7 +98,7 @@ def argument_parser() -> argparse.ArgumentParser:
         "--dataset", metavar="NAME", help="registered data set (default: DATASETS.TEST of the yaml)"
     )
     parser.add_argument(
-        "--number", type=int, default=0, help="draw only this many, evenly spread (default: all)"
+        "--number", type=count, default=0, help="draw only this many, evenly spread (default: all)"
     )
     add_score_option(parser)
     parser.add_argument(

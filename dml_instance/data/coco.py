@@ -71,6 +71,8 @@ def _checked_file(
     version: tuple[int, ...],
 ) -> CocoFile:
     coco = check_coco(json_file, image_root, reading, _NO_PLAIN_IMAGE)
+    for doubt in coco.doubts:
+        _logger.warning("%s: %s", json_file, doubt)
     if not coco.repairs:
         _logger.info("%s: %s", json_file, coco.counts)
         return CocoFile(json_file, coco.class_names)

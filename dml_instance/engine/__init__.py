@@ -1,6 +1,6 @@
 """Training and evaluation by Detectron2's trainer, and trained models at work."""
 
-from .arguments import ModelArgumentParser, add_score_option
+from .arguments import ModelArgumentParser, add_score_option, count
 from .budget import BudgetTrainer
 from .config import ALL_DATA, NO_DATA, TEST_DATA, load_config
 from .errors import message_of
@@ -44,6 +44,7 @@ __all__ = [
     "add_score_option",
     "build_evaluator",
     "check_evaluator",
+    "count",
     "for_each_image",
     "instance_table",
     "leave_processes",

@@ -71,3 +71,10 @@ def add_score_option(parser: argparse.ArgumentParser) -> None:
         help="least score of an object, in [0, 1] (default: that which the training chose, else "
         "0.5)",
     )
+
+
+def count(text: str) -> int:
+    """The ``type`` of an argument that counts, from 0 on."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"it is a whole number, at least 0, got {text}")
+    return int(text)

@@ -1,6 +1,8 @@
 """The classes of a model: their number and names follow from the data, and stay with the config."""
 
 import logging
+import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -144,6 +146,15 @@ def set_num_classes(cfg: CfgNode, splits: Sequence[str] = _SPLITS) -> None:
         classes = _registered(sets[0])
         cfg.DATASETS.CLASS_NAMES = list(classes.names)
         cfg.DATASETS.CATEGORY_IDS = list(classes.category_ids)
+
+
+def names_alike(names: Iterable[str]) -> list[list[str]]:
+    """Names of classes that differ by case, blanks or the spelling of accents alone, together."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        plain = unicodedata.normalize("NFKC", name).casefold()
+        alike["".join(plain.split())].append(name)
+    return [group for group in alike.values() if len(group) > 1]
 
 
 def _dataset_names(cfg: CfgNode, splits: Sequence[str] = _SPLITS) -> list[str]:

@@ -51,6 +51,12 @@ def test_images_are_checked_by_the_rules_of_reading(tmp_path, registered):
     registered("toy_set", path, images)
 
 
+def test_what_looks_like_a_mistake_is_a_warning(tmp_path, registered, caplog):
+    registered("toy_set", *write_coco(tmp_path, "toy", [square_and_disc()], class_names=["a", "A"]))
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert [w.partition(" are ")[0] for w in warnings] == [f"{tmp_path / 'toy.json'}: 'a' and 'A'"]
+
+
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """The folder of repaired copies."""

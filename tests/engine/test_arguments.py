@@ -2,7 +2,7 @@
 
 import pytest
 
-from dml_instance.engine import ModelArgumentParser
+from dml_instance.engine import ModelArgumentParser, count
 from dml_instance.engine.config import is_key
 
 
@@ -71,3 +71,13 @@ def test_keys_are_known_by_their_section(word):
 @pytest.mark.parametrize("word", ["", "A.PNG", "MODEL", "SEED.X", "model.device", "MODEL.pth", "x"])
 def test_other_words_are_no_keys(word):
     assert not is_key(word)
+
+
+def test_what_counts_begins_at_0(parser, capsys):
+    parser.add_argument("--times", type=count)
+    words = ["--config-file", "c", "--times"]
+    assert [parser.parse_args([*words, text]).times for text in ("0", "12")] == [0, 12]
+    for text in ("-1", "1.5", "x", ""):
+        with pytest.raises(SystemExit):
+            parser.parse_args([*words, text])
+        assert f"--times: it is a whole number, at least 0, got {text}" in capsys.readouterr().err

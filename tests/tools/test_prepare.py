@@ -25,7 +25,8 @@ def test_label_images_become_a_data_set_that_trains(tmp_path):
     partly = run_tool("prepare", *source, "--output", tmp_path / "partly", "--labelled-share", 0.3)
     assert "MODEL.DML.SEED_LOSS.LABELLED_SHARE 0.3 OUTPUT_DIR output/partly" in partly
     refused = ("prepare", *source, "--output", tmp_path / "x", "--labelled-share", 0)
-    assert "error: --labelled-share is in (0, 1]" in run_tool(*refused, ok=False)
+    line = "argument --labelled-share: MODEL.DML.SEED_LOSS.LABELLED_SHARE is in (0, 1], got 0.0"
+    assert line in run_tool(*refused, ok=False)
 
 
 def run_printed(printed, folder):

@@ -69,4 +69,7 @@ def _images(coco: CheckedCoco, root: str, split: str) -> Iterator[AnnotatedImage
     for image in coco.content["images"]:
         number = image["id"]
         path = os.path.join(root, image["file_name"])
-        yield AnnotatedImage(path, sizes[number], tuple(objects[number]), split)
+        turned = number in coco.may_lie_turned
+        yield AnnotatedImage(
+            path, sizes[number], tuple(objects[number]), split, may_lie_turned=turned
+        )
