@@ -6,7 +6,7 @@ from .evaluators import build_evaluator, check_evaluator
 from .hooks import InferenceTimer, TrainingClock
 from .huge_pages import use_huge_pages
 from .least_score import min_score_of
-from .precision import trains_in_bfloat16
+from .precision import infers_in_bfloat16, trains_in_bfloat16
 from .prediction import (
     add_model_options,
     add_score_option,
@@ -41,6 +41,7 @@ __all__ = [
     "build_evaluator",
     "check_evaluator",
     "for_each_image",
+    "infers_in_bfloat16",
     "instance_table",
     "list_of_skipped",
     "load_config",

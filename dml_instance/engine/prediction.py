@@ -17,9 +17,10 @@ from ..data import add_registration_option
 from ..data.images import ImageFileError
 from ..keys.classes import known_dataset
 from ..model_zoo import facts_of
-from ..modeling import DMLInstance, fuse_conv_norms
+from ..modeling import DMLInstance, compute_in_bfloat16, fuse_conv_norms
 from .config import load_config
 from .errors import is_out_of_memory
+from .precision import infers_in_bfloat16
 from .trainer import Trainer
 
 _logger = logging.getLogger(__name__)
@@ -60,7 +61,8 @@ def add_score_option(parser: argparse.ArgumentParser) -> None:
 def load_trained(
     config_file: str, weights: str | None, options: Sequence[str] = (), *, needs_data: bool = True
 ) -> tuple[nn.Module, CfgNode]:
-    """A trained model ready for inference, with its norms fused, and its config.
+    """A trained model ready for inference, and its config; the model has its norms fused, and is in
+    the precision that ``TEST.CPU_BFLOAT16`` says.
 
     The config has the least score that a shipped model comes with, where it has none of its own.
 
@@ -97,7 +99,8 @@ def load_model(cfg: CfgNode, weights: str) -> nn.Module:
 
     Raises:
         FileNotFoundError: for missing weights.
-        ValueError: for weights of another model, or a file that is damaged or holds none.
+        ValueError: for weights of another model, or a file that is damaged or holds none; and for
+            TEST.CPU_BFLOAT16 as ``infers_in_bfloat16`` and ``compute_in_bfloat16``.
     """
     if not PathManager.isfile(weights):
         raise FileNotFoundError(f"no weights at {weights}; train first, or give --weights")
@@ -118,6 +121,8 @@ def load_model(cfg: CfgNode, weights: str) -> nn.Module:
         ) from error
     if isinstance(model, DMLInstance):
         fuse_conv_norms(model)
+        if infers_in_bfloat16(cfg):
+            compute_in_bfloat16(model.network)
     return model
 
 
