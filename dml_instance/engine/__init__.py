@@ -9,7 +9,7 @@ from .hooks import InferenceTimer, TrainingClock
 from .huge_pages import use_huge_pages
 from .image_run import for_each_image, list_of_skipped, run_over_images
 from .least_score import min_score_of
-from .precision import trains_in_bfloat16
+from .precision import infers_in_bfloat16, trains_in_bfloat16
 from .prediction import (
     load_model,
     load_trained,
@@ -46,6 +46,7 @@ __all__ = [
     "check_evaluator",
     "count",
     "for_each_image",
+    "infers_in_bfloat16",
     "instance_table",
     "leave_processes",
     "list_of_skipped",

@@ -1,5 +1,5 @@
-"""Training steps in half precision: bfloat16 on processors that are quicker in it, and what
-Detectron2's mixed precision computes in on CUDA."""
+"""Training steps and inference in half precision: bfloat16 on processors that are quicker in it,
+and what Detectron2's mixed precision computes in on CUDA."""
 
 import functools
 import time
@@ -27,15 +27,32 @@ def trains_in_bfloat16(cfg: CfgNode) -> bool:
     Raises:
         ValueError: for another value than "on", "off" or "auto", and as ``amp_precision``.
     """
-    choice = cfg.SOLVER.AMP.CPU_BFLOAT16
-    if choice not in ("on", "off", "auto"):
-        raise ValueError(f'SOLVER.AMP.CPU_BFLOAT16 is "on", "off" or "auto", got {choice!r}')
+    _check_choice("SOLVER.AMP.CPU_BFLOAT16", cfg.SOLVER.AMP.CPU_BFLOAT16)
     if cfg.MODEL.DEVICE != "cpu":
         return cfg.SOLVER.AMP.ENABLED and amp_precision(cfg) == torch.bfloat16
-    if choice == "off":
-        return False
-    if choice == "on":
-        return True
+    return _is_chosen(cfg.SOLVER.AMP.CPU_BFLOAT16)
+
+
+def infers_in_bfloat16(cfg: CfgNode) -> bool:
+    """Whether inference on this machine is in bfloat16: on the CPU alone, by
+    ``TEST.CPU_BFLOAT16``.
+
+    Raises:
+        ValueError: for another value than "on", "off" or "auto".
+    """
+    _check_choice("TEST.CPU_BFLOAT16", cfg.TEST.CPU_BFLOAT16)
+    return cfg.MODEL.DEVICE == "cpu" and _is_chosen(cfg.TEST.CPU_BFLOAT16)
+
+
+def _check_choice(key: str, choice: str) -> None:
+    if choice not in ("on", "off", "auto"):
+        raise ValueError(f'{key} is "on", "off" or "auto", got {choice!r}')
+
+
+def _is_chosen(choice: str) -> bool:
+    """Whether a key of that value has this CPU compute in bfloat16."""
+    if choice != "auto":
+        return choice == "on"
     # Without these instructions bfloat16 is emulated, slower than float32.
     can = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(can.get("avx512_bf16") or can.get("amx_bf16")) and _is_quicker_in_bfloat16()

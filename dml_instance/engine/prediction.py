@@ -7,9 +7,10 @@ from detectron2.data import Metadata, MetadataCatalog
 from torch import nn
 
 from ..keys.classes import known_dataset
-from ..modeling import DMLInstance, fuse_conv_norms
+from ..modeling import DMLInstance, compute_in_bfloat16, fuse_conv_norms
 from ..stored_config import config_of
 from .config import ALL_DATA, load_config
+from .precision import infers_in_bfloat16
 from .trainer import Trainer
 from .weights import load_weights, weights_of
 
@@ -21,7 +22,8 @@ def load_trained(
     *,
     needs: Sequence[str] = ALL_DATA,
 ) -> tuple[nn.Module, CfgNode]:
-    """A trained model ready for inference, with its norms fused, and its config.
+    """A trained model ready for inference, and its config; the model has its norms fused, and is in
+    the precision that ``TEST.CPU_BFLOAT16`` says.
 
     The config has the least score that the weights come with, where it has none of its own.
 
@@ -49,7 +51,8 @@ def load_model(cfg: CfgNode, weights: str) -> nn.Module:
         weights: as there.
 
     Raises:
-        FileNotFoundError, ValueError: as ``load_weights``.
+        FileNotFoundError, ValueError: as ``load_weights``; ValueError for TEST.CPU_BFLOAT16 as
+            ``infers_in_bfloat16`` and ``compute_in_bfloat16``.
     """
     if cfg.TEST.MIN_SCORE is None:
         stored = config_of(weights)
@@ -58,6 +61,8 @@ def load_model(cfg: CfgNode, weights: str) -> nn.Module:
     load_weights(model, weights)
     if isinstance(model, DMLInstance):
         fuse_conv_norms(model)
+        if infers_in_bfloat16(cfg):
+            compute_in_bfloat16(model.network)
     return model
 
 

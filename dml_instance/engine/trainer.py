@@ -6,13 +6,15 @@ trains with it.
 
 import logging
 
+from detectron2.config import CfgNode
 from detectron2.data import build_detection_test_loader, build_detection_train_loader
 from detectron2.engine import DefaultTrainer
 from detectron2.utils import comm
+from torch import nn
 
 from ..data import build_test_mapper, build_train_mapper, build_train_sampler, training_records
 from ..keys.honoured import honouring_keys
-from ..modeling import DMLInstance, fused_copy
+from ..modeling import DMLInstance, compute_in_bfloat16, fused_copy
 from ..modeling.grouping.limits import limits_of
 from ..stored_config import StoredConfig
 from .evaluators import build_evaluator
@@ -20,7 +22,12 @@ from .fitting import fitted_lengths
 from .hooks import InferenceTimer, TrainingClock
 from .least_score import choose_min_score
 from .optimizer import build_optimizer
-from .precision import BFloat16Forward, amp_precision, trains_in_bfloat16
+from .precision import (
+    BFloat16Forward,
+    amp_precision,
+    infers_in_bfloat16,
+    trains_in_bfloat16,
+)
 from .results import write_results
 
 _logger = logging.getLogger(__name__)
@@ -30,9 +37,11 @@ class Trainer(DefaultTrainer):
     """``DefaultTrainer`` with this project's optimiser, mapper, sampler, evaluators and clocks."""
 
     def __init__(self, cfg):
-        precision = amp_precision(cfg)
+        precision, is_half = amp_precision(cfg), infers_in_bfloat16(cfg)
         super().__init__(cfg)
         StoredConfig(cfg).add_to(self.checkpointer)
+        if is_half:
+            _as_used(cfg, self._trainer.model)  # refused now rather than after the training
         if cfg.SOLVER.AMP.ENABLED:
             self._trainer.precision = precision
         if cfg.INPUT.OBJECT_DIAMETERS:
@@ -78,11 +87,9 @@ class Trainer(DefaultTrainer):
         """As ``DefaultTrainer.test``; also writes ``results.json`` into OUTPUT_DIR.
 
         Where TEST.MIN_SCORE is not set, ``choose_min_score`` stores one. What is scored of a
-        ``DMLInstance`` is a copy with its norms fused, as it will be used.
+        ``DMLInstance`` is ``_as_used`` of it.
         """
-        model = getattr(model, "module", model)  # behind DistributedDataParallel
-        if isinstance(model, DMLInstance):
-            model = fused_copy(model)
+        model = _as_used(cfg, model)
         with InferenceTimer(model) as timer:
             results = super().test(cfg, model, evaluators)
         for remark in limits_of(model).remarks:
@@ -94,3 +101,19 @@ class Trainer(DefaultTrainer):
             if cfg.TEST.MIN_SCORE is None:
                 choose_min_score(cfg)
         return results
+
+
+def _as_used(cfg: CfgNode, model: nn.Module) -> nn.Module:
+    """A copy of a ``DMLInstance`` as tools will use it: its norms are fused, and it is in the
+    precision that ``TEST.CPU_BFLOAT16`` says. Any other model itself.
+
+    Raises:
+        ValueError: as ``infers_in_bfloat16`` and ``compute_in_bfloat16``.
+    """
+    model = getattr(model, "module", model)  # behind DistributedDataParallel
+    if not isinstance(model, DMLInstance):
+        return model
+    model = fused_copy(model)
+    if infers_in_bfloat16(cfg):
+        compute_in_bfloat16(model.network)
+    return model

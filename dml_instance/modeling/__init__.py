@@ -20,7 +20,7 @@ from .grouping import GROUPING_REGISTRY, InstanceGrouping
 from .heads import EMBEDDING_HEAD_REGISTRY, SEED_HEAD_REGISTRY, EmbeddingHead, SeedHead
 from .meta_arch import DMLInstance
 from .network import DMLNetwork
-from .test_time import fuse_conv_norms, fused_copy
+from .test_time import compute_in_bfloat16, fuse_conv_norms, fused_copy
 
 __all__ = [
     "CRITERION_REGISTRY",
@@ -38,6 +38,7 @@ __all__ = [
     "build_efficientnet_lite_backbone",
     "build_efficientnet_lite_fpn_backbone",
     "build_slim_resnet_backbone",
+    "compute_in_bfloat16",
     "fuse_conv_norms",
     "fused_copy",
     "transfer_classes",

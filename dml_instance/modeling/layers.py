@@ -1,8 +1,55 @@
-"""The one convolution block that decoder and heads are made of."""
+"""The convolutions that decoder, heads and EfficientNet-Lite are made of.
 
+Shapes: B images, C channels, H x W cells.
+"""
+
+import detectron2.layers
 import fvcore.nn.weight_init as weight_init
+import torch
 import torch.nn.functional as F
-from detectron2.layers import Conv2d, get_norm
+from detectron2.layers import get_norm
+from torch import Tensor, nn
+
+# What Inductor makes convolutions of: oneDNN's, with the activation applied while the result is
+# still in registers. Builds of torch without oneDNN do not have it.
+_CONVOLUTION = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
+
+
+class Conv2d(detectron2.layers.Conv2d):
+    """Detectron2's convolution, which is one pass over memory where it can be: at inference on a
+    CPU, once its norm is fused (``test_time.fuse_conv_norms``). Results differ by rounding.
+
+    The activation is ReLU, ReLU6 or none.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C', H', W')."""
+        if self.norm is None and runs_in_one_pass(x):
+            return self.in_one_pass(x, self.weight, self.padding)
+        return super().forward(x)
+
+    def in_one_pass(self, x: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
+        """The convolution of ``x`` with these, and the activation."""
+        if self.activation is None:
+            then = "none", []
+        elif isinstance(self.activation, nn.ReLU6):
+            then = "hardtanh", [0.0, 6.0]
+        else:
+            then = "relu", []
+        options = padding, self.stride, self.dilation, self.groups
+        x = x.contiguous(memory_format=torch.channels_last)
+        return _CONVOLUTION(x, weight, self.bias, *options, *then, "")
+
+
+def runs_in_one_pass(x: Tensor) -> bool:
+    """Whether ``Conv2d.in_one_pass`` can be asked of a map: nothing is trained, and nothing traced,
+    whose graph is to hold operations that others know."""
+    can = x.dtype == torch.float32 or (
+        x.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
+    is_recorded = torch.is_grad_enabled() or torch.jit.is_tracing() or torch.compiler.is_compiling()
+    has_library = _CONVOLUTION is not None and torch.backends.mkldnn.enabled
+    return has_library and x.device.type == "cpu" and can and not is_recorded
 
 
 def conv_norm_relu(

@@ -3,7 +3,15 @@ import torch
 from detectron2.engine import AMPTrainer
 from torch import nn
 
-from dml_instance.engine import Trainer, precision, trains_in_bfloat16
+from dml_instance.engine import (
+    Trainer,
+    infers_in_bfloat16,
+    load_model,
+    precision,
+    trains_in_bfloat16,
+)
+from toy_models import config as model_config
+from toy_models import model_of
 from toy_scenes import data_config
 
 
@@ -41,6 +49,7 @@ def test_bfloat16_follows_the_key_the_processor_its_speed_and_the_device(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     seconds(half, 2)
     assert trains_in_bfloat16(config(choice, device)) is expected
+    assert infers_in_bfloat16(config("off", device, "TEST.CPU_BFLOAT16", choice)) is expected
 
 
 def test_the_speed_is_measured_once(seconds, monkeypatch):
@@ -68,6 +77,8 @@ def test_on_a_gpu_mixed_precision_and_its_own_key_decide(enabled, precision, exp
 def test_another_choice_is_named_with_its_key():
     with pytest.raises(ValueError, match=r"CPU_BFLOAT16.*'yes'"):
         trains_in_bfloat16(config("yes"))
+    with pytest.raises(ValueError, match=r"^TEST\.CPU_BFLOAT16 .*'yes'"):
+        Trainer(config("off", "cpu", "TEST.CPU_BFLOAT16", "yes"))
     with pytest.raises(ValueError, match=r"AMP\.PRECISION is one of .*'float64'"):
         Trainer(config("auto", "cpu", "SOLVER.AMP.PRECISION", "float64"))
 
@@ -94,3 +105,39 @@ def test_only_training_runs_in_bfloat16(choice, monkeypatch):
     assert model.eval()(x).dtype == torch.float32
     model.train()(x).sum().backward()
     assert model.weight.grad.dtype == torch.float32
+
+
+def dtypes(model):
+    return {parameter.dtype for parameter in model.parameters()}
+
+
+@pytest.mark.parametrize(("choice", "expected"), [("on", True), ("off", False)])
+def test_a_loaded_model_infers_in_what_the_key_says(choice, expected, tmp_path):
+    path = str(tmp_path / "model.pth")
+    torch.save({"model": model_of().state_dict()}, path)
+    model = load_model(model_config("TEST.CPU_BFLOAT16", choice), path)
+    assert (torch.bfloat16 in dtypes(model)) is expected
+    assert torch.float32 in dtypes(model)
+
+
+@pytest.mark.parametrize(("choice", "expected"), [("on", True), ("off", False)])
+def test_what_is_scored_is_what_will_be_used_and_training_goes_on_in_float32(
+    choice, expected, monkeypatch, tmp_path
+):
+    scored = []
+    monkeypatch.setattr(
+        "detectron2.engine.DefaultTrainer.test",
+        classmethod(lambda cls, cfg, model, evaluators=None: scored.append(model) or {}),
+    )
+    model, keys = model_of(), ("TEST.CPU_BFLOAT16", choice, "TEST.MIN_SCORE", 0.5)
+    options = ("OUTPUT_DIR", str(tmp_path), "DATASETS.TEST", ("toys",))
+    Trainer.test(model_config(*keys, *options), model)
+    assert (torch.bfloat16 in dtypes(scored[0])) is expected
+    assert dtypes(model) == {torch.float32}
+    assert model.training
+
+
+def test_a_network_that_cannot_is_refused_before_it_is_trained(monkeypatch):
+    monkeypatch.setattr(Trainer, "build_train_loader", classmethod(lambda cls, cfg: []))
+    with pytest.raises(ValueError, match=r"TEST\.CPU_BFLOAT16 .*GroupNorm"):
+        Trainer(model_config("TEST.CPU_BFLOAT16", "on", "MODEL.DML.NORM", "GN"))

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from detectron2.layers import Conv2d, FrozenBatchNorm2d, ShapeSpec
+from detectron2.layers import FrozenBatchNorm2d, ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 from torch import Tensor, nn
+
+from ..layers import Conv2d, runs_in_one_pass
 
 STAGES = ("stem", "res2", "res3", "res4", "res5", "head")
 
@@ -22,7 +24,8 @@ _IMAGENET_DEVIATION = 0.45
 
 
 class DepthwiseConv2d(Conv2d):
-    """A convolution of each channel for itself, with norm; stride 1 or 2, square odd kernel.
+    """A convolution of each channel for itself, with norm and activation; stride 1 or 2, square odd
+    kernel.
 
     At stride 2 and even sizes it is padded as TensorFlow does, as the weights were trained; an odd
     size is halved to the larger half.
@@ -37,8 +40,13 @@ class DepthwiseConv2d(Conv2d):
         input at stride 2 and for that of the weights of a 5x5 kernel.
         """
         reach, stride = self.kernel_size[0] // 2, self.stride[0]
+        height, width = x.shape[-2:]
+        if self.norm is None and runs_in_one_pass(x) and height % stride == width % stride == 0:
+            # A row and a column of zeros before the kernel stand for padding that is one cell less
+            # there than at the end: cheaper than a padded copy of a map.
+            more = stride - 1
+            return self.in_one_pass(x, F.pad(self.weight, (more, 0, more, 0)), (reach, reach))
         if stride == 2:
-            height, width = x.shape[-2:]
             x = F.pad(x, (reach - 1, reach + width % 2, reach - 1, reach + height % 2))
         padding = reach if stride == 1 else 0
         is_slow = x.device.type == "cpu" and torch.is_grad_enabled() and (stride == 2 or reach > 1)
@@ -49,7 +57,8 @@ class DepthwiseConv2d(Conv2d):
                 ).to(x.dtype)
         else:
             y = F.conv2d(x, self.weight, self.bias, stride, padding, groups=self.groups)
-        return y if self.norm is None else self.norm(y)
+        y = y if self.norm is None else self.norm(y)
+        return y if self.activation is None else self.activation(y)
 
 
 def _with_norm(kind: type[Conv2d], conv: nn.Conv2d, norm: nn.Module, **options) -> Conv2d:
@@ -61,14 +70,18 @@ def _with_norm(kind: type[Conv2d], conv: nn.Conv2d, norm: nn.Module, **options) 
 
 
 def _carry_norms(block: nn.Module) -> None:
-    """Change one of the package's blocks in place: each convolution carries the norm that follows
-    it."""
-    convolutions = {"_expand_conv": ("_bn0", Conv2d), "_depthwise_conv": ("_bn1", DepthwiseConv2d)}
-    for name, (norm, kind) in {**convolutions, "_project_conv": ("_bn2", Conv2d)}.items():
+    """Change one of the package's blocks in place: each convolution carries the norm and the
+    activation that follow it."""
+    for name, norm, kind, activation in (
+        ("_expand_conv", "_bn0", Conv2d, nn.ReLU6(inplace=True)),
+        ("_depthwise_conv", "_bn1", DepthwiseConv2d, nn.ReLU6(inplace=True)),
+        ("_project_conv", "_bn2", Conv2d, None),
+    ):
         if hasattr(block, name):  # the first block does not expand
-            setattr(block, name, _with_norm(kind, getattr(block, name), getattr(block, norm)))
+            parts = getattr(block, name), getattr(block, norm)
+            setattr(block, name, _with_norm(kind, *parts, activation=activation))
             setattr(block, norm, nn.Identity())
-    block._swish = nn.ReLU6(inplace=True)
+    block._swish = nn.Identity()
 
 
 class EfficientNetLite(Backbone):

@@ -95,12 +95,12 @@ def grow_masks(grids: Grids, seeds: GrowingSeeds, max_overlap: float) -> GrownMa
 
     Returns:
         The masks that stay; none of a seed that is not finite. Memory: 12 bytes a cell of them, at
-        most twice that while they are grown, and 5 bytes a cell of the grids.
+        most twice that while they are grown, and 9 bytes a cell of the grids.
     """
-    owned, stamps = (
+    owned, stamps, beyond = (
         tuple(np.zeros(scale.shape, dtype=dtype) for scale in grids.distance_scales)
-        for dtype in (bool, np.int32)
+        for dtype in (bool, np.int32, np.int32)
     )
-    kept, *masks = kernels.grow(grids, owned, stamps, *seeds, float(max_overlap))
+    kept, *masks = kernels.grow(grids, owned, stamps, beyond, *seeds, float(max_overlap))
     of_masks = (seeds.position[kept], seeds.level[kept], seeds.threshold[kept])
     return GrownMasks(kept, *of_masks, *masks)

@@ -91,40 +91,65 @@ def _is_bridged(is_bridge, row, column, other_row, other_column):
 
 
 @_compiled
-def _grow(maps, seed, threshold, gap, stamp, mark, found, start):
+def _next_new(stamp, beyond, mark, column, last):
+    """The first column in [column, last) of a row that the mask of ``mark`` has not seen, else
+    ``last``.
+
+    ``stamp`` and ``beyond`` are the row's; ``beyond`` says for every column that was seen a later
+    one up to which all were. It is brought up to date on the way, so that no run is walked twice.
+    """
+    first = column
+    while column < last and abs(stamp[column]) == mark:
+        column = beyond[column]
+    while first < column and abs(stamp[first]) == mark:
+        following = beyond[first]
+        beyond[first] = column
+        first = following
+    return min(column, last)
+
+
+@_compiled
+def _grow(maps, seed, threshold, gap, seen, mark, found, start):
     """Write a mask's cells and their distances, ``found``, from ``start`` on.
 
-    ``maps`` are embedding, distance scale and is_bridge of the grid. ``stamp`` (h, w) becomes -mark
-    in the cells of the mask and mark in those that were found too far from the seed.
+    ``maps`` are embedding, distance scale and is_bridge of the grid. ``seen`` are two of (h, w):
+    ``stamp`` becomes -mark in the cells of the mask and mark in those that were found too far from
+    the seed; ``beyond`` is what ``_next_new`` keeps.
 
     Returns:
         The end of the cells.
     """
     embedding, distance_scale, is_bridge = maps
     cells, distances = found
+    stamp, beyond = seen
     height, width = stamp.shape
     reach = gap + 1 if gap >= 0 else max(height, width)
     # The mask is its own queue: what lies near enough to its first cells is appended behind its
     # last. A seed that is not finite is not similar to itself.
     cells[start], distances[start], stamp[seed] = seed, 0, -mark
+    beyond[seed] = seed[1] + 1
     to_itself = _squared_distance(embedding, distance_scale, seed, seed[0], seed[1])
     end = start + int(to_itself <= threshold)
     head = start
     while head < end:
         at_row, at_column = np.int64(cells[head, 0]), np.int64(cells[head, 1])
+        last = min(at_column + reach + 1, width)
         for row in range(max(at_row - reach, 0), min(at_row + reach + 1, height)):
-            for column in range(max(at_column - reach, 0), min(at_column + reach + 1, width)):
-                if abs(stamp[row, column]) == mark:
-                    continue
+            column = max(at_column - reach, 0)
+            while True:
+                # Almost all that a mask reaches over a gap it has seen before.
+                column = _next_new(stamp[row], beyond[row], mark, column, last)
+                if column == last:
+                    break
                 distance = _squared_distance(embedding, distance_scale, seed, row, column)
-                if distance <= threshold:
-                    if gap > 0 and not _is_bridged(is_bridge, at_row, at_column, row, column):
-                        continue  # another cell of the mask may reach it
-                    stamp[row, column] = -mark
+                if not distance <= threshold:  # so is what is not finite
+                    stamp[row, column], beyond[row, column] = mark, column + 1
+                # Another cell of the mask may reach what is not bridged from here.
+                elif gap <= 0 or _is_bridged(is_bridge, at_row, at_column, row, column):
+                    stamp[row, column], beyond[row, column] = -mark, column + 1
                     cells[end], distances[end] = (row, column), distance
                     end += 1
-                else:
-                    stamp[row, column] = mark
+                column += 1
         head += 1
         if gap < 0:  # the first look saw the whole grid
             break
@@ -165,9 +190,9 @@ def _own_elsewhere(owned, stamp, mark, bounds):
 
 
 @_compiled
-def grow(grids, owned, stamps, positions, levels, thresholds, gaps, max_overlap):
-    """See ``growing.grow_masks``; ``owned`` bool and ``stamps`` int32 are zeros of the shapes of
-    the grids.
+def grow(grids, owned, stamps, beyond, positions, levels, thresholds, gaps, max_overlap):
+    """See ``growing.grow_masks``; ``owned`` bool, ``stamps`` and ``beyond`` int32 are zeros of the
+    shapes of the grids.
 
     ``gaps`` is that of each seed.
 
@@ -188,8 +213,9 @@ def grow(grids, owned, stamps, positions, levels, thresholds, gaps, max_overlap)
         cells, distances = _with_room(cells, distances, start, stamp.size)
         mark = index + 1
         maps = grids.embeddings[level], grids.distance_scales[level], grids.is_bridge[level]
+        seen = stamp, beyond[level]
         end = _grow(
-            maps, seed, thresholds[index], gaps[index], stamp, mark, (cells, distances), start
+            maps, seed, thresholds[index], gaps[index], seen, mark, (cells, distances), start
         )
         part = cells[start:end]
         num_owned = 0
