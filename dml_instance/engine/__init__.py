@@ -16,7 +16,9 @@ from .prediction import (
     metadata_of,
 )
 from .processes import leave_processes
+from .progress import ProgressLine
 from .results import (
+    METRICS_FILE,
     RESULTS_FILE,
     TRAINING_FILE,
     instance_table,
@@ -25,12 +27,15 @@ from .results import (
     predictions_folder,
     results_table,
 )
+from .run_log import RunLog
+from .start_lines import start_lines
 from .tally import Tally
 from .trainer import Trainer
 from .weights import load_weights, named_in_errors, starting_weights, weights_of
 
 __all__ = [
     "ALL_DATA",
+    "METRICS_FILE",
     "NO_DATA",
     "RESULTS_FILE",
     "TEST_DATA",
@@ -38,6 +43,8 @@ __all__ = [
     "BudgetTrainer",
     "InferenceTimer",
     "ModelArgumentParser",
+    "ProgressLine",
+    "RunLog",
     "Tally",
     "Trainer",
     "TrainingClock",
@@ -62,6 +69,7 @@ __all__ = [
     "predictions_folder",
     "results_table",
     "run_over_images",
+    "start_lines",
     "starting_weights",
     "trains_in_bfloat16",
     "use_huge_pages",

@@ -9,7 +9,8 @@ import torch
 from ..files import read_json, write_json
 from ..report import table
 
-# In OUTPUT_DIR: what training took, and what evaluation found.
+# In OUTPUT_DIR: scalars of a training, as lines of JSON, what it took, and what evaluation found.
+METRICS_FILE = "metrics.json"
 TRAINING_FILE = "training.json"
 RESULTS_FILE = "results.json"
 

@@ -4,30 +4,37 @@ Only what ``DefaultTrainer`` asks its users to override is overridden, and any m
 trains with it.
 """
 
+import importlib.util
 import logging
+import os
 
 from detectron2.data import build_detection_test_loader, build_detection_train_loader
 from detectron2.engine import DefaultTrainer
+from detectron2.engine.hooks import PeriodicWriter
 from detectron2.utils import comm
+from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
 
 from ..data import build_test_mapper, build_train_mapper, build_train_sampler, training_records
 from ..keys.honoured import honouring_keys
-from ..modeling import DMLInstance, fused_copy
 from ..modeling.grouping.limits import limits_of
 from ..stored_config import StoredConfig
 from .evaluators import build_evaluator
 from .fitting import fitted_lengths
 from .hooks import InferenceTimer, TrainingClock
+from .inference import at_inference
 from .least_score import choose_min_score
 from .optimizer import build_optimizer
 from .precision import BFloat16Forward, amp_precision, trains_in_bfloat16
-from .results import write_results
+from .progress import ProgressLine
+from .results import METRICS_FILE, write_results
+from .watched_image import WatchedImage
 
 _logger = logging.getLogger(__name__)
 
 
 class Trainer(DefaultTrainer):
-    """``DefaultTrainer`` with this project's optimiser, mapper, sampler, evaluators and clocks."""
+    """``DefaultTrainer`` with this project's optimiser, mapper, sampler, evaluators, clocks, and
+    words on how far it is."""
 
     def __init__(self, cfg):
         precision = amp_precision(cfg)
@@ -47,7 +54,23 @@ class Trainer(DefaultTrainer):
         return model
 
     def build_hooks(self):
-        return [TrainingClock(self.cfg), *super().build_hooks()]
+        hooks = [TrainingClock(self.cfg), *super().build_hooks()]
+        if comm.is_main_process():
+            # Before the writer of what it draws.
+            hooks.insert(-1, WatchedImage(self.cfg, for_tensorboard=_has_tensorboard()))
+            hooks.append(PeriodicWriter([self.build_progress()], period=1))
+        return hooks
+
+    def build_writers(self):
+        """Files of scalars: ``metrics.json``, and TensorBoard's where that is installed."""
+        writers = [JSONWriter(os.path.join(self.cfg.OUTPUT_DIR, METRICS_FILE))]
+        if _has_tensorboard():
+            writers.append(TensorboardXWriter(self.cfg.OUTPUT_DIR))
+        return writers
+
+    def build_progress(self) -> EventWriter:
+        """What is called after every iteration, and says from time to time how far it is."""
+        return ProgressLine(self.cfg.SOLVER.IMS_PER_BATCH, self.max_iter)
 
     @classmethod
     def build_optimizer(cls, cfg, model):
@@ -80,13 +103,10 @@ class Trainer(DefaultTrainer):
         Where TEST.MIN_SCORE is not set, ``choose_min_score`` stores one. What is scored of a
         ``DMLInstance`` is a copy with its norms fused, as it will be used.
         """
-        model = getattr(model, "module", model)  # behind DistributedDataParallel
-        if isinstance(model, DMLInstance):
-            model = fused_copy(model)
-        with InferenceTimer(model) as timer:
+        with at_inference(model) as model, InferenceTimer(model) as timer:
             results = super().test(cfg, model, evaluators)
-        for remark in limits_of(model).remarks:
-            _logger.warning(remark)
+            for remark in limits_of(model).remarks:
+                _logger.warning(remark)
         if comm.is_main_process():
             names = cfg.DATASETS.TEST
             metrics = {names[0]: results} if len(names) == 1 else results
@@ -94,3 +114,7 @@ class Trainer(DefaultTrainer):
             if cfg.TEST.MIN_SCORE is None:
                 choose_min_score(cfg)
         return results
+
+
+def _has_tensorboard() -> bool:
+    return importlib.util.find_spec("tensorboard") is not None

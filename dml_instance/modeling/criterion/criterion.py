@@ -139,7 +139,9 @@ class DMLCriterion:
         # Areas of masks and sums of many distances leave the range of float16.
         with torch.autocast(pyramids[0][0].embedding.device.type, enabled=False):
             terms = [self._of_image(maps, truth) for pyramid, truth in images for maps in pyramid]
-            mean = {name: torch.stack([term[name] for term in terms]).mean(dim=0) for name in terms[0]}
+            mean = {
+                name: torch.stack([term[name] for term in terms]).mean(dim=0) for name in terms[0]
+            }
         seed_weight = self.rules.seed_loss.weight_at(iteration, self.max_iter)
         losses = {
             "loss_pair": self.rules.pair_loss.weight * mean["pair"],
