@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 
-def table(rows: list[list], header: list[str], digits: int | Sequence[int] = 1) -> str:
+def table(
+    rows: list[list], header: list[str], digits: int | Sequence[int] = 1, form: str = "github"
+) -> str:
     """Rows as a Markdown table: so many decimals, and "-" for what was not measured (None or NaN).
 
     Args:
         rows, header: of the table.
         digits: of all columns, or of each.
+        form: of tabulate: "github", or "html", escaped.
     """
     digits = [digits] * len(header) if isinstance(digits, int) else digits
     return tabulate(
@@ -18,7 +21,7 @@ def table(rows: list[list], header: list[str], digits: int | Sequence[int] = 1) 
         headers=header,
         floatfmt=[f".{number}f" for number in digits],
         missingval="-",
-        tablefmt="github",
+        tablefmt=form,
     )
 
 

@@ -28,6 +28,7 @@ from .results import (
     results_table,
 )
 from .run_log import RunLog
+from .run_report import REPORT_FILE, write_report
 from .start_lines import start_lines
 from .tally import Tally
 from .trainer import Trainer
@@ -37,6 +38,7 @@ __all__ = [
     "ALL_DATA",
     "METRICS_FILE",
     "NO_DATA",
+    "REPORT_FILE",
     "RESULTS_FILE",
     "TEST_DATA",
     "TRAINING_FILE",
@@ -74,4 +76,5 @@ __all__ = [
     "trains_in_bfloat16",
     "use_huge_pages",
     "weights_of",
+    "write_report",
 ]

@@ -12,7 +12,7 @@ from ..report import duration
 
 # What losses are about, in the order in which they are named: those of this project and of
 # Detectron2's Mask R-CNN. Others keep their names.
-_LOSSES = {
+LOSS_WORDS = {
     "loss_pair": "pairs",
     "loss_mask": "masks",
     "loss_seed": "seeds",
@@ -21,7 +21,7 @@ _LOSSES = {
     "loss_rpn_cls": "proposals",
     "loss_rpn_loc": "boxes of proposals",
 }
-_TOTAL = "total_loss"
+TOTAL_LOSS = "total_loss"
 
 # Figures are means over so many iterations, and the time left follows from more of them.
 _RECENT, _LONG = 20, 200
@@ -54,7 +54,7 @@ class ProgressLine(EventWriter):
 
     def write(self):
         storage = get_event_storage()
-        _, of_iteration = storage.latest().get(_TOTAL, (None, None))
+        _, of_iteration = storage.latest().get(TOTAL_LOSS, (None, None))
         if of_iteration != storage.iter:
             return  # no step has been taken since, as at the end of a training
         done, now = storage.iter + 1, time.monotonic()
@@ -104,18 +104,19 @@ def _mean(storage: EventStorage, name: str, window: int) -> float | None:
 
 def _losses(storage: EventStorage) -> str:
     """The total and its parts. Means, for medians of parts do not sum up."""
-    names = [name for name in storage.histories() if "loss" in name and name != _TOTAL]
-    known = [name for name in _LOSSES if name in names]
+    names = [name for name in storage.histories() if "loss" in name and name != TOTAL_LOSS]
+    known = [name for name in LOSS_WORDS if name in names]
     parts = [
-        f"{_word(name)} {_mean(storage, name, _RECENT):.3g}"
-        for name in (*known, *(name for name in names if name not in _LOSSES))
+        f"{loss_word(name)} {_mean(storage, name, _RECENT):.3g}"
+        for name in (*known, *(name for name in names if name not in LOSS_WORDS))
     ]
     of_parts = f" ({', '.join(parts)})" if parts else ""
-    return f"loss {_mean(storage, _TOTAL, _RECENT):.3g}{of_parts}"
+    return f"loss {_mean(storage, TOTAL_LOSS, _RECENT):.3g}{of_parts}"
 
 
-def _word(name: str) -> str:
-    return _LOSSES.get(name) or name.replace("loss", "").strip("_").replace("_", " ") or name
+def loss_word(name: str) -> str:
+    """What a loss is about, in a word or two."""
+    return LOSS_WORDS.get(name) or name.replace("loss", "").strip("_").replace("_", " ") or name
 
 
 def _plain(value: float) -> str:

@@ -17,6 +17,8 @@ from detectron2.utils.logger import setup_logger
 _OURS, _OTHERS = "dml_instance", ("detectron2", "fvcore")
 # Of Detectron2's, what says how far an evaluation is.
 _EVALUATION = "detectron2.evaluation.evaluator"
+# Said whenever ids of classes do not count from 1, which is as good.
+_HARMLESS = "We'll apply a mapping for you"
 
 _logger = logging.getLogger(__name__)
 
@@ -102,7 +104,8 @@ class _LinesToLog(io.TextIOBase):
 
 def _is_for_the_terminal(record: logging.LogRecord) -> bool:
     is_ours = record.name.split(".")[0] == _OURS
-    return is_ours or record.levelno >= logging.WARNING or record.name == _EVALUATION
+    is_warning = record.levelno >= logging.WARNING and _HARMLESS not in str(record.msg)
+    return is_ours or is_warning or record.name == _EVALUATION
 
 
 class _TerminalFormat(logging.Formatter):
@@ -112,7 +115,7 @@ class _TerminalFormat(logging.Formatter):
         if record.name.split(".")[0] == _OURS:
             text = super().format(record)
         else:
-            text, *more = record.getMessage().splitlines() or [""]
+            text, *more = record.getMessage().strip().splitlines() or [""]
             if more or record.exc_info:
                 text += " ... (the rest is in log.txt)"
         is_warning = record.levelno >= logging.WARNING

@@ -1,9 +1,12 @@
 """One image, drawn again and again while a model learns."""
 
+import contextlib
 import logging
 import os
+import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -48,6 +51,12 @@ class WatchedImage(HookBase):
         self._is_broken = False
         self._next = 0.0  # seconds of the clock
 
+    def before_train(self):
+        # What another training has drawn later than this one begins is not of this one.
+        for file in Path(self._cfg.OUTPUT_DIR, FOLDER).glob("iteration_*.jpg"):
+            if int(file.stem.split("_")[1]) > self.trainer.start_iter:
+                file.unlink()
+
     def after_step(self):
         done = self.trainer.iter + 1
         is_due = done % self._cfg.SOLVER.CHECKPOINT_PERIOD == 0 and time.monotonic() >= self._next
@@ -70,7 +79,7 @@ class WatchedImage(HookBase):
         name = (*self._cfg.DATASETS.TEST, *self._cfg.DATASETS.TRAIN)[0]
         if self._record is None:
             self._record = watched_record(DatasetCatalog.get(name))
-        with at_inference(self.trainer.model) as model:
+        with _randomness_kept(), at_inference(self.trainer.model) as model:
             picture, _ = picture_of(
                 model, self._cfg, self._record, MetadataCatalog.get(name), _MIN_SCORE
             )
@@ -80,6 +89,19 @@ class WatchedImage(HookBase):
             write_image(path, picture[:, :, ::-1])
         if self._for_tensorboard:
             self.trainer.storage.put_image("watched", np.moveaxis(picture, 2, 0))
+
+
+@contextlib.contextmanager
+def _randomness_kept() -> Iterator[None]:
+    """A training draws the same random numbers whether it is watched or not: Detectron2's resizing
+    draws one for a test image, too."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
 
 
 def watched_record(records: Sequence[dict]) -> dict:

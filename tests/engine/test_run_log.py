@@ -52,7 +52,8 @@ def test_the_terminal_shows_ours_and_the_first_line_of_the_warnings_of_others(tm
         logging.getLogger("fvcore.common.checkpoint").warning("keys are missing:\n a\n b")
         logging.getLogger("fvcore.common.checkpoint").info("Saving checkpoint")
         logging.getLogger("detectron2.engine.defaults").info("Model:\n...")
-        logging.getLogger("detectron2.engine.hooks").error("one line")
+        logging.getLogger("detectron2.engine.hooks").error("\none line\n")
+        logging.getLogger("detectron2.data.datasets.coco").warning("We'll apply a mapping for you.")
         logging.getLogger("detectron2.evaluation.evaluator").info("Inference done 3/8")
         written = file.read_text()
     assert shown.getvalue().splitlines() == [
@@ -60,7 +61,14 @@ def test_the_terminal_shows_ours_and_the_first_line_of_the_warnings_of_others(tm
         "warning: keys are missing: ... (the rest is in log.txt)",
         *("error: one line", "Inference done 3/8"),
     ]
-    for part in ("too much", "\n b\n", "Saving checkpoint", "Model:\n...", "Inference done 3/8"):
+    for part in (
+        "too much",
+        "\n b\n",
+        "Saving checkpoint",
+        "Model:\n...",
+        "apply a mapping",
+        "done 3/8",
+    ):
         assert part in written
 
 

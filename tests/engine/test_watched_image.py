@@ -2,12 +2,14 @@
 
 import itertools
 import logging
+import random
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.utils.env import seed_all_rng
 from detectron2.utils.events import EventStorage
 from torch import nn
 
@@ -77,6 +79,13 @@ def test_a_picture_that_fails_is_a_warning_and_the_training_goes_on(hook, monkey
     ]
 
 
+def draw_numbers(act):
+    """Random numbers after a seed and an action."""
+    seed_all_rng(5)
+    act()
+    return random.random(), np.random.random(), torch.rand(1).item()
+
+
 def test_a_picture_lies_in_its_folder_and_waits_for_tensorboard(tmp_path):
     path, images = write_coco(tmp_path, "watched_toy", [square_and_disc()])
     register_coco("watched_toy", str(path), str(images))
@@ -87,15 +96,31 @@ def test_a_picture_lies_in_its_folder_and_waits_for_tensorboard(tmp_path):
         hook = WatchedImage(cfg, for_tensorboard=True)
         with EventStorage() as storage:
             hook.trainer = SimpleNamespace(iter=6, max_iter=7, model=model, storage=storage)
-            hook.after_step()
+            numbers = draw_numbers(hook.after_step)
             ((name, picture, _),) = storage._vis_data
     finally:
         DatasetCatalog.remove("watched_toy")
         MetadataCatalog.remove("watched_toy")
+    assert numbers == draw_numbers(lambda: None), "a training that is watched is the same training"
     assert name == "watched" and picture.dtype == np.uint8 and picture.shape[0] == 3
     assert [p.name for p in (tmp_path / "watched").iterdir()] == ["iteration_0000007.jpg"]
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_pictures_of_an_earlier_training_are_taken_away(tmp_path):
+    """Those of the part that is resumed stay."""
+    folder = tmp_path / "watched"
+    folder.mkdir()
+    for done in (10, 20, 30):
+        (folder / f"iteration_{done:07d}.jpg").touch()
+    (folder / "mine.jpg").touch()
+    hook = WatchedImage(data_config("OUTPUT_DIR", str(tmp_path)), for_tensorboard=False)
+    for start, left in ((20, [10, 20]), (0, [])):
+        hook.trainer = SimpleNamespace(start_iter=start)
+        hook.before_train()
+        names = [f"iteration_{done:07d}.jpg" for done in left] + ["mine.jpg"]
+        assert sorted(path.name for path in folder.iterdir()) == names
 
 
 def test_a_model_of_another_architecture_trains_on_after_an_error():
