@@ -63,6 +63,7 @@ class Trainer(DefaultTrainer):
 
     def build_writers(self):
         """Files of scalars: ``metrics.json``, and TensorBoard's where that is installed."""
+        os.makedirs(self.cfg.OUTPUT_DIR, exist_ok=True)
         writers = [JSONWriter(os.path.join(self.cfg.OUTPUT_DIR, METRICS_FILE))]
         if _has_tensorboard():
             writers.append(TensorboardXWriter(self.cfg.OUTPUT_DIR))
