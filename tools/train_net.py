@@ -24,7 +24,6 @@ from detectron2.utils import comm
 from dml_instance.data import add_registration_option, register_given
 from dml_instance.engine import (
     ALL_DATA,
-    REPORT_FILE,
     RESULTS_FILE,
     TEST_DATA,
     RunLog,
@@ -90,7 +89,7 @@ def main(args):
         with log.printed_there():
             results = Trainer.test(cfg, model)
         if comm.is_main_process():
-            write_report(cfg, model, sys.argv)
+            report = write_report(cfg, model, sys.argv)
             verify_results(cfg, results)
     else:
         if comm.is_main_process():
@@ -99,12 +98,13 @@ def main(args):
         with log.printed_there():
             trainer.train()
         if comm.is_main_process():
-            write_report(cfg, trainer.model, sys.argv)
+            report = write_report(cfg, trainer.model, sys.argv)
 
     if comm.is_main_process():
         path = os.path.join(cfg.OUTPUT_DIR, RESULTS_FILE)
         print(f"\n{results_table(read_json(path))}\n\nThe same figures: {path}")
-        print(f"All there is to say, and what to try next: {cfg.OUTPUT_DIR}/{REPORT_FILE}")
+        if report:
+            print(f"Curves, pictures, and what to try next: {report}")
     leave_processes()
 
 

@@ -18,7 +18,6 @@ from .prediction import (
 from .processes import leave_processes
 from .progress import ProgressLine
 from .results import (
-    METRICS_FILE,
     RESULTS_FILE,
     TRAINING_FILE,
     instance_table,
@@ -29,14 +28,13 @@ from .results import (
 )
 from .run_log import RunLog
 from .run_report import REPORT_FILE, write_report
-from .start_lines import start_lines
+from .starting import start_lines
 from .tally import Tally
 from .trainer import Trainer
 from .weights import load_weights, named_in_errors, starting_weights, weights_of
 
 __all__ = [
     "ALL_DATA",
-    "METRICS_FILE",
     "NO_DATA",
     "REPORT_FILE",
     "RESULTS_FILE",

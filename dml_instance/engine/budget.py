@@ -38,6 +38,9 @@ class BudgetTrainer(Trainer):
         # How many iterations there will be, the clock says.
         return ProgressLine(self.cfg.SOLVER.IMS_PER_BATCH)
 
+    def build_watched_image(self):
+        return None
+
     @property
     def used(self) -> float:
         """Minutes used up."""

@@ -4,15 +4,13 @@ Only what ``DefaultTrainer`` asks its users to override is overridden, and any m
 trains with it.
 """
 
-import importlib.util
 import logging
-import os
 
 from detectron2.data import build_detection_test_loader, build_detection_train_loader
-from detectron2.engine import DefaultTrainer
+from detectron2.engine import DefaultTrainer, HookBase
 from detectron2.engine.hooks import PeriodicWriter
 from detectron2.utils import comm
-from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
+from detectron2.utils.events import EventWriter
 
 from ..data import build_test_mapper, build_train_mapper, build_train_sampler, training_records
 from ..keys.honoured import honouring_keys
@@ -26,7 +24,8 @@ from .least_score import choose_min_score
 from .optimizer import build_optimizer
 from .precision import BFloat16Forward, amp_precision, trains_in_bfloat16
 from .progress import ProgressLine
-from .results import METRICS_FILE, write_results
+from .results import write_results
+from .scalar_writers import has_tensorboard, scalar_writers
 from .watched_image import WatchedImage
 
 _logger = logging.getLogger(__name__)
@@ -57,17 +56,16 @@ class Trainer(DefaultTrainer):
         hooks = [TrainingClock(self.cfg), *super().build_hooks()]
         if comm.is_main_process():
             # Before the writer of what it draws.
-            hooks.insert(-1, WatchedImage(self.cfg, for_tensorboard=_has_tensorboard()))
+            hooks.insert(-1, self.build_watched_image())
             hooks.append(PeriodicWriter([self.build_progress()], period=1))
         return hooks
 
     def build_writers(self):
-        """Files of scalars: ``metrics.json``, and TensorBoard's where that is installed."""
-        os.makedirs(self.cfg.OUTPUT_DIR, exist_ok=True)
-        writers = [JSONWriter(os.path.join(self.cfg.OUTPUT_DIR, METRICS_FILE))]
-        if _has_tensorboard():
-            writers.append(TensorboardXWriter(self.cfg.OUTPUT_DIR))
-        return writers
+        return scalar_writers(self.cfg.OUTPUT_DIR)
+
+    def build_watched_image(self) -> HookBase | None:
+        """What draws an image while the model learns; None: nothing."""
+        return WatchedImage(self.cfg, for_tensorboard=has_tensorboard())
 
     def build_progress(self) -> EventWriter:
         """What is called after every iteration, and says from time to time how far it is."""
@@ -115,7 +113,3 @@ class Trainer(DefaultTrainer):
             if cfg.TEST.MIN_SCORE is None:
                 choose_min_score(cfg)
         return results
-
-
-def _has_tensorboard() -> bool:
-    return importlib.util.find_spec("tensorboard") is not None

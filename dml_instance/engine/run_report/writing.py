@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from torch import nn
 
 from ...evaluation import OBJECT_KINDS
@@ -24,7 +24,7 @@ from ..inference import at_inference
 from ..pictures import picture_of
 from ..progress import TOTAL_LOSS, loss_word
 from ..results import METRICS_FILE, RESULTS_FILE, TRAINING_FILE, machine, results_table
-from ..start_lines import has_imagenet_weights
+from ..starting import has_imagenet_weights
 from ..watched_image import FOLDER
 from .advice import Figures, advise
 from .curves import f1_chart, training_chart
@@ -52,7 +52,7 @@ _T = TypeVar("_T")
 _logger = logging.getLogger(__name__)
 
 
-def write_report(cfg: CfgNode, model: nn.Module, command: Sequence[str]) -> None:
+def write_report(cfg: CfgNode, model: nn.Module, command: Sequence[str]) -> str | None:
     """Write ``report.html`` into OUTPUT_DIR, from what a run has left there.
 
     It is one file with all its pictures. Up to 20 images of the training set, and three of those
@@ -63,6 +63,9 @@ def write_report(cfg: CfgNode, model: nn.Module, command: Sequence[str]) -> None
         cfg: of the run.
         model: what it has trained or evaluated.
         command: that it was started by.
+
+    Returns:
+        The file; None where there is none.
     """
     path = os.path.join(cfg.OUTPUT_DIR, REPORT_FILE)
     _logger.info("a report is made: %s", path)
@@ -73,6 +76,8 @@ def write_report(cfg: CfgNode, model: nn.Module, command: Sequence[str]) -> None
         # A training that is done shall not be lost to what is said of it.
         _logger.warning("%s was not written: %s", path, message_of(error))
         _logger.debug("", exc_info=True)
+        return None
+    return path
 
 
 def _page(cfg: CfgNode, model: nn.Module, command: Sequence[str]) -> Page:
@@ -83,7 +88,7 @@ def _page(cfg: CfgNode, model: nn.Module, command: Sequence[str]) -> Page:
     scoring = sample = None
     if cfg.DATASETS.TEST:
         scoring = _attempt("which objects were found", lambda: score_saved(cfg))
-    if scoring is not None:
+    if scoring is not None and set(cfg.DATASETS.TRAIN[:1]) & set(DatasetCatalog.list()):
         sample = _attempt(
             "how training images are segmented",
             lambda: score_training_sample(model, cfg, scoring.min_score),
@@ -316,7 +321,7 @@ def _run(cfg: CfgNode, training: dict, command: Sequence[str]) -> Iterator[str]:
         "folder": os.path.abspath(cfg.OUTPUT_DIR),
         "DATASETS.TRAIN": ", ".join(cfg.DATASETS.TRAIN) or "none",
         "DATASETS.TEST": ", ".join(cfg.DATASETS.TEST) or "none",
-        "MODEL.WEIGHTS": cfg.MODEL.WEIGHTS or "none",
+        "MODEL.WEIGHTS": cfg.MODEL.WEIGHTS or "none named",
         "seed": training.get("seed", cfg.SEED),
         "parameters": f"{training['parameters']:,}" if training else None,
         "training": training and f"{training['images_per_second']:g} images/s",

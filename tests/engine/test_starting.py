@@ -4,9 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.utils.events import JSONWriter
 from torch import nn
 
-from dml_instance.engine import start_lines
+from dml_instance.engine import scalar_writers, start_lines
 from toy_models import config
 
 
@@ -52,6 +53,7 @@ def test_the_lines_say_what_is_there(registered):
     assert lines["schedule"] == (
         "30 iterations of 2 images, about 20 times the training set; seed 7"
     )
+    assert lines["watch"] == "tensorboard --logdir output/lines"
     assert lines["files"].startswith("output/lines; its log.txt ")
 
 
@@ -72,3 +74,10 @@ def test_nothing_to_score_on_and_a_seed_by_chance(registered):
 def test_precision_is_named(registered):
     assert lines_of(SOLVER__AMP__CPU_BFLOAT16="on")["machine"].endswith("computes in bfloat16")
     assert lines_of(SOLVER__AMP__CPU_BFLOAT16="off")["machine"].endswith("computes in float32")
+
+
+def test_without_tensorboard_a_training_says_what_to_install(registered, monkeypatch, tmp_path):
+    monkeypatch.setattr(scalar_writers.importlib.util, "find_spec", lambda name: None)
+    assert lines_of()["watch"].startswith("pip install tensorboard")
+    (writer,) = scalar_writers.scalar_writers(str(tmp_path / "new"))
+    assert isinstance(writer, JSONWriter) and (tmp_path / "new" / "metrics.json").is_file()

@@ -12,6 +12,7 @@ from detectron2.utils import comm
 from ..keys.classes import classes_of
 from .precision import precision_name
 from .results import machine
+from .scalar_writers import has_tensorboard
 
 # Classes that are named.
 _NAMED = 20
@@ -37,6 +38,11 @@ def start_lines(trainer: DefaultTrainer) -> list[str]:
         "schedule": (
             f"{cfg.SOLVER.MAX_ITER} iterations of {cfg.SOLVER.IMS_PER_BATCH} images, about "
             f"{seen:.3g} times the training set; seed {cfg.SEED if cfg.SEED >= 0 else 'by chance'}"
+        ),
+        "watch": (
+            f"tensorboard --logdir {cfg.OUTPUT_DIR}"
+            if has_tensorboard()
+            else "pip install tensorboard, before the training, for curves of it"
         ),
         "files": f"{cfg.OUTPUT_DIR}; its log.txt has all that is not shown here",
     }
