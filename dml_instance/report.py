@@ -1,16 +1,19 @@
-"""Figures as tables for people."""
+"""Figures for people: tables, and times in words."""
 
 from collections.abc import Sequence
 
 from tabulate import tabulate
 
 
-def table(rows: list[list], header: list[str], digits: int | Sequence[int] = 1) -> str:
+def table(
+    rows: list[list], header: list[str], digits: int | Sequence[int] = 1, form: str = "github"
+) -> str:
     """Rows as a Markdown table: so many decimals, and "-" for what was not measured (None or NaN).
 
     Args:
         rows, header: of the table.
         digits: of all columns, or of each.
+        form: of tabulate: "github", or "html", escaped.
     """
     digits = [digits] * len(header) if isinstance(digits, int) else digits
     return tabulate(
@@ -18,7 +21,7 @@ def table(rows: list[list], header: list[str], digits: int | Sequence[int] = 1) 
         headers=header,
         floatfmt=[f".{number}f" for number in digits],
         missingval="-",
-        tablefmt="github",
+        tablefmt=form,
     )
 
 
@@ -38,3 +41,17 @@ def class_table(
     rows = [[name, *(result[f"{metric}-{name}"] for metric in metrics)] for name in classes]
     rows.append([whole, *(result[metric] for metric in metrics)])
     return table(rows, ["class", *metrics])
+
+
+def duration(seconds: float) -> str:
+    """A time as exact as one wants to know it: "40 s", "9 min", "2 h 10 min", "3 d 4 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min"
+    days, hours = divmod(round(seconds / 3600), 24)
+    return f"{days} d {hours} h"

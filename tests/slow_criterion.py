@@ -85,6 +85,22 @@ def sigma(d):
     return 2 / (1 + math.exp(min(d, 700)))
 
 
+def pair_distances(maps, grid, cells, context):
+    """Squared distances of pairs of one object, and of an object and anything else; from every
+    fourth cell."""
+    distances = {"within": [], "apart": []}
+    for (i, p), (j, q) in product(list(enumerate(cells))[::4], enumerate(cells)):
+        a, b = grid.ids[p], grid.ids[q]
+        is_near = [grid.near(q, a, context), grid.near(p, b, context)]
+        if i == j or not (all(is_near) if 0 in (a, b) else any(is_near)):
+            continue
+        if a != b:
+            distances["apart"].append(distance(maps, p, q))
+        elif a > 0:
+            distances["within"].append(distance(maps, p, q))
+    return distances
+
+
 def pair_loss(maps, grid, cells, rules, context):
     """L_e over all ordered pairs of ``cells``."""
     group = [grid.ids[cell] for cell in cells]
@@ -173,6 +189,16 @@ def seed_loss(maps, grid, seeds, classes, rules, taus, context):
     if rules.target == "iou":
         cost += class_loss(logits, grid, classes)
     return cost, sum(best_of_objects) / max(len(best_of_objects), 1)
+
+
+def predicted_iou(maps, grid, seeds):
+    """Mean over seeds on objects of the most likely object of all thresholds."""
+    best = [
+        max(1 - softmax(of_tau[(slice(None), *seed)])[0] for of_tau in maps["class_logits"])
+        for seed in seeds
+        if grid.ids[seed] > 0
+    ]
+    return sum(best) / max(len(best), 1)
 
 
 def class_loss(logits, grid, classes):

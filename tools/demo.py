@@ -16,7 +16,7 @@ from pathlib import Path
 
 import _quiet  # noqa: F401
 
-from dml_instance.engine import RESULTS_FILE, count, load_config, results_table
+from dml_instance.engine import REPORT_FILE, RESULTS_FILE, count, load_config, results_table
 from dml_instance.files import read_json
 from dml_instance.model_zoo import PREFIX
 
@@ -69,6 +69,7 @@ def main(args: argparse.Namespace) -> None:
     for what, where in (
         ("data set", os.path.relpath(ROOT / shapes)),
         ("model", weights if args.shipped else os.path.relpath(ROOT / weights)),
+        ("report", os.path.relpath(output / REPORT_FILE)),
         ("figures", os.path.relpath(output / RESULTS_FILE)),
         ("log", os.path.relpath(output / "log.txt")),
         ("pictures", os.path.relpath(output / "pictures")),

@@ -17,16 +17,16 @@ import sys
 import _quiet  # noqa: F401
 
 from detectron2.data import DatasetCatalog
-from detectron2.engine import default_argument_parser, default_setup, launch
+from detectron2.engine import default_argument_parser, launch
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
-from detectron2.utils.logger import setup_logger
 
 from dml_instance.data import add_registration_option, register_given
 from dml_instance.engine import (
     ALL_DATA,
     RESULTS_FILE,
     TEST_DATA,
+    RunLog,
     Trainer,
     check_evaluator,
     leave_processes,
@@ -35,15 +35,18 @@ from dml_instance.engine import (
     message_of,
     named_in_errors,
     results_table,
+    start_lines,
     starting_weights,
     use_huge_pages,
+    write_report,
 )
 from dml_instance.files import read_json
 
+_logger = logging.getLogger("dml_instance.train_net")
+
 
 def main(args):
-    # What the check of data sets says comes before OUTPUT_DIR is known.
-    setup_logger(distributed_rank=comm.get_rank(), name="dml_instance")
+    log = RunLog()
     try:
         register_given(args.register_coco)
         needs = TEST_DATA if args.eval_only else ALL_DATA
@@ -64,14 +67,13 @@ def main(args):
         sys.exit(f"error: {message_of(error)}")
     is_there = os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "model_final.pth"))
     if is_there and not (args.eval_only or args.resume):
-        logging.getLogger("dml_instance").warning(
+        _logger.warning(
             "%s holds a trained model, which this training will replace; another OUTPUT_DIR keeps "
             "it, and --resume goes on with it",
             cfg.OUTPUT_DIR,
         )
     cfg.freeze()
-    default_setup(cfg, args)
-    setup_logger(cfg.OUTPUT_DIR, comm.get_rank(), name="dml_instance", configure_stdout=False)
+    log.open(cfg, args)
 
     try:
         if args.eval_only:
@@ -84,15 +86,25 @@ def main(args):
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f"error: {message_of(error)}")
     if args.eval_only:
-        results = Trainer.test(cfg, model)
+        with log.printed_there():
+            results = Trainer.test(cfg, model)
         if comm.is_main_process():
+            report = write_report(cfg, model, sys.argv)
             verify_results(cfg, results)
     else:
-        trainer.train()
+        if comm.is_main_process():
+            for line in start_lines(trainer):
+                _logger.info(line)
+        with log.printed_there():
+            trainer.train()
+        if comm.is_main_process():
+            report = write_report(cfg, trainer.model, sys.argv)
 
     if comm.is_main_process():
         path = os.path.join(cfg.OUTPUT_DIR, RESULTS_FILE)
         print(f"\n{results_table(read_json(path))}\n\nThe same figures: {path}")
+        if report:
+            print(f"Curves, pictures, and what to try next: {report}")
     leave_processes()
 
 

@@ -9,6 +9,8 @@ from pycocotools.coco import COCO
 
 from dml_instance.engine import RESULTS_FILE, instance_table
 from dml_instance.evaluation import (
+    OBJECT_KINDS,
+    PREDICTION_KINDS,
     InstanceMetricRules,
     best_min_score,
     candidates,
@@ -19,7 +21,7 @@ from dml_instance.files import read_json, write_json, write_text
 from dml_instance.keys.classes import with_class_indices
 from dml_instance.report import table
 
-from .errors import OBJECT_KINDS, PREDICTION_KINDS, count_errors
+from .errors import count_errors
 from .neighbours import by_neighbours, part_ap
 from .scores import (
     attribute_groups,
@@ -226,7 +228,7 @@ def markdown(summary: dict) -> str:
         "## Errors",
         "Each run at the least score that makes its F1 at IoU 0.5 highest ("
         + ", ".join(f"{name}: {run['min_score']:.2f}" for name, run in runs.items())
-        + "); what the kinds mean stands in `benchmarks/comparison/errors.py`.",
+        + "); what the kinds mean stands in `dml_instance/evaluation/fates.py`.",
         table(
             [
                 [kind, *(run["errors"][kind] for run in runs.values())]

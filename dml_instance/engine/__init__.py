@@ -16,6 +16,7 @@ from .prediction import (
     metadata_of,
 )
 from .processes import leave_processes
+from .progress import ProgressLine
 from .results import (
     RESULTS_FILE,
     TRAINING_FILE,
@@ -25,6 +26,9 @@ from .results import (
     predictions_folder,
     results_table,
 )
+from .run_log import RunLog
+from .run_report import REPORT_FILE, write_report
+from .starting import start_lines
 from .tally import Tally
 from .trainer import Trainer
 from .weights import load_weights, named_in_errors, starting_weights, weights_of
@@ -32,12 +36,15 @@ from .weights import load_weights, named_in_errors, starting_weights, weights_of
 __all__ = [
     "ALL_DATA",
     "NO_DATA",
+    "REPORT_FILE",
     "RESULTS_FILE",
     "TEST_DATA",
     "TRAINING_FILE",
     "BudgetTrainer",
     "InferenceTimer",
     "ModelArgumentParser",
+    "ProgressLine",
+    "RunLog",
     "Tally",
     "Trainer",
     "TrainingClock",
@@ -63,8 +70,10 @@ __all__ = [
     "predictions_folder",
     "results_table",
     "run_over_images",
+    "start_lines",
     "starting_weights",
     "trains_in_bfloat16",
     "use_huge_pages",
     "weights_of",
+    "write_report",
 ]

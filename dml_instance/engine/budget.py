@@ -2,10 +2,11 @@
 
 import sys
 
-from detectron2.engine import HookBase, default_writers
+from detectron2.engine import HookBase
 from detectron2.utils.events import EventStorage
 
 from ..schedule import put_schedule_iteration
+from .progress import ProgressLine
 from .trainer import Trainer
 
 
@@ -33,8 +34,12 @@ class BudgetTrainer(Trainer):
         self.max_iter = sys.maxsize
         return [self.clock, _Schedule(), *others]
 
-    def build_writers(self):
-        return default_writers(self.cfg.OUTPUT_DIR)
+    def build_progress(self):
+        # How many iterations there will be, the clock says.
+        return ProgressLine(self.cfg.SOLVER.IMS_PER_BATCH)
+
+    def build_watched_image(self):
+        return None
 
     @property
     def used(self) -> float:

@@ -65,11 +65,23 @@ def _choose(cfg: CfgNode) -> None:
 def _evaluated(cfg: CfgNode) -> Iterator[ImageMasks]:
     """Of each image of DATASETS.TEST what is true of it, and what was predicted."""
     for name in cfg.DATASETS.TEST:
-        with open(predictions_file(cfg.OUTPUT_DIR, name), encoding="utf-8") as file:
-            predictions = json.load(file)
-        predictions = with_class_indices(predictions, name)
-        count = len(MetadataCatalog.get(name).thing_classes)
-        yield from gather_masks(DatasetCatalog.get(name), predictions, count).values()
+        yield from saved_masks(cfg, name).values()
+
+
+def saved_masks(cfg: CfgNode, dataset_name: str) -> dict[int | str, ImageMasks]:
+    """What is true of each image of a data set, and what the last evaluation of a run predicted.
+
+    Returns:
+        By the ids of images, in the order of the data set.
+
+    Raises:
+        FileNotFoundError: where the evaluator left no predictions in COCO's form.
+        ValueError: as ``gather_masks``, of predictions that have no masks, for instance.
+    """
+    with open(predictions_file(cfg.OUTPUT_DIR, dataset_name), encoding="utf-8") as file:
+        predictions = with_class_indices(json.load(file), dataset_name)
+    count = len(MetadataCatalog.get(dataset_name).thing_classes)
+    return gather_masks(DatasetCatalog.get(dataset_name), predictions, count)
 
 
 def min_score_of(cfg: CfgNode, given: float | None = None) -> float:

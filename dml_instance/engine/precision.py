@@ -58,6 +58,13 @@ def _is_chosen(choice: str) -> bool:
     return bool(can.get("avx512_bf16") or can.get("amx_bf16")) and _is_quicker_in_bfloat16()
 
 
+def precision_name(cfg: CfgNode) -> str:
+    """What training steps compute in on this machine: "float32", "float16" or "bfloat16"."""
+    if trains_in_bfloat16(cfg):
+        return "bfloat16"
+    return cfg.SOLVER.AMP.PRECISION if cfg.SOLVER.AMP.ENABLED else "float32"
+
+
 # Once for all: a run says several times what it trains in.
 @functools.cache
 def _is_quicker_in_bfloat16() -> bool:

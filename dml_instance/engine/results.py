@@ -9,7 +9,8 @@ import torch
 from ..files import read_json, write_json
 from ..report import table
 
-# In OUTPUT_DIR: what training took, and what evaluation found.
+# In OUTPUT_DIR: scalars of a training, as lines of JSON, what it took, and what evaluation found.
+METRICS_FILE = "metrics.json"
 TRAINING_FILE = "training.json"
 RESULTS_FILE = "results.json"
 
@@ -74,7 +75,7 @@ def write_results(folder: str, metrics: dict[str, dict], ms_per_image: float) ->
     )
 
 
-def results_table(results: dict) -> str:
+def results_table(results: dict, form: str = "github") -> str:
     """The figures of one ``results.json`` as a text table, a row a data set and task.
 
     The metrics that want a least score follow in a second table, where they were measured.
@@ -82,6 +83,7 @@ def results_table(results: dict) -> str:
     Args:
         results: ``metrics`` {data set: {task: {metric: value}}}, ``ms_per_image`` and ``training``,
             as ``Trainer.test`` writes them. A metric that was not measured (null) shows as "-".
+        form: of the tables, see ``table``.
     """
     minutes = (results.get("training") or {}).get("minutes")
     measured = [
@@ -103,24 +105,28 @@ def results_table(results: dict) -> str:
         ]
         for dataset, task, metrics in measured
     ]
-    tables = [table(rows, ["data set", "of", *shown, "training min", "ms/image"])]
+    tables = [table(rows, ["data set", "of", *shown, "training min", "ms/image"], form=form)]
     of_instances = {
         dataset: tasks[_INSTANCE_TASK]
         for dataset, tasks in results.get("metrics", {}).items()
         if _INSTANCE_TASK in tasks
     }
     if of_instances:
-        tables.append(instance_table(of_instances, "data set"))
+        tables.append(instance_table(of_instances, "data set", form))
     return "\n\n".join(tables)
 
 
-def instance_table(figures: dict[str, dict[str, float | None]], what: str) -> str:
+def instance_table(
+    figures: dict[str, dict[str, float | None]], what: str, form: str = "github"
+) -> str:
     """The metrics that want a least score, as ``score_instances`` gives them, a row an entry.
 
     Args:
         figures: by the name of the row.
         what: the names are of.
+        form: of the table, see ``table``.
     """
     shown = ("min_score", *_INSTANCE_METRICS)
     rows = [[name, *(metrics[metric] for metric in shown)] for name, metrics in figures.items()]
-    return table(rows, [what, "least score", *_INSTANCE_METRICS], [1, 2, *[1] * (len(shown) - 1)])
+    digits = [1, 2, *[1] * (len(shown) - 1)]
+    return table(rows, [what, "least score", *_INSTANCE_METRICS], digits, form)

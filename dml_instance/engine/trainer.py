@@ -6,20 +6,20 @@ trains with it.
 
 import logging
 
-from detectron2.config import CfgNode
 from detectron2.data import build_detection_test_loader, build_detection_train_loader
-from detectron2.engine import DefaultTrainer
+from detectron2.engine import DefaultTrainer, HookBase
+from detectron2.engine.hooks import PeriodicWriter
 from detectron2.utils import comm
-from torch import nn
+from detectron2.utils.events import EventWriter
 
 from ..data import build_test_mapper, build_train_mapper, build_train_sampler, training_records
 from ..keys.honoured import honouring_keys
-from ..modeling import DMLInstance, compute_in_bfloat16, fused_copy
 from ..modeling.grouping.limits import limits_of
 from ..stored_config import StoredConfig
 from .evaluators import build_evaluator
 from .fitting import fitted_lengths
 from .hooks import InferenceTimer, TrainingClock
+from .inference import as_used, at_inference
 from .least_score import choose_min_score
 from .optimizer import build_optimizer
 from .precision import (
@@ -28,20 +28,24 @@ from .precision import (
     infers_in_bfloat16,
     trains_in_bfloat16,
 )
+from .progress import ProgressLine
 from .results import write_results
+from .scalar_writers import has_tensorboard, scalar_writers
+from .watched_image import WatchedImage
 
 _logger = logging.getLogger(__name__)
 
 
 class Trainer(DefaultTrainer):
-    """``DefaultTrainer`` with this project's optimiser, mapper, sampler, evaluators and clocks."""
+    """``DefaultTrainer`` with this project's optimiser, mapper, sampler, evaluators, clocks, and
+    words on how far it is."""
 
     def __init__(self, cfg):
         precision, is_half = amp_precision(cfg), infers_in_bfloat16(cfg)
         super().__init__(cfg)
         StoredConfig(cfg).add_to(self.checkpointer)
         if is_half:
-            _as_used(cfg, self._trainer.model)  # refused now rather than after the training
+            as_used(cfg, self._trainer.model)  # refused now rather than after the training
         if cfg.SOLVER.AMP.ENABLED:
             self._trainer.precision = precision
         if cfg.INPUT.OBJECT_DIAMETERS:
@@ -56,7 +60,23 @@ class Trainer(DefaultTrainer):
         return model
 
     def build_hooks(self):
-        return [TrainingClock(self.cfg), *super().build_hooks()]
+        hooks = [TrainingClock(self.cfg), *super().build_hooks()]
+        if comm.is_main_process():
+            # Before the writer of what it draws.
+            hooks.insert(-1, self.build_watched_image())
+            hooks.append(PeriodicWriter([self.build_progress()], period=1))
+        return hooks
+
+    def build_writers(self):
+        return scalar_writers(self.cfg.OUTPUT_DIR)
+
+    def build_watched_image(self) -> HookBase | None:
+        """What draws an image while the model learns; None: nothing."""
+        return WatchedImage(self.cfg, for_tensorboard=has_tensorboard())
+
+    def build_progress(self) -> EventWriter:
+        """What is called after every iteration, and says from time to time how far it is."""
+        return ProgressLine(self.cfg.SOLVER.IMS_PER_BATCH, self.max_iter)
 
     @classmethod
     def build_optimizer(cls, cfg, model):
@@ -87,13 +107,12 @@ class Trainer(DefaultTrainer):
         """As ``DefaultTrainer.test``; also writes ``results.json`` into OUTPUT_DIR.
 
         Where TEST.MIN_SCORE is not set, ``choose_min_score`` stores one. What is scored of a
-        ``DMLInstance`` is ``_as_used`` of it.
+        ``DMLInstance`` is ``as_used``.
         """
-        model = _as_used(cfg, model)
-        with InferenceTimer(model) as timer:
+        with at_inference(cfg, model) as model, InferenceTimer(model) as timer:
             results = super().test(cfg, model, evaluators)
-        for remark in limits_of(model).remarks:
-            _logger.warning(remark)
+            for remark in limits_of(model).remarks:
+                _logger.warning(remark)
         if comm.is_main_process():
             names = cfg.DATASETS.TEST
             metrics = {names[0]: results} if len(names) == 1 else results
@@ -101,19 +120,3 @@ class Trainer(DefaultTrainer):
             if cfg.TEST.MIN_SCORE is None:
                 choose_min_score(cfg)
         return results
-
-
-def _as_used(cfg: CfgNode, model: nn.Module) -> nn.Module:
-    """A copy of a ``DMLInstance`` as tools will use it: its norms are fused, and it is in the
-    precision that ``TEST.CPU_BFLOAT16`` says. Any other model itself.
-
-    Raises:
-        ValueError: as ``infers_in_bfloat16`` and ``compute_in_bfloat16``.
-    """
-    model = getattr(model, "module", model)  # behind DistributedDataParallel
-    if not isinstance(model, DMLInstance):
-        return model
-    model = fused_copy(model)
-    if infers_in_bfloat16(cfg):
-        compute_in_bfloat16(model.network)
-    return model

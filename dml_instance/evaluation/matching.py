@@ -125,13 +125,24 @@ def best_min_score(found: Iterable[Candidates]) -> float:
     Returns:
         One of 0.05, 0.1 ... 0.95, the lowest of equals; counts of all classes are pooled.
     """
+    curve = f1_by_min_score(found)
+    return max(curve, key=lambda score: np.nan_to_num(curve[score]))
+
+
+def f1_by_min_score(found: Iterable[Candidates]) -> dict[float, float]:
+    """F1 at IoU 0.5, in [0, 1], at the least scores 0.05, 0.1 ... 0.95, in this order.
+
+    Args:
+        found: of all images of a data set; counts of all classes are pooled. NaN where there is
+            neither an object nor a prediction.
+    """
     found = list(found)
 
     def f1(min_score: float) -> float:
         counts = sum((c.counts(min_score, THRESHOLDS[:1])[0] for c in found), np.zeros(3))
         return float(ratios(counts)["F1"])
 
-    return float(max(_LEAST_SCORES, key=lambda score: np.nan_to_num(f1(score))))
+    return {float(score): f1(score) for score in _LEAST_SCORES}
 
 
 def ratios(counts: np.ndarray) -> dict[str, np.ndarray]:

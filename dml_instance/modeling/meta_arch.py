@@ -7,6 +7,7 @@ Shapes: B images, C channels, H x W image pixels.
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -179,8 +180,10 @@ class DMLInstance(nn.Module):
             [truth.to(self.device) for truth in truths],
             schedule_iteration(storage),
         )
-        for name, value in statistics.items():
-            storage.put_scalar(f"dml/{name}", value)
+        for name, value in _on_host(statistics).items():
+            # What no image of the batch has, as pairs of one object, is not put.
+            if not math.isnan(value):
+                storage.put_scalar(f"dml/{name}", value)
         return losses
 
     def inference(
@@ -284,6 +287,15 @@ class DMLInstance(nn.Module):
     def _predict(self, images: Tensor, origin: tuple[int, int], scale: float) -> BatchMaps:
         """The network on images, or on tiles whose first pixel lies at ``origin``."""
         return BatchMaps(*self.network(images, origin), stride=self.network.stride, scale=scale)
+
+
+def _on_host(statistics: dict[str, float | Tensor]) -> dict[str, float]:
+    """Statistics as numbers; a device is waited for once, not once for each."""
+    names = [name for name, value in statistics.items() if isinstance(value, Tensor)]
+    if not names:
+        return dict(statistics)
+    values = torch.stack([statistics[name].float() for name in names]).tolist()
+    return {**statistics, **dict(zip(names, values, strict=True))}
 
 
 def _scaled(side: int | Tensor, scale: float) -> int | Tensor:

@@ -10,6 +10,7 @@ from dml_instance.evaluation.matching import (
     best_min_score,
     best_pairs,
     candidates,
+    f1_by_min_score,
     ratios,
 )
 from toy_masks import Scene, all_matchings, block, iou_of, random_scene
@@ -150,3 +151,14 @@ def test_the_best_min_score_parts_right_from_wrong():
     scene = Scene([left, right], [0, 1], [left, right, *wrong], [0, 1, 0, 1], [0.52, 0.5, 0.38, 0])
     assert best_min_score(candidates(scene.encoded())) == 0.4
     assert best_min_score([]) == 0.05
+
+
+def test_a_curve_of_f1_by_hand():
+    """One object, found at score 0.6 and missed by a stronger prediction of 0.9."""
+    scene = Scene([block(0, 0, 4, 4)], [0], [block(0, 0, 4, 4), block(5, 5, 7, 8)], [0, 0])
+    scene.scores = [0.6, 0.9]
+    curve = f1_by_min_score(candidates(scene.encoded()))
+    assert list(curve) == [round(0.05 * i, 2) for i in range(1, 20)]
+    # One right and one wrong of one object, then a wrong one alone, then nothing.
+    expected = {0.05: 2 / 3, 0.6: 2 / 3, 0.65: 0.0, 0.9: 0.0, 0.95: 0.0}
+    assert {score: curve[score] for score in expected} == pytest.approx(expected)

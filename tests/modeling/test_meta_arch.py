@@ -159,6 +159,16 @@ def test_the_iteration_of_the_storage_sets_lambda_and_is_logged_with_the_mean_io
             model(batch)
             assert storage.latest()["dml/seed_lambda"][0] == pytest.approx(expected)
             assert 0 <= storage.latest()["dml/target_iou"][0] <= 1
+            assert storage.latest()["dml/distance_apart"][0] > 0
+
+
+def test_what_a_batch_has_no_pairs_of_is_not_logged():
+    nothing = np.zeros((0, 64, 96), bool), np.zeros(0, int)
+    model, batch = model_of().train(), [model_input(square_and_disc()[0], *nothing)]
+    with EventStorage() as storage:
+        model(batch)
+        logged = {name for name in storage.latest() if name.startswith("dml/")}
+    assert logged == {"dml/seed_lambda", "dml/target_iou", "dml/predicted_iou"}
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,16 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
 import yaml
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tool_runner import TINY, run_tool, train
+from tool_runner import ROOT, TINY, run_tool, train
 from toy_scenes import square_and_disc, write_coco
 
 
@@ -20,7 +23,44 @@ def test_a_run_prints_a_table_and_writes_the_same_figures(trained):
     assert results["training"]["iterations"] == 6
     assert results["training"]["minutes"] > 0
     assert "| toy" in printed and "training min" in printed
-    assert "eta:" in printed and "loss_pair" in printed
+    assert "\niteration 6 of 6 · loss " in printed
+
+
+def test_curves_and_pictures_of_a_training_are_there(trained):
+    """For TensorBoard, whose own reader says what is in its file."""
+    output, _ = trained
+    events = EventAccumulator(str(output))
+    events.Reload()
+    assert {"dml/distance_within", "dml/seed_lambda", "total_loss", "lr"} <= set(
+        events.Tags()["scalars"]
+    )
+    assert [image.step for image in events.Images("watched")] == [2, 5]
+    assert sorted(path.name for path in (output / "watched").iterdir()) == [
+        *("iteration_0000003.jpg", "iteration_0000006.jpg")
+    ]
+
+
+def test_a_training_starts_with_a_few_lines(data, tmp_path):
+    """Whatever comes before the first loss, of a process of its own and its libraries."""
+    path, images = data
+    command = [
+        *(sys.executable, "tools/train_net.py"),
+        *("--config-file", "configs/Shapes/dml_slim_unet.yaml"),
+        *("--register-coco", f"toy={path}:{images}", "DATASETS.TRAIN", "('toy',)"),
+        *("DATASETS.TEST", "()", "OUTPUT_DIR", str(tmp_path), "SOLVER.MAX_ITER", "3", *TINY),
+    ]
+    run = subprocess.run(
+        command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True
+    )
+    lines = run.stdout.splitlines()
+    before = lines[: next(i for i, line in enumerate(lines) if line.startswith("iteration "))]
+    assert len(before) <= 30, run.stdout
+    said = "\n".join(before)
+    for part in ("4 images, 6 objects", "square (3), disc (3)", "pixels across", "computes in"):
+        assert part in said
+    log = (tmp_path / "log.txt").read_text()
+    for part in ("Environment info", "\nSOLVER:", "(embedding_head): ", "4 images, 6 objects"):
+        assert part in log
 
 
 def test_a_run_keeps_its_classes_and_its_least_score(data, trained, tmp_path):
@@ -62,7 +102,7 @@ def test_a_resumed_run_knows_its_iteration_and_lambda(data, trained, tmp_path):
     (tmp_path / "metrics.json").unlink()
     (tmp_path / "last_checkpoint").write_text("model_0000002.pth")
     printed = train(data, tmp_path, 6, "--resume")
-    assert "Starting training from iteration 3" in printed
+    assert "goes on at iteration 4" in printed and "\niteration 6 of 6 · " in printed
     assert lambdas(tmp_path)[5] == lambdas(output)[5]
     state = torch.load(tmp_path / "model_final.pth", weights_only=True)
     assert state["iteration"] == 5

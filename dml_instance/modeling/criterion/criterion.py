@@ -19,7 +19,14 @@ from ..ground_truth import GroundTruth
 from ..similarity import pairwise_squared_distance
 from ..structures import ImageMaps
 from .label_grid import LabelGrid
-from .losses import class_loss, iou_prediction_loss, mask_loss, pair_loss, seed_loss
+from .losses import (
+    class_loss,
+    iou_prediction_loss,
+    mask_loss,
+    pair_distances,
+    pair_loss,
+    seed_loss,
+)
 from .rules import CriterionRules, MaskLossRules, PairLossRules, SeedLossRules
 from .targets import (
     compared_pairs,
@@ -29,6 +36,9 @@ from .targets import (
     seed_targets,
     window_cells,
 )
+
+# Every so manyth sampled pixel is asked how far it is from others, which is enough to look at.
+_LOOKED_AT = 4
 
 CRITERION_REGISTRY = Registry("CRITERION")
 CRITERION_REGISTRY.__doc__ = """
@@ -114,14 +124,24 @@ class DMLCriterion:
         Returns:
             losses: ``loss_pair``, ``loss_seed`` and, unless its weight is 0, ``loss_mask``: float32
                 scalars.
-            statistics: ``seed_lambda``, and the mean ``target_iou`` of masks grown from object
-                pixels.
+            statistics: to look at, of all images and scales.
+
+                ===================  ==============================================================
+                ``seed_lambda``      weight of the seed loss
+                ``target_iou``       mean best IoU of masks grown from object pixels
+                ``predicted_iou``    what the seed head says there: the most likely of its T
+                                     probabilities of an object
+                ``distance_within``  mean squared distance of sampled pairs of one object
+                ``distance_apart``   of an object and anything else; both NaN without such a pair
+                ===================  ==============================================================
         """
         images = zip(pyramids, truths, strict=True)
         # Areas of masks and sums of many distances leave the range of float16.
         with torch.autocast(pyramids[0][0].embedding.device.type, enabled=False):
             terms = [self._of_image(maps, truth) for pyramid, truth in images for maps in pyramid]
-            mean = {name: torch.stack([term[name] for term in terms]).mean() for name in terms[0]}
+            mean = {
+                name: torch.stack([term[name] for term in terms]).mean(dim=0) for name in terms[0]
+            }
         seed_weight = self.rules.seed_loss.weight_at(iteration, self.max_iter)
         losses = {
             "loss_pair": self.rules.pair_loss.weight * mean["pair"],
@@ -129,7 +149,13 @@ class DMLCriterion:
         }
         if self.rules.mask_loss.weight > 0:
             losses["loss_mask"] = self.rules.mask_loss.weight * mean["mask"]
-        return losses, {"seed_lambda": seed_weight, "target_iou": mean["target_iou"]}
+        statistics = {"seed_lambda": seed_weight}
+        for name in ("target_iou", "predicted_iou"):
+            statistics[name] = mean[name]
+        for name in ("within", "apart"):
+            distance, pairs = mean[name]
+            statistics[f"distance_{name}"] = distance / pairs
+        return losses, statistics
 
     def _of_image(self, maps: ImageMaps, truth: GroundTruth) -> dict[str, Tensor]:
         """The unweighted terms of one image at one scale."""
@@ -138,7 +164,7 @@ class DMLCriterion:
         # (h * w, D) and (h * w,): a cell is a row.
         pixels = maps.embedding.flatten(1).T.float()
         scales = maps.distance_scale.flatten()
-        pair = self._pair_loss(pixels, scales, grid, bounds)
+        pairs = self._pair_terms(pixels, scales, grid, bounds)
         on_objects, elsewhere = self._seed_cells(grid)
         # What grows from background is worth 0 unless any object counts: no mask needs to be grown
         # there.
@@ -157,11 +183,14 @@ class DMLCriterion:
         rest = (0, 0, 0, len(seeds) - len(iou))
         logits = maps.class_logits.flatten(2)
         terms = {
-            "pair": pair,
+            **pairs,
             "seed": self._seed_loss(
                 logits, seeds, F.pad(iou, rest), F.pad(instance, rest), grid, truth.classes
             ),
-            "target_iou": (iou.amax(dim=1) * is_object).sum() / is_object.sum().clamp(min=1),
+            "target_iou": _mean_where(is_object, iou.amax(dim=1)),
+            "predicted_iou": _mean_where(
+                is_object, _object_probability(logits[..., seeds[: len(iou)]])
+            ),
         }
         if self.rules.mask_loss.weight > 0:
             coverage = F.pad(grid.coverage.flatten(1), (0, 0, 1, 0))  # of background none
@@ -170,8 +199,11 @@ class DMLCriterion:
             terms["mask"] = mask_loss(grown.distance, coverage[own], judged)
         return terms
 
-    def _pair_loss(self, pixels: Tensor, scales: Tensor, grid: LabelGrid, bounds: Tensor) -> Tensor:
-        """L_e over sampled cells; pixels (h * w, D), scales (h * w,), bounds (G + 1, 4)."""
+    def _pair_terms(
+        self, pixels: Tensor, scales: Tensor, grid: LabelGrid, bounds: Tensor
+    ) -> dict[str, Tensor]:
+        """``pair``, L_e over sampled cells, and ``pair_distances`` of them; pixels (h * w, D),
+        scales (h * w,), bounds (G + 1, 4)."""
         rules = self.rules.pair_loss
         cell, group = sample_cells_per_group(
             grid.unshared_ids,
@@ -184,14 +216,12 @@ class DMLCriterion:
         is_compared = None
         if self.context >= 0:
             is_compared = compared_pairs(cell, group, bounds, grid.ids.shape[1])
-        return pair_loss(
-            pixels[cell],
-            group,
-            size[group],
-            distance_scale=scales[cell],
-            is_compared=is_compared,
-            normalization=rules.normalization,
+        of_pairs = {"distance_scale": scales[cell], "is_compared": is_compared}
+        loss = pair_loss(
+            pixels[cell], group, size[group], normalization=rules.normalization, **of_pairs
         )
+        distances = pair_distances(pixels[cell], group, step=_LOOKED_AT, **of_pairs)
+        return {"pair": loss, **distances}
 
     def _seed_cells(self, grid: LabelGrid) -> tuple[Tensor, Tensor]:
         """V flat indices of seed pixels, in two parts: on objects, and on background."""
@@ -246,3 +276,13 @@ class DMLCriterion:
         share = (ids > 0) / torch.bincount(ids, minlength=1).clamp(min=1)[ids]
         of_iou = iou_prediction_loss(seed_logits, iou, labelled_share)
         return of_iou + class_loss(logits, class_of_cell, share)
+
+
+def _object_probability(logits: Tensor) -> Tensor:
+    """(V,) what the seed head says of the best mask that grows there; (T, K + 1, V) logits."""
+    return (1 - logits.detach().float().softmax(dim=1)[:, 0]).amax(dim=0)
+
+
+def _mean_where(is_counted: Tensor, values: Tensor) -> Tensor:
+    """Mean of values (V,); 0 where none is counted."""
+    return (values * is_counted).sum() / is_counted.sum().clamp(min=1)

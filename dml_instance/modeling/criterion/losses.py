@@ -1,4 +1,4 @@
-"""The three losses and the weight of the third, as pure functions of tensors and numbers.
+"""The three losses, and the distances that the first is about, as pure functions of tensors.
 
 Shapes: S sampled pixels, V seed pixels, T thresholds, K classes, h x w grid cells.
 """
@@ -58,6 +58,41 @@ def pair_loss(
     return (
         _weighted_mean(costs[0], weights[0] * is_other) + _weighted_mean(costs[1], weights[1])
     ) / 2
+
+
+@torch.no_grad()
+def pair_distances(
+    embedding: Tensor,
+    group: Tensor,
+    *,
+    distance_scale: Tensor | None = None,
+    is_compared: Tensor | None = None,
+    step: int = 1,
+) -> dict[str, Tensor]:
+    """How far apart the pixels of the pair loss are, to look at: no loss, and nothing waits for the
+    device.
+
+    Args:
+        embedding, group, distance_scale, is_compared: as of ``pair_loss``; group 0 is background.
+        step: distances are those from every so manyth pixel, which is enough to look at.
+
+    Returns:
+        ``within``, pairs p != q of one object, and ``apart``, of an object and anything else: (2,)
+        float32 each, the sum of their squared distances and the number of pairs.
+    """
+    pixel = torch.arange(len(group), device=group.device)
+    chosen = pixel[::step]
+    scale = None if distance_scale is None else distance_scale[chosen]
+    distance = pairwise_squared_distance(embedding[chosen], embedding, scale)
+    own = group[chosen][:, None]
+    same = own == group[None]
+    pairs = {"within": same & (own > 0) & (chosen[:, None] != pixel[None]), "apart": ~same}
+    if is_compared is not None:
+        pairs = {name: is_pair & is_compared[chosen] for name, is_pair in pairs.items()}
+    return {
+        name: torch.stack([(distance * is_pair).sum(), is_pair.sum().float()])
+        for name, is_pair in pairs.items()
+    }
 
 
 def _weighted_mean(value: Tensor, weight: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from dml_instance.modeling.criterion.losses import (
     class_loss,
     iou_prediction_loss,
     mask_loss,
+    pair_distances,
     pair_loss,
     seed_loss,
 )
@@ -241,3 +242,20 @@ def test_losses_of_seeds_are_computed_in_single_precision(loss_of, dtype):
     torch.manual_seed(0)
     logits = torch.randn(4, 3, 3).to(dtype)
     assert torch.equal(loss_of(logits), loss_of(logits.float()))
+
+
+def test_distances_of_pairs_by_hand():
+    """On a line: two cells of background, two of one object, one of another, with a scale of 2."""
+    embedding = torch.tensor([[0.0], [1.0], [3.0], [5.0], [9.0]])
+    group, scale = torch.tensor([0, 0, 1, 1, 2]), torch.tensor([1.0, 1.0, 2.0, 1.0, 1.0])
+    found = pair_distances(embedding, group, distance_scale=scale)
+    assert found["within"].tolist() == [2 * 4 + 4, 2]
+    apart = {(0, 2): 9, (0, 3): 25, (0, 4): 81, (1, 2): 4, (1, 3): 16, (1, 4): 64}
+    apart |= {(2, 4): 36, (3, 4): 16}
+    doubled = sum(d * (2 if pair[0] == 2 else 1) for pair, d in apart.items())
+    back = sum(d * (2 if pair[1] == 2 else 1) for pair, d in apart.items())
+    assert found["apart"].tolist() == [doubled + back, 16]
+    compared = torch.zeros(5, 5, dtype=torch.bool)
+    compared[2, 3] = compared[4, 0] = compared[3, 2] = True
+    found = pair_distances(embedding, group, is_compared=compared, step=2)
+    assert found["within"].tolist() == [4, 1] and found["apart"].tolist() == [81, 1]
