@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: configs/ becomes part of the package, as Detectron2 has its own."""
+"""What pyproject.toml cannot say: configs/ becomes part of the package, as in Detectron2."""
 
 import os
 from pathlib import Path

@@ -6,7 +6,7 @@ A command is imported when it is called, so that ``dml --help`` answers at once.
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .version import __version__
 
@@ -39,11 +39,24 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=_COMMANDS, metavar="COMMAND", help="one of those below")
     parser.add_argument("--version", action="version", version=__version__)
     name = parser.parse_args(words[:1]).command
-    module = importlib.import_module(f".commands.{name}", __package__)
-    of_command = argparse.ArgumentParser(
-        prog=f"dml {name}",
-        description=module.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    module.add_options(of_command)
-    return module.main(of_command.parse_args(words[1:]))
+    command = importlib.import_module(f".commands.{name}", __package__)
+    return run(command.argument_parser(f"dml {name}"), command.main, words[1:])
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    main: Callable[[argparse.Namespace], int],
+    words: Sequence[str] | None = None,
+) -> int:
+    """Run a command or a tool in a process of its own; returns its exit status.
+
+    Args:
+        parser: of its command line.
+        main: what it does.
+        words: of the command line; None: those of the process.
+    """
+    # Behind the command, which sets up the process before it imports torch.
+    from .engine import use_huge_pages
+
+    use_huge_pages()
+    return main(parser.parse_args(words))

@@ -13,10 +13,6 @@ from ..model_zoo import PREFIX, shipped_models
 from ..stored_config import config_of
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """There are none."""
-
-
 def main(args: argparse.Namespace) -> int:
     """Print the table."""
     rows = []
@@ -25,7 +21,14 @@ def main(args: argparse.Namespace) -> int:
         cfg = config_of(f"{PREFIX}{name}")
         diameter = f"{cfg.INPUT.OBJECT_DIAMETERS[1]:.0f} pixels"
         classes = ", ".join(cfg.DATASETS.CLASS_NAMES)
-        rows.append([name, classes, diameter, metrics["segm"]["AP"], f"{facts['bytes'] / 1e6:.1f} MB"])
+        size = f"{facts['bytes'] / 1e6:.1f} MB"
+        rows.append([name, classes, diameter, metrics["segm"]["AP"], size])
     headers = ["name", "classes", "median diameter", "mask AP", "size"]
     print(tabulate(rows, headers, tablefmt="github", floatfmt=".1f"))
     return 0
+
+
+def argument_parser(prog: str | None = None) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
