@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help setup demo demo-shipped test lint mutants fuzz clean-demo
+.PHONY: help setup demo demo-shipped test wheels lint mutants fuzz clean-demo
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,6 +27,9 @@ demo-shipped: setup  ## the same with the trained model that comes with the pack
 
 test: setup  ## run all tests
 	$(BIN)/python -m pytest -q -rs
+
+wheels: setup  ## build the wheels of the package and of Detectron2 into dist/
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist . ./third_party/d2wheel
 
 lint: setup  ## check style, formatting and layering
 	$(BIN)/ruff check .

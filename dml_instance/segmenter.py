@@ -22,14 +22,13 @@ from torch import nn
 from .data import PixelMapper
 from .data.forms.results import found_objects
 from .data.images import read_image, read_labels, to_eight_bit
-from .engine import NO_DATA, load_config, load_model, min_score_of
+from .engine import find_model, load_model, min_score_of
 from .files import replacing
 from .keys.classes import Classes, classes_of
 from .learning import train_further, write_training_set
-from .model_zoo import PREFIX, shipped_models
 from .modeling import DMLInstance
 from .segmentation import Segmentation
-from .stored_config import config_of, with_config
+from .stored_config import with_config
 
 Image = np.ndarray | str | os.PathLike
 
@@ -46,35 +45,8 @@ def load(source: str | os.PathLike, *, device: str | None = None) -> "Segmenter"
         FileNotFoundError: where there is no such model, folder or file.
         ValueError: for a checkpoint that holds no config, or is damaged.
     """
-    weights, config = _found(os.fspath(source))
-    options = ["MODEL.DEVICE", device or ("cuda" if torch.cuda.is_available() else "cpu")]
-    cfg = load_config(config, options, needs=NO_DATA)
+    cfg, weights = find_model(os.fspath(source), [] if device is None else ["MODEL.DEVICE", device])
     return Segmenter(load_model(cfg, weights), cfg, weights)
-
-
-def _found(source: str) -> tuple[str, str | CfgNode]:
-    """The weights of a model and its config, which may be a file."""
-    if os.path.isdir(source):
-        weights = os.path.join(source, "model_final.pth")
-        config = os.path.join(source, "config.yaml")
-        missing = [file for file in (weights, config) if not os.path.isfile(file)]
-        if missing:
-            raise FileNotFoundError(f"there is no {missing[0]}: {source} holds no ended training")
-        return weights, config
-    is_shipped = source in shipped_models()
-    if not (is_shipped or os.path.isfile(source)):
-        raise FileNotFoundError(
-            f"{source} is neither a file or folder nor one of the models that come with the "
-            f"package: {', '.join(shipped_models())}"
-        )
-    weights = f"{PREFIX}{source}" if is_shipped else source
-    config = config_of(weights)
-    if config is None:
-        raise ValueError(
-            f"{weights} holds no config: it is damaged, or no checkpoint of this project's "
-            "training; give the OUTPUT_DIR of the training, with its config.yaml"
-        )
-    return weights, config
 
 
 class Segmenter:

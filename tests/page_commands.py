@@ -15,11 +15,14 @@ from tool_runner import forget_loggers, load_script
 
 
 def program_of(words):
-    """The module that ``python FILE ...`` or ``python -m NAME ...`` runs, and its arguments.
+    """The module that ``dml NAME ...``, ``python FILE ...`` or ``python -m NAME ...`` runs, and its
+    arguments.
 
     Raises:
         FileNotFoundError, ModuleNotFoundError: where there is none.
     """
+    if words[0] == "dml":
+        return importlib.import_module(f"dml_instance.commands.{words[1]}"), words[2:]
     if words[1] == "-m":
         return importlib.import_module(words[2]), words[3:]
     return load_script(ROOT / words[1]), words[2:]

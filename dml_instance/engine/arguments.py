@@ -8,7 +8,8 @@ from .config import check_pairs_come_last, is_key
 
 
 class ModelArgumentParser(argparse.ArgumentParser):
-    """With ``--config-file``, ``--weights``, ``--register-coco``, and ``opts``: KEY VALUE pairs.
+    """With ``--model``, or ``--config-file`` and ``--weights``; ``--register-coco``; and ``opts``:
+    KEY VALUE pairs. ``given_model`` takes them.
 
     The pairs come last. The first key of a config begins them: of an option that takes several
     values it ends them, where argparse would take it for one more.
@@ -25,16 +26,23 @@ class ModelArgumentParser(argparse.ArgumentParser):
             description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        self.add_argument(
+        model = self.add_mutually_exclusive_group(required=True)
+        model.add_argument(
+            "--model",
+            metavar="MODEL",
+            help="name of a model of the package (`dml models`), OUTPUT_DIR of a training, or a "
+            "checkpoint",
+        )
+        model.add_argument(
             "--config-file",
-            required=True,
             metavar="FILE",
             help="config.yaml of a training, or a yaml of configs/",
         )
         self.add_argument(
             "--weights",
             metavar="FILE",
-            help="checkpoint, or dml://NAME (default: model_final.pth in OUTPUT_DIR)",
+            help="with --config-file: checkpoint, or dml://NAME (default: model_final.pth in "
+            "OUTPUT_DIR)",
         )
         add_registration_option(self)
         self.add_argument(

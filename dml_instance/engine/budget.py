@@ -36,7 +36,10 @@ class BudgetTrainer(Trainer):
 
     def build_progress(self):
         # How many iterations there will be, the clock says.
-        return ProgressLine(self.cfg.SOLVER.IMS_PER_BATCH)
+        return ProgressLine(
+            self.cfg.SOLVER.IMS_PER_BATCH,
+            seconds_left=lambda: 60 * max(self.minutes - self.used, 0),
+        )
 
     def build_watched_image(self):
         return None

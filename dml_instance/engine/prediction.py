@@ -1,18 +1,83 @@
 """Trained models, as tools load them."""
 
+import argparse
+import os
 from collections.abc import Sequence
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.data import Metadata, MetadataCatalog
 from torch import nn
 
 from ..keys.classes import known_dataset
+from ..model_zoo import PREFIX, shipped_models
 from ..modeling import DMLInstance, compute_in_bfloat16, fuse_conv_norms
 from ..stored_config import config_of
-from .config import ALL_DATA, load_config
+from .config import ALL_DATA, NO_DATA, load_config
 from .precision import infers_in_bfloat16
 from .trainer import Trainer
 from .weights import load_weights, weights_of
+
+
+def find_model(source: str, options: Sequence[str] = ()) -> tuple[CfgNode, str]:
+    """The config of a trained model, for a GPU where there is one, and its weights.
+
+    Args:
+        source: the name of a model that comes with the package, the OUTPUT_DIR of a training, or a
+            checkpoint of one, which holds its config.
+        options: KEY VALUE overrides.
+
+    Raises:
+        FileNotFoundError: where there is no such model, folder or file.
+        ValueError: for a checkpoint that holds no config; and as ``load_config``.
+    """
+    weights, config = _found(source)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return load_config(config, ["MODEL.DEVICE", device, *options], needs=NO_DATA), weights
+
+
+def _found(source: str) -> tuple[str, str | CfgNode]:
+    """The weights of a model and its config, which may be a file."""
+    if os.path.isdir(source):
+        weights, config = (os.path.join(source, n) for n in ("model_final.pth", "config.yaml"))
+        missing = [file for file in (weights, config) if not os.path.isfile(file)]
+        if missing:
+            raise FileNotFoundError(f"there is no {missing[0]}: {source} holds no ended training")
+        return weights, config
+    is_shipped = source in shipped_models()
+    if not (is_shipped or os.path.isfile(source)):
+        raise FileNotFoundError(
+            f"{source} is neither a file or folder nor one of the models that come with the "
+            f"package: {', '.join(shipped_models())}"
+        )
+    weights = f"{PREFIX}{source}" if is_shipped else source
+    config = config_of(weights)
+    if config is None:
+        raise ValueError(
+            f"{weights} holds no config: it is damaged, or no checkpoint of this project's "
+            "training; give the OUTPUT_DIR of the training, with its config.yaml"
+        )
+    return weights, config
+
+
+def given_model(args: argparse.Namespace, *, needs: Sequence[str] = NO_DATA) -> tuple[CfgNode, str]:
+    """Config and weights of the model that a command line names.
+
+    Args:
+        args: of a ``ModelArgumentParser``. Without ``--weights`` those of ``--config-file`` are
+            ``model_final.pth`` in OUTPUT_DIR, or, of a training whose folder was moved, beside its
+            ``config.yaml``.
+        needs: see ``load_config``; of ``--config-file``.
+
+    Raises:
+        FileNotFoundError, ValueError, KeyError: see ``find_model`` and ``load_config``.
+    """
+    if args.model is not None:
+        if args.weights is not None:
+            raise ValueError("--weights goes with --config-file: --model has weights of its own")
+        return find_model(args.model, args.opts)
+    cfg = load_config(args.config_file, args.opts, needs=needs)
+    return cfg, args.weights or weights_of(cfg, args.config_file)
 
 
 def load_trained(
@@ -22,16 +87,12 @@ def load_trained(
     *,
     needs: Sequence[str] = ALL_DATA,
 ) -> tuple[nn.Module, CfgNode]:
-    """A trained model ready for inference, and its config; the model has its norms fused, and is in
-    the precision that ``TEST.CPU_BFLOAT16`` says.
-
-    The config has the least score that the weights come with, where it has none of its own.
+    """A trained model ready for inference, see ``load_model``, and its config.
 
     Args:
         config_file: a yaml of configs/, or the ``config.yaml`` that a training left in its
             OUTPUT_DIR.
-        weights: a checkpoint or ``dml://NAME``; None: ``model_final.pth`` in OUTPUT_DIR, or, of a
-            training whose folder was moved, beside its ``config.yaml``.
+        weights: a checkpoint or ``dml://NAME``; None: see ``weights_of``.
         options: KEY VALUE overrides.
         needs: see ``load_config``.
 
@@ -44,11 +105,12 @@ def load_trained(
 
 
 def load_model(cfg: CfgNode, weights: str) -> nn.Module:
-    """The model of a config ready for inference, see ``load_trained``.
+    """The model of a config ready for inference: its norms are fused, and it is in the precision
+    that ``TEST.CPU_BFLOAT16`` says.
 
     Args:
         cfg: gets the least score that the weights come with, where it has none of its own.
-        weights: as there.
+        weights: a checkpoint or ``dml://NAME``.
 
     Raises:
         FileNotFoundError, ValueError: as ``load_weights``; ValueError for TEST.CPU_BFLOAT16 as

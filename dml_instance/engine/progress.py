@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -41,12 +42,20 @@ class ProgressLine(EventWriter):
     comes when its time has come, and after the last iteration.
     """
 
-    def __init__(self, images: int, max_iter: int | None = None):
+    def __init__(
+        self,
+        images: int,
+        max_iter: int | None = None,
+        seconds_left: Callable[[], float] | None = None,
+    ):
         """
         Args:
             images: of an iteration.
-            max_iter: iterations in all; None: not known, and nothing is said of the time left.
+            max_iter: iterations in all; None: not known.
+            seconds_left: the time left where the number of iterations is not known; None: nothing is
+                said of it.
         """
+        self._seconds_left = seconds_left
         self._images = images
         self._max_iter = max_iter
         self._started = time.monotonic()
@@ -86,6 +95,8 @@ class ProgressLine(EventWriter):
             parts = [f"iteration {done} of {self._max_iter}"]
             if seconds is not None and done < self._max_iter:
                 parts.append(f"{duration(seconds * (self._max_iter - done))} left")
+        elif self._seconds_left is not None:
+            parts.append(f"{duration(self._seconds_left())} left")
         parts += [_losses(storage), f"learning rate {_plain(storage.history('lr').latest())}"]
         recent = _mean(storage, "time", _RECENT)
         if recent:

@@ -18,6 +18,7 @@ from ..stored_config import config_of, with_config
 PREFIX = "dml://"
 FOLDER = Path(__file__).parent
 CATALOG = "models.json"
+CONFIGS = FOLDER / "configs"
 
 # Of a checkpoint; a clone of the repository downloads all of them.
 LARGEST_MEGABYTES = 10
@@ -26,6 +27,24 @@ LARGEST_MEGABYTES = 10
 def shipped_models(folder: Path = FOLDER) -> dict[str, dict]:
     """What ``models.json`` says of every model, by name."""
     return read_json(str(folder / CATALOG))
+
+
+def config_file(name: str) -> str:
+    """A yaml: a file, or one of the package's by its path in configs/, maybe with "configs/" before
+    it.
+
+    Raises:
+        FileNotFoundError: if there is none, naming those that there are.
+    """
+    if os.path.isfile(name):
+        return name
+    ours = CONFIGS / name.removeprefix("configs/")
+    if not ours.is_file():
+        names = sorted(str(p.relative_to(CONFIGS)) for p in CONFIGS.rglob("[!B]*.yaml"))
+        raise FileNotFoundError(
+            f"{name} is no file, and no config of the package; there are {', '.join(names)}"
+        )
+    return str(ours)
 
 
 def checkpoint_path(name: str, folder: Path = FOLDER) -> str:

@@ -23,10 +23,12 @@ def said(monkeypatch, caplog):
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock.now)
     monkeypatch.setattr(progress.torch.cuda, "is_available", lambda: False)
 
-    def steps(count, seconds, *, images=6, max_iter=None, losses=LOSSES, rate=0.0008, first=0):
+    def steps(
+        count, seconds, *, images=6, max_iter=None, losses=LOSSES, rate=0.0008, first=0, left=None
+    ):
         caplog.clear()
         clock.now = 0.0
-        writer, at = ProgressLine(images, max_iter), []
+        writer, at = ProgressLine(images, max_iter, left), []
         with EventStorage(first) as storage:
             for iteration in range(first, first + count):
                 clock.now += seconds
@@ -59,6 +61,11 @@ def test_a_line_says_what_was_put(said):
     assert float(total) == sum(LOSSES.values())
     assert parts == "pairs 0.125, masks 0.5, seeds 0.25"
     assert (rate, float(images)) == ("0.0008", 6 / 0.5)
+
+
+def test_where_the_clock_ends_a_training_the_time_left_is_its(said):
+    lines, _ = said(40, 0.5, left=lambda: 90.0)
+    assert lines and all(re.match(rf"iteration \d+ · {duration(90.0)} left · ", s) for s in lines)
 
 
 def test_the_first_line_comes_with_the_first_time_and_an_estimate(said):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import tifffile
 
+from dml_instance.commands.prepared import registrations
 from dml_instance.data.coco import parse_registration
-from tool_runner import ROOT, TINY, load_tool, run_tool
+from tool_runner import TINY, run_tool
 
 
 def test_label_images_become_a_data_set_that_trains(tmp_path):
@@ -23,7 +24,7 @@ def test_label_images_become_a_data_set_that_trains(tmp_path):
     assert "3 train, 1 val images" in run_tool("prepare", *source, "--output", root)
     assert "exists already" in run_tool("prepare", *source, "--output", root, ok=False)
     partly = run_tool("prepare", *source, "--output", tmp_path / "partly", "--labelled-share", 0.3)
-    assert "MODEL.DML.SEED_LOSS.LABELLED_SHARE 0.3 OUTPUT_DIR output/partly" in partly
+    assert "--output output/partly MODEL.DML.SEED_LOSS.LABELLED_SHARE 0.3\n" in partly
     refused = ("prepare", *source, "--output", tmp_path / "x", "--labelled-share", 0)
     line = "argument --labelled-share: MODEL.DML.SEED_LOSS.LABELLED_SHARE is in (0, 1], got 0.0"
     assert line in run_tool(*refused, ok=False)
@@ -31,11 +32,9 @@ def test_label_images_become_a_data_set_that_trains(tmp_path):
 
 def run_printed(printed, folder):
     """Run the command that was printed, with a small model and for two iterations."""
-    command = printed[printed.index("python tools/train_net.py") :]
-    words = shlex.split(command.replace("\\\n", ""))
-    small = str(ROOT / "configs/Shapes/dml_slim_unet.yaml")
-    words[words.index("--config-file") + 1] = small
-    return run_tool("train_net", *words[2:], "SOLVER.MAX_ITER", 2, *TINY, folder=folder)
+    words = shlex.split(printed[printed.index("dml train") :])
+    small = ("--config", "Shapes/dml_slim_unet.yaml", "SOLVER.MAX_ITER", 2, *TINY)
+    return run_tool("dml train", *words[2:], *small, folder=folder)
 
 
 @pytest.mark.parametrize(("fraction", "name"), [(0.25, "my cells"), (0, "12:30")])
@@ -57,18 +56,17 @@ def test_the_printed_command_trains(tmp_path, fraction, name):
 
 
 def test_what_is_registered_is_what_was_written():
-    tool = load_tool("prepare")
     roots = ("data/cell", "a=b/c=d", "/x y/it's", "shapes", "nested/dsb2018_nuclei/", "a:b/12:30")
     for root in roots:
         names = []
-        for text in tool.registrations(root):
+        for text in registrations(root):
             name, file, images = parse_registration(text)
             names.append(name)
             assert file.startswith(root) and images.rstrip("/") == f"{root.rstrip('/')}/images"
         assert [name.rpartition("_")[2] for name in names] == ["train", "val"]
-    assert tool.registrations("shapes")[0].startswith("my_shapes_train=")
+    assert registrations("shapes")[0].startswith("my_shapes_train=")
     with pytest.raises(ValueError, match="a.json:b has a colon"):
-        tool.registrations("a.json:b")
+        registrations("a.json:b")
 
 
 def test_a_page_and_channels_are_chosen(tmp_path):

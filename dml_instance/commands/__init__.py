@@ -1,0 +1,7 @@
+"""What the command line does, a module a command; ``dml`` and the scripts of tools/ share them.
+
+Each module has ``argument_parser(prog)`` and ``main(args)``, which returns the exit status. Who
+imports this package sets up the process for a command.
+"""
+
+from . import process  # noqa: F401

@@ -1,0 +1,34 @@
+"""List the models that come with the package.
+
+    dml models
+
+Their names stand for --model, and dml://NAME for MODEL.WEIGHTS in a yaml.
+"""
+
+import argparse
+
+from tabulate import tabulate
+
+from ..model_zoo import PREFIX, shipped_models
+from ..stored_config import config_of
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print the table."""
+    rows = []
+    for name, facts in shipped_models().items():
+        (metrics,) = facts["metrics"].values()
+        cfg = config_of(f"{PREFIX}{name}")
+        diameter = f"{cfg.INPUT.OBJECT_DIAMETERS[1]:.0f} pixels"
+        classes = ", ".join(cfg.DATASETS.CLASS_NAMES)
+        size = f"{facts['bytes'] / 1e6:.1f} MB"
+        rows.append([name, classes, diameter, metrics["segm"]["AP"], size])
+    headers = ["name", "classes", "median diameter", "mask AP", "size"]
+    print(tabulate(rows, headers, tablefmt="github", floatfmt=".1f"))
+    return 0
+
+
+def argument_parser(prog: str | None = None) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
