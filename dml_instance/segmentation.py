@@ -185,5 +185,7 @@ class Segmentation:
         unknown = sorted(set(forms) - set(FORMS))
         if unknown:
             raise ValueError(f"forms are {', '.join(FORMS)}, not {', '.join(unknown)}")
-        with ResultWriter(folder, self.model_classes, forms, overwrite=overwrite) as writer:
-            writer.add(self._result_image(), self.objects)
+        image = self._result_image()
+        replaced = [image.file_name] if overwrite else None
+        with ResultWriter(folder, self.model_classes, forms, replaced=replaced) as writer:
+            writer.add(image, self.objects)

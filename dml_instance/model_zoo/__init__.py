@@ -18,7 +18,11 @@ from ..stored_config import config_of, with_config
 PREFIX = "dml://"
 FOLDER = Path(__file__).parent
 CATALOG = "models.json"
-CONFIGS = FOLDER / "configs"
+# Linked in or copied when the package is built; a checkout that was never installed has them above.
+CONFIGS = next(
+    (place for place in (FOLDER / "configs", FOLDER.parents[1] / "configs") if place.is_dir()),
+    FOLDER / "configs",
+)
 
 # Of a checkpoint; a clone of the repository downloads all of them.
 LARGEST_MEGABYTES = 10
