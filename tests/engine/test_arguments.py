@@ -56,9 +56,10 @@ def test_names_that_look_like_keys_may_be_values(parser):
     assert given.input == ["MODEL.DML", "model.pth"]
 
 
-def test_an_option_behind_the_pairs_is_named(parser, capsys):
+@pytest.mark.parametrize("option", [["--input", "x"], ["--replace"]])
+def test_an_option_behind_the_pairs_is_named(parser, capsys, option):
     with pytest.raises(SystemExit) as ended:
-        parser.parse_args(["--config-file", "c", "--input", "x", *PAIRS, "--output", "y"])
+        parser.parse_args(["--config-file", "c", *option, *PAIRS[:2], "--output", "y"])
     assert ended.value.code == 2
     assert "error: --output stands behind a KEY VALUE pair" in capsys.readouterr().err
 

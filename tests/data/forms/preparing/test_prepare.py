@@ -241,11 +241,11 @@ def test_a_turn_is_doubted_where_no_size_is_given(tmp_path):
 
 def test_pictures_that_may_lie_turned_are_on_the_sheet(tmp_path):
     """One among forty is."""
-    source = write_turned(tmp_path / "in", [1] * 25 + [3] + [1] * 14, (120, 96))
+    source = write_turned(tmp_path / "in", [1] * 26 + [3] + [1] * 13, (120, 96))
     red = Image.new("RGB", (120, 96), (255, 0, 0))
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 3
-    red.save(tmp_path / "in" / "25.jpg", exif=exif)
+    red.save(tmp_path / "in" / "26.jpg", exif=exif)
     prepare(source, str(tmp_path / "out"))
     sheet = cv2.imread(str(tmp_path / "out" / "contact_sheet.png")).astype(int)
     assert ((sheet[..., 2] > 200) & (sheet[..., 0] < 60)).sum() > 10_000

@@ -12,7 +12,7 @@ from scipy import ndimage
 from dml_instance.data.forms.annotated import FormError
 from dml_instance.data.forms.readers import SourceRules, form_of
 from dml_instance.data.forms.readers.label_images import numbered
-from dml_instance.data.forms.readers.smooth_masks import is_smooth
+from dml_instance.data.forms.readers.smooth_masks import hardened, is_smooth
 from dml_instance.data.images import ImageFileError
 from toy_layouts import write_palette_png
 
@@ -157,6 +157,11 @@ def test_a_mask_with_smooth_edges_is_refused_or_taken_at_half(folders, mask, sof
     half = soft >= soft.max() / 2
     np.testing.assert_array_equal(np.any(masks_of(image), axis=0), half)
     assert len(image.objects) == ndimage.label(half, np.ones((3, 3)))[1]
+
+
+def test_half_of_the_largest_number_is_inside():
+    assert hardened(np.arange(6)[None] * 2).tolist() == [[0, 0, 0, 10, 10, 10]]
+    assert hardened(np.arange(5)[None]).tolist() == [[0, 0, 4, 4, 4]]
 
 
 def discs(radii, count):
