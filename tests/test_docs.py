@@ -13,13 +13,14 @@ from unittest.mock import MagicMock
 
 import pytest
 from detectron2.modeling import build_model
+from detectron2.utils.events import EventStorage
 
 import page_commands
 from benchmarks import compare
 from benchmarks.comparison.budget import train_within_budget
 from benchmarks.timing import inference
 from dml_instance.data import register_given
-from dml_instance.engine import Tally, load_config, results_table
+from dml_instance.engine import ProgressLine, Tally, load_config, results_table
 from dml_instance.files import read_json, write_json
 from dml_instance.modeling import GROUPING_REGISTRY
 from doc_inputs import CLASSES, IMAGE, MASKS, draw_inputs
@@ -141,6 +142,26 @@ def files_of_demo(reader, lines):
     assert all(f'("{line[:10].strip()}", ' in source and line[9] == " " for line in lines)
 
 
+def of_progress(reader, lines):
+    """A training with these figures says so."""
+    shown = " ".join(line.strip() for line in lines)
+    number = r"([\d.]+)"
+    done, of, left, total, pairs, masks, seeds, rate, images = re.fullmatch(
+        rf"iteration {number} of {number} · {number} min left · loss {number} \(pairs {number}, "
+        rf"masks {number}, seeds {number}\) · learning rate {number} · {number} images/s",
+        shown,
+    ).groups()
+    assert float(total) == pytest.approx(float(pairs) + float(masks) + float(seeds), abs=0.01)
+    batch = 4
+    with EventStorage(int(done) - 1) as storage:
+        values = {"total_loss": total, "loss_seed": seeds, "loss_pair": pairs, "loss_mask": masks}
+        values |= {"lr": rate, "time": batch / float(images)}
+        for name, value in values.items():
+            storage.put_scalar(name, float(value))
+        line = ProgressLine(batch, int(of))._line(storage, int(done), values["time"])
+    assert line == shown and int(left) >= 2
+
+
 def of_label_images(reader, lines):
     assert lines == reader.first("dml prepare", "README.md").splitlines()
 
@@ -197,6 +218,7 @@ SHOWN = {
     "batched_inputs -> ": layout,
     "| data set": of_demo,
     "data set ": files_of_demo,
+    "iteration ": of_progress,
     "label images: 8": of_label_images,
     "35 objects": last_lines,
     "error: cells/train.json": of_faults,

@@ -1,6 +1,7 @@
 """Training as a user runs it, on tiny data: train, resume, evaluate, and bad input."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,9 @@ def test_curves_and_pictures_of_a_training_are_there(trained):
     assert {"dml/distance_within", "dml/seed_lambda", "total_loss", "lr"} <= set(
         events.Tags()["scalars"]
     )
+    page = (ROOT / "docs" / "watching.md").read_text(encoding="utf-8")
+    logged = {name for name in events.Tags()["scalars"] if name.startswith("dml/")}
+    assert logged == set(re.findall(r"`(dml/\w+)`", page))
     assert [image.step for image in events.Images("watched")] == [2, 5]
     assert sorted(path.name for path in (output / "watched").iterdir()) == [
         *("iteration_0000003.jpg", "iteration_0000006.jpg")
