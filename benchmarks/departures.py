@@ -9,9 +9,8 @@ by ``benchmarks.compare``. What stands behind ``--opts`` is for all of them.
 
 import argparse
 
+from dml_instance.commands import compare
 from dml_instance.engine import use_huge_pages
-
-from . import compare
 
 PAPER, OURS = "configs/VOC/dml_paper_form.yaml", "configs/VOC/dml_efficientnet_lite0.yaml"
 
@@ -87,7 +86,7 @@ def main(args: argparse.Namespace) -> None:
     for name, options in forms().items():
         command += ["--run", name, PAPER, *options]
     arguments = compare.argument_parser().parse_args([*command, "--opts", *args.opts])
-    compare.main(arguments, "benchmarks.departures")
+    compare.main(arguments)
 
 
 def argument_parser() -> argparse.ArgumentParser:

@@ -4,27 +4,11 @@ Main memory in MiB; that of a GPU is not counted.
 """
 
 import multiprocessing
-import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-try:
-    import resource
-except ImportError:  # Windows has no such module
-    resource = None
-
-
-def peak_memory_mib() -> float:
-    """The most memory that this process has held so far, without its data loaders.
-
-    Returns:
-        MiB; NaN on Windows, where Python's standard library does not say.
-    """
-    if resource is None:
-        return float("nan")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+from dml_instance.memory import peak_memory_mib
 
 
 def in_fresh_process(function: Callable, *args: Any) -> Any:

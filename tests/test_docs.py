@@ -16,9 +16,9 @@ from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 
 import page_commands
-from benchmarks import compare
-from benchmarks.comparison.budget import train_within_budget
 from benchmarks.timing import inference
+from dml_instance.commands import compare
+from dml_instance.comparison.budget import train_within_budget
 from dml_instance.data import register_given
 from dml_instance.engine import ProgressLine, Tally, load_config, results_table
 from dml_instance.files import read_json, write_json

@@ -10,10 +10,10 @@ from itertools import cycle, islice
 import torch
 from detectron2.data import detection_utils as utils
 
+from dml_instance.commands.compare import is_finished
 from dml_instance.engine import RESULTS_FILE, load_config
 from dml_instance.files import read_json
 
-from ..compare import is_finished
 from ..timing.inference import time_inference
 from ..timing.predicted import evenly_taken
 

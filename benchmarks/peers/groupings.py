@@ -12,10 +12,10 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from tqdm import tqdm
 
+from dml_instance.comparison.scores import load_predictions, mask_scores
 from dml_instance.engine import load_trained
 from dml_instance.rle import as_rle, encoded
 
-from ..comparison.scores import load_predictions, mask_scores
 from ..timing.measure import interleaved, quartiles
 from ..timing.predicted import check_model, evenly_taken, inputs_of, predict
 from .clusterings import (

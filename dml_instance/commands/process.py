@@ -7,6 +7,7 @@ use the package see it all: what they show is their affair.
 
 import io
 import logging
+import os
 import re
 import sys
 import warnings
@@ -41,3 +42,11 @@ logging.getLogger("detectron2").addFilter(_without_colours)
 if isinstance(sys.stdout, io.TextIOWrapper):
     # Names of files may be no text.
     sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def typed_words() -> list[str]:
+    """The command that this process was started by, from ``dml`` or ``python`` on."""
+    words = sys.orig_argv[1:]
+    if words and os.path.basename(words[0]) == "dml":
+        return ["dml", *words[1:]]
+    return ["python", *words]

@@ -39,6 +39,7 @@ from ..engine import (
     write_report,
 )
 from ..files import read_json
+from .process import typed_words
 
 _logger = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ def train(args: argparse.Namespace) -> None:
         with log.printed_there():
             results = Trainer.test(cfg, model)
         if comm.is_main_process():
-            report = write_report(cfg, model, sys.argv)
+            report = write_report(cfg, model, typed_words())
             verify_results(cfg, results)
     else:
         if comm.is_main_process():
@@ -98,7 +99,7 @@ def train(args: argparse.Namespace) -> None:
         with log.printed_there():
             trainer.train()
         if comm.is_main_process():
-            report = write_report(cfg, trainer.model, sys.argv)
+            report = write_report(cfg, trainer.model, typed_words())
 
     if comm.is_main_process():
         path = os.path.join(cfg.OUTPUT_DIR, RESULTS_FILE)

@@ -3,16 +3,17 @@
 import json
 import math
 import multiprocessing
+import sys
 import threading
 
 import pytest
 import torch
 from matplotlib.figure import Figure
 
-from benchmarks import compare
-from benchmarks.comparison.budget import ComparedTrainer, Turns, referee, train_within_budget
-from benchmarks.comparison.report import plot
 from command_lines import call, forget_all_but
+from dml_instance.commands import compare
+from dml_instance.comparison.budget import ComparedTrainer, Turns, referee, train_within_budget
+from dml_instance.comparison.report import plot
 from dml_instance.data import register_given
 from dml_instance.engine import Trainer, TrainingClock, load_config
 from dml_instance.evaluation import OBJECT_KINDS
@@ -162,7 +163,7 @@ def arguments_of(registration, output, *runs):
 
 
 def test_runs_are_trained_scored_reported_and_drawn(
-    registration, known_data_sets, tmp_path, capsys
+    registration, known_data_sets, tmp_path, capsys, monkeypatch
 ):
     """One that fails is named when the others are done; without it the same command reports."""
     metrics = ("TEST.INSTANCE_METRICS.ENABLED", "True")
@@ -181,12 +182,14 @@ def test_runs_are_trained_scored_reported_and_drawn(
     models = [tmp_path / name / "model_final.pth" for name in ("ours", "colder")]
     trained = [path.stat().st_mtime_ns for path in models]
     capsys.readouterr()
+    words = ["/env/bin/python", "/env/bin/dml", "compare", "--some", "thing"]
+    monkeypatch.setattr(sys, "orig_argv", words)
     call(compare, *arguments_of(registration, tmp_path, *good), "--instance-metrics")
     printed = capsys.readouterr().out
     assert "| ours" in printed and "| colder" in printed
     assert [path.stat().st_mtime_ns for path in models] == trained
     report = json.loads((tmp_path / "report.json").read_text())
-    assert report["command"].startswith("python -m benchmarks.compare ")
+    assert report["command"] == "dml compare --some thing"
     for name in ("ours", "colder"):
         run = report["runs"][name]
         assert run["training"]["minutes"] >= MINUTES
@@ -213,7 +216,7 @@ def test_runs_are_trained_scored_reported_and_drawn(
     ("run", "message"),
     [
         (["a"], "--run takes NAME CONFIG"),
-        (["a", "none.yaml"], "none.yaml does not exist"),
+        (["a", "none.yaml"], "none.yaml is no file"),
         (["a", CONFIG, "DATASETS.TEST", "()"], "same single data set"),
         (["a", CONFIG, "TEST.AUG.ENABLED", "True"], "TEST.AUG.ENABLED is for a GeneralizedRCNN"),
         (["a", CONFIG, "TEST.INSTANCE_METRICS.MIN_SCORE", "7"], "MIN_SCORE is None or in"),

@@ -4,8 +4,8 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
-from benchmarks.comparison.budget import ComparedTrainer
-from benchmarks.mask_rcnn import check_test_augmentation, with_test_augmentation
+from dml_instance.comparison.budget import ComparedTrainer
+from dml_instance.comparison.mask_rcnn import check_test_augmentation, with_test_augmentation
 from dml_instance.engine import Trainer, load_config
 
 MIRRORED = ("TEST.AUG.ENABLED", "True", "TEST.AUG.MIN_SIZES", "(0,)")

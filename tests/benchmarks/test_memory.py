@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import memory
 from benchmarks.memory import AddedMemory, in_fresh_process, peak_memory_mib
+from dml_instance import memory
 
 
 def _held(mib):

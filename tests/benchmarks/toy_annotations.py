@@ -4,7 +4,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from benchmarks.comparison.scores import load_predictions
+from dml_instance.comparison.scores import load_predictions
 from toy_scenes import rle
 
 SIZE = (40, 60)

@@ -1,5 +1,5 @@
 """Fates stand in the order of the image's objects; the kinds themselves are drawn in
-tests/benchmarks/test_comparison_errors.py."""
+tests/comparison/test_errors.py."""
 
 import numpy as np
 

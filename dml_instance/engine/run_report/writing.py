@@ -317,7 +317,7 @@ def _lengths(cfg: CfgNode) -> Iterator[str]:
 def _run(cfg: CfgNode, training: dict, command: Sequence[str]) -> Iterator[str]:
     here = machine()
     facts = {
-        "command": " ".join(["python", *map(_quoted, command)]),
+        "command": " ".join(map(_quoted, command)),
         "folder": os.path.abspath(cfg.OUTPUT_DIR),
         "DATASETS.TRAIN": ", ".join(cfg.DATASETS.TRAIN) or "none",
         "DATASETS.TEST": ", ".join(cfg.DATASETS.TEST) or "none",

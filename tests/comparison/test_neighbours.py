@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.comparison.neighbours import GAP, part_ap, touching
-from benchmarks.comparison.scores import mask_scores
+from dml_instance.comparison.neighbours import GAP, part_ap, touching
+from dml_instance.comparison.scores import mask_scores
 from toy_annotations import LEFT, RIGHT, box, data_set, predictions_of
 
 

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pycocotools.coco import COCO
 
-from dml_instance.engine import RESULTS_FILE, instance_table
-from dml_instance.evaluation import (
+from ..engine import RESULTS_FILE, instance_table
+from ..evaluation import (
     OBJECT_KINDS,
     PREDICTION_KINDS,
     InstanceMetricRules,
@@ -17,10 +17,9 @@ from dml_instance.evaluation import (
     gather_masks,
     score_instances,
 )
-from dml_instance.files import read_json, write_json, write_text
-from dml_instance.keys.classes import with_class_indices
-from dml_instance.report import table
-
+from ..files import read_json, write_json, write_text
+from ..keys.classes import with_class_indices
+from ..report import table
 from .errors import count_errors
 from .neighbours import by_neighbours, part_ap
 from .scores import (

@@ -12,8 +12,8 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from dml_instance.evaluation.coco_scheme import accumulated, mean_percent
-from dml_instance.rle import decoded_part, encoded_inside
+from ..evaluation.coco_scheme import accumulated, mean_percent
+from ..rle import decoded_part, encoded_inside
 
 # Objects touch where no more than so many pixels lie between them: VOC's border alone is five wide.
 GAP = 10

@@ -1,8 +1,8 @@
 """What the report says of classes and neighbours."""
 
-from benchmarks.comparison.neighbours import by_neighbours
-from benchmarks.comparison.report import FEW_OBJECTS, _voc_table
-from benchmarks.comparison.scores import objects_of_classes
+from dml_instance.comparison.neighbours import by_neighbours
+from dml_instance.comparison.report import FEW_OBJECTS, _voc_table
+from dml_instance.comparison.scores import objects_of_classes
 from toy_annotations import LEFT, RIGHT, box, data_set
 
 FIGURES = {"AP50-cat": 60.0, "AP70-cat": 40.0, "AP50-dog": 80.0, "AP70-dog": 50.0}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.comparison.errors import count_errors
+from dml_instance.comparison.errors import count_errors
 from dml_instance.evaluation import OBJECT_KINDS, PREDICTION_KINDS
 from toy_annotations import LEFT, RIGHT, box, data_set, predictions_of
 

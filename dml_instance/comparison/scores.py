@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from dml_instance.evaluation.coco_scheme import accumulated, coco_scores, mean_percent
+from ..evaluation.coco_scheme import accumulated, coco_scores, mean_percent
 
 
 def load_ground_truth(json_file: str) -> COCO:

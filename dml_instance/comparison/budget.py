@@ -9,11 +9,10 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 
-from dml_instance.engine import RESULTS_FILE, BudgetTrainer
-from dml_instance.files import read_json, write_json
-
-from ..mask_rcnn import with_test_augmentation
+from ..engine import RESULTS_FILE, BudgetTrainer
+from ..files import read_json, write_json
 from ..memory import peak_memory_mib
+from .mask_rcnn import with_test_augmentation
 
 
 class Turns:

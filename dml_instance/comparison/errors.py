@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pycocotools.coco import COCO
 
-from dml_instance.evaluation import ImageMasks, count_fates, fates_of
+from ..evaluation import ImageMasks, count_fates, fates_of
 
 
 def count_errors(ground_truth: COCO, predictions: COCO, min_score: float) -> dict[str, int]:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools.cocoeval import COCOeval
 
-from benchmarks.comparison.errors import count_errors
-from benchmarks.comparison.pictures import most_telling_images
-from benchmarks.comparison.scores import (
+from dml_instance.comparison.errors import count_errors
+from dml_instance.comparison.pictures import most_telling_images
+from dml_instance.comparison.scores import (
     attribute_groups,
     box_overlaps,
     group_ap,
