@@ -5,6 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 from pycocotools import mask as coco_mask
 
 import toy_exports as toy
@@ -196,3 +197,28 @@ def test_yolo_without_a_yaml(tmp_path):
     title, (image,) = read(labels, images=str(photos))
     assert title == "YOLO"
     assert_same(objects_of(image), expected, tolerance=1)
+
+
+def write_coco_of_toys(folder, shapes):
+    scene = (np.zeros((*toy.SIZE, 3), np.uint8), np.array([s.mask for s in shapes]), [0] * 4)
+    return write_coco(folder, "toy", [scene])[0]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        *(toy.write_labelme, toy.write_yolo, toy.write_via, toy.write_cvat),
+        *(toy.write_label_studio, toy.write_voc_colours, toy.write_one_object_files),
+        write_coco_of_toys,
+    ],
+)
+def test_an_image_that_may_lie_turned_is_known_in_every_form(tmp_path, write):
+    path = write(tmp_path, toy.PLAIN)
+    options = {"images": str(tmp_path / "toy")} if write is write_coco_of_toys else {}
+    _, (image,) = read(path, **options)
+    assert not image.may_lie_turned
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 3
+    Image.open(image.file).save(image.file, exif=exif)
+    _, (image,) = read(path, **options)
+    assert image.may_lie_turned
