@@ -86,7 +86,7 @@ def main(args):
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f"error: {message_of(error)}")
     if args.eval_only:
-        with log.printed_there():
+        with log.prints_to_file():
             results = Trainer.test(cfg, model)
         if comm.is_main_process():
             report = write_report(cfg, model, sys.argv)
@@ -95,7 +95,7 @@ def main(args):
         if comm.is_main_process():
             for line in start_lines(trainer):
                 _logger.info(line)
-        with log.printed_there():
+        with log.prints_to_file():
             trainer.train()
         if comm.is_main_process():
             report = write_report(cfg, trainer.model, sys.argv)
