@@ -87,7 +87,7 @@ def train(args: argparse.Namespace) -> None:
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f"error: {message_of(error)}")
     if args.eval_only:
-        with log.printed_there():
+        with log.prints_to_file():
             results = Trainer.test(cfg, model)
         if comm.is_main_process():
             report = write_report(cfg, model, typed_words())
@@ -96,7 +96,7 @@ def train(args: argparse.Namespace) -> None:
         if comm.is_main_process():
             for line in start_lines(trainer):
                 _logger.info(line)
-        with log.printed_there():
+        with log.prints_to_file():
             trainer.train()
         if comm.is_main_process():
             report = write_report(cfg, trainer.model, typed_words())

@@ -64,7 +64,7 @@ class RunLog:
             self._show(name)
 
     @contextlib.contextmanager
-    def printed_there(self) -> Iterator[None]:
+    def prints_to_file(self) -> Iterator[None]:
         """What is printed in the ``with`` block goes to ``log.txt`` alone: pycocotools prints some
         fifty lines an evaluation."""
         with contextlib.redirect_stdout(_LinesToLog()):

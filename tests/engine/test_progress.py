@@ -42,6 +42,7 @@ def said(monkeypatch, caplog):
                 writer.write()
                 at += [clock.now] * (len(caplog.records) - before)
                 storage.step()
+            clock.now += 1000  # of scoring, say
             storage.iter = first + count
             writer.write()
         return [record.getMessage() for record in caplog.records], at

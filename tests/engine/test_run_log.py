@@ -74,7 +74,7 @@ def test_the_terminal_shows_ours_and_the_first_line_of_the_warnings_of_others(tm
 
 def test_what_is_printed_goes_to_the_file_for_a_while(tmp_path):
     with opened(tmp_path) as (log, file, shown):
-        with log.printed_there():
+        with log.prints_to_file():
             sys.stdout.write("DONE (t=")
             print("0.01s)\nAverage Precision")
             logging.getLogger("dml_instance").info("said meanwhile")

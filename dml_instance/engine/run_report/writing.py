@@ -159,11 +159,14 @@ def _pictures(cfg: CfgNode, model: nn.Module, scoring: Scoring | None) -> Iterat
     if scoring is None or not scoring.ranked:
         return
     yield paragraph(
-        "The best, a typical and the worst image by F1 (mean over IoU 0.5 to 0.95): what the model "
-        "sees, its embedding as colours, where good seeds lie, what it found, and what is there. "
-        "An embedding is good where objects have colours of their own.",
-        "note",
+        "The best, a typical and the worst image by F1 (mean over IoU 0.5 to 0.95).", "note"
     )
+    if cfg.MODEL.META_ARCHITECTURE == "DMLInstance":
+        yield paragraph(
+            "What the model sees, its embedding as colours, where good seeds lie, what it found, "
+            "and what is there. An embedding is good where objects have colours of their own.",
+            "note",
+        )
     for title, chosen in _chosen(scoring).items():
         drawn = _attempt(
             f"how {chosen.record['file_name']} looks",
@@ -241,10 +244,12 @@ def _training(history: Sequence[dict]) -> Iterator[str]:
     chart = training_chart(history)
     if chart is not None:
         yield image(chart.encode(), "image/svg+xml", "losses and learning rate over iterations")
+        yield paragraph("Over iterations.", "note")
+    if series(history, "dml/seed_lambda")[1]:
         yield paragraph(
-            "Over iterations. The weight of the seed loss grows in the first part of a training, "
-            "so that the loss may rise there. Pairs of one object should come under the dotted "
-            "line, others above it; what is predicted of grown masks should meet what is true.",
+            "The weight of the seed loss grows in the first part of a training, so that the loss "
+            "may rise there. Pairs of one object should come under the dotted line, others above "
+            "it; what is predicted of grown masks should meet what is true.",
             "note",
         )
     names = {name for row in history for name in row if "loss" in name and name != TOTAL_LOSS}

@@ -45,20 +45,19 @@ def test_a_good_training_needs_nothing():
     assert advise(Figures(), plain_config(*OURS)) == [], "nothing is known"
 
 
-def falling(end, noise=0.0):
-    rng = np.random.default_rng(0)
-    return [
-        *np.linspace(3.0, 1.0, 45),
-        *(1 + noise * rng.normal(size=15)),
-        *(end + noise * rng.normal(size=15)),
-    ]
+def falling(end, spread=0.0):
+    """Losses of 75 rows, the last 15 of mean ``end``, those before of mean 1, with a deviation."""
+    around = [spread * (-1) ** i for i in range(15)]
+    return [*np.linspace(3.0, 1.0, 45), *(1 + a for a in around), *(end + a for a in around)]
 
 
 def test_a_loss_that_still_falls_asks_for_more_iterations():
     assert options(losses=falling(0.95)) == ["SOLVER.MAX_ITER 3000"]
     assert options(losses=falling(0.99)) == [], "one per cent"
     assert options(losses=falling(1.05)) == []
-    assert options(losses=falling(0.95, noise=0.3)) == [], "within the noise"
+    # The two means differ by 0.05, and one such difference by 0.37 of the spread.
+    assert options(losses=falling(0.95, spread=0.06)) == ["SOLVER.MAX_ITER 3000"]
+    assert options(losses=falling(0.95, spread=0.09)) == [], "within the noise"
     assert options(losses=[1.0, 0.9, 0.8, 0.7, 0.6] * 2) == [], "too few to tell"
     (advice,) = advise(figures(losses=falling(0.9)), plain_config(*OURS))
     assert "1 on average in the fourth fifth of the training, 0.9 in the last, 10 % less" in (
