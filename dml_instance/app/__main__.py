@@ -1,0 +1,142 @@
+"""Segment images in the browser, correct by clicks, and have the model learn from it.
+
+    python -m dml_instance.app --input raw
+    python -m dml_instance.app --input raw --model output/cells --labels masks
+
+Open the address that is printed. What is done is kept in the project's folder as it is done, and
+nothing is written elsewhere; the same command goes on where it was left.
+"""
+
+import argparse
+import os
+import secrets
+import sys
+
+import uvicorn
+from detectron2.utils.logger import setup_logger
+
+from ..data.forms.readers import SourceRules
+from ..data.images import ReadingRules
+from ..engine import message_of, use_huge_pages
+from .exchange import take
+from .gallery import Gallery
+from .models import PageModel
+from .project import Project
+from .security import LOCAL_HOSTS
+from .server import build_app
+from .teaching import Teacher
+from .workspace import Workspace
+
+PROJECT = "dml_project"
+MAX_PIXELS = 4096 * 4096
+
+
+def main(args: argparse.Namespace) -> None:
+    """Serve the page until it is interrupted."""
+    setup_logger(name="dml_instance")
+    try:
+        reading = ReadingRules(args.page, _channels(args.channels), args.max_pixels)
+        workspace, load = open_workspace(args, reading)
+        if args.labels:
+            found = take(workspace, SourceRules(args.labels, _one_folder(args.input)), args.labels)
+            print(f"{found['objects']} objects of {found['images']} images were imported")
+    except (KeyError, OSError, ValueError) as error:
+        sys.exit(f"error: {message_of(error)}")
+    teacher = Teacher(workspace, load)
+    token = None if args.host in LOCAL_HOSTS else secrets.token_urlsafe(24)
+    app = build_app(workspace, teacher, token=token)
+    address = f"http://{args.host}:{args.port}/{f'?token={token}' if token else ''}"
+    print(f"{len(workspace.gallery)} images; project {os.path.abspath(workspace.project.folder)}")
+    print(f"open {address}", flush=True)
+    try:
+        uvicorn.run(app, host=args.host.strip("[]"), port=args.port, log_level="warning")
+    finally:
+        teacher.stop()
+        workspace.project.close()
+
+
+def open_workspace(args: argparse.Namespace, reading: ReadingRules) -> tuple[Workspace, object]:
+    """The workspace of a command line, and what loads its models.
+
+    Raises:
+        OSError, ValueError: for a project, a model or images that cannot be used.
+    """
+    folder = args.project or os.path.join(_one_folder(args.input) or ".", PROJECT)
+    project = Project(folder)
+
+    def load(name: str) -> PageModel:
+        return PageModel(name, reading, beside=folder)
+
+    try:
+        model = load(args.model or project.model or "nuclei")
+        gallery = Gallery(folder, reading, args.input)
+    except BaseException:
+        project.close()
+        raise
+    workspace = Workspace(project, gallery, model)
+    if project.model != model.name:
+        workspace.use(model)
+    return workspace, load
+
+
+def _one_folder(inputs: list[str]) -> str | None:
+    """The folder that holds the images."""
+    folders = [path if os.path.isdir(path) else os.path.dirname(path) or "." for path in inputs]
+    return os.path.commonpath([os.path.abspath(path) for path in folders]) if folders else None
+
+
+def _channels(given: list[int] | None) -> tuple[int, ...] | None:
+    return None if given is None else tuple(given)
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m dml_instance.app",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--input",
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="images, or folders of images; others can be dropped on the page",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="a shipped model (nuclei, shapes), or the folder of a training (default: that which "
+        "the project used last, else nuclei)",
+    )
+    parser.add_argument(
+        "--project",
+        metavar="DIR",
+        help=f"folder of all that is done (default: {PROJECT} beside the images)",
+    )
+    parser.add_argument(
+        "--labels", metavar="PATH", help="annotations of any form to begin with, see prepare.py"
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; others than this machine's own ask for a token, which is "
+        "printed (default: %(default)s)",
+    )
+    parser.add_argument("--port", type=int, default=8123, help="(default: %(default)s)")
+    parser.add_argument(
+        "--max-pixels",
+        type=int,
+        default=MAX_PIXELS,
+        metavar="N",
+        help="height times width of the largest image (default: %(default)s)",
+    )
+    parser.add_argument("--page", type=int, metavar="N", help="of files with several pages, from 0")
+    parser.add_argument(
+        "--channels", type=int, nargs="+", metavar="N", help="of each image, from 0"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    use_huge_pages()
+    main(argument_parser().parse_args())
