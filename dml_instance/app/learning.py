@@ -76,6 +76,7 @@ class LearningJob:
             state = "stopped"
         error = ""
         if state == "failed":
+            # The last line says what went wrong.
             with open(os.path.join(self.folder, LOG), encoding="utf-8", errors="replace") as file:
                 lines = [line.strip() for line in file if line.strip()]
             error = lines[-1] if lines else f"it ended with status {self._process.returncode}"

@@ -54,7 +54,10 @@ def build_app(
         """A route that hands an image and what is asked to a function, in a thread."""
 
         async def route(request: Request) -> Response:
-            asked = await _question(request)
+            try:
+                asked = await _question(request)
+            except PageError as error:
+                return _refused(error)
             index = request.path_params.get("index", 0)
             return await _answered(lambda: work(index, asked))
 
@@ -195,14 +198,15 @@ async def _answered(work: Callable[[], dict | bytes], media_type: str = "") -> R
 
 
 async def _question(request: Request) -> dict:
-    """The JSON object or the query of a request; empty where it is neither."""
+    """The JSON object or the query of a request, empty where it is neither; PageError for more than
+    anybody asks."""
     if request.method == "GET":
         return dict(request.query_params)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > _LARGEST_QUESTION:
-            return {}
+            raise PageError(f"what is asked has at most {_LARGEST_QUESTION} bytes")
     try:
         asked = json.loads(body or b"{}")
     except ValueError:

@@ -2,7 +2,8 @@
 the one before."""
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..data.forms.annotated import AnnotatedObject
@@ -12,7 +13,7 @@ from .editing import told
 from .gallery import PageError
 from .learning import DATA, LearningJob
 from .models import PageModel
-from .project import IGNORED
+from .project import IGNORED, Marked
 from .workspace import Workspace
 
 # Of the project's folder.
@@ -59,9 +60,9 @@ class Teacher:
             raise PageError("the share of the objects that are marked lies above 0, up to 1")
         if self._lesson is not None and self._lesson.job.is_running:
             raise PageError("a training is running: wait for it, or stop it")
-        model = self._workspace.model
+        model, chosen = self._workspace.model, self._chosen()
         name, folder = self._new_folder()
-        self._write_data(os.path.join(folder, DATA))
+        self._write_data(os.path.join(folder, DATA), chosen)
         model.write_training(folder, labelled_share)
         job = LearningJob(folder, model.training_command(folder, minutes), minutes)
         self._lesson, self._learnt = _Lesson(name, job), None
@@ -69,8 +70,9 @@ class Teacher:
 
     def stop(self) -> dict:
         """End the training; nothing is learnt."""
-        if self._lesson is not None:
+        if self._lesson is not None and self._lesson.job.is_running:
             self._lesson.job.stop()
+            shutil.rmtree(self._lesson.job.folder, ignore_errors=True)
         return self.told()
 
     def told(self) -> dict:
@@ -100,6 +102,8 @@ class Teacher:
         model = self._new_model()
         if keep:
             self._workspace.use(model)
+        else:
+            shutil.rmtree(self._lesson.job.folder, ignore_errors=True)
         self._lesson = self._learnt = None
         return self.told()
 
@@ -126,8 +130,8 @@ class Teacher:
         os.mkdir(folder)
         return f"{MODELS}/{number}", folder
 
-    def _write_data(self, folder: str) -> None:
-        """The corrected images and their objects as a data set in COCO's format."""
+    def _chosen(self) -> dict[int, list[Marked]]:
+        """The objects of the corrected images, by the places of these; PageError without any."""
         workspace = self._workspace
         with workspace.editor.lock:
             chosen = {
@@ -136,11 +140,15 @@ class Teacher:
             }
         if not any(item.class_name != IGNORED for objects in chosen.values() for item in objects):
             raise PageError("no object was corrected yet: mark some objects first")
-        names = workspace.model.classes.names
+        return chosen
+
+    def _write_data(self, folder: str, chosen: Mapping[int, Sequence[Marked]]) -> None:
+        """Images and their objects as a data set in COCO's format."""
+        gallery, names = self._workspace.gallery, self._workspace.model.classes.names
         with CocoWriter(folder, names) as writer:
             writer.start_split("train", "corrected on the page")
             for index, objects in chosen.items():
-                pixels = read_image(workspace.gallery[index].file, workspace.gallery.reading)
+                pixels = read_image(gallery[index].file, gallery.reading)
                 annotated = [
                     # A region that is neither object nor background is a crowd of any class.
                     AnnotatedObject(dict(item.mask), names[0], is_crowd=True)

@@ -23,6 +23,15 @@ function inTurn(work) {
   return queue;
 }
 
+// An object with another threshold is another object: who asked for the one before means this.
+const successors = new Map();
+
+function current(index, id) {
+  let latest = id;
+  while (successors.has(`${index}/${latest}`)) latest = successors.get(`${index}/${latest}`);
+  return latest;
+}
+
 const chosen = () => [...state.selected];
 const edit = async (path, name, content) => applyEdit(await act(`${path}/${name}`, content));
 
@@ -43,20 +52,28 @@ export const acts = {
     applyEdit(found);
     choose(found.added.map((item) => item.id));
     const [item] = found.added;
-    say(`${item.class}, ${item.area} pixels, in ${Math.round(performance.now() - started)} ms`);
+    const doubt = item.score < 0.05 ? "; the model takes this place for background" : "";
+    say(`${item.class}, ${item.area} pixels${doubt}, in ${Math.round(performance.now() - started)} ms`);
   }),
 
   preview: (id, tau) => inTurn(async (path) => {
-    const found = await act(`${path}/regrow`, { id, tau, keep: false });
+    const asked = { id: current(state.image.index, id), tau, keep: false };
+    const found = await act(`${path}/regrow`, asked);
     state.preview = prepared(found.preview);
     say(`${found.preview.area} pixels`);
     changed();
   }),
 
   regrow: (id, tau) => inTurn(async (path) => {
-    const found = await act(`${path}/regrow`, { id, tau, keep: true });
+    const { index } = state.image;
+    const latest = current(index, id);
+    const found = await act(`${path}/regrow`, { id: latest, tau, keep: true });
+    const wasChosen = state.selected.has(latest);
     applyEdit(found);
-    choose(found.added.map((item) => item.id));
+    const [item] = found.added;
+    successors.set(`${index}/${latest}`, item.id);
+    if (wasChosen) state.selected.add(item.id);
+    say(`${item.area} pixels`);
   }),
 
   paint: (points, erase) => inTurn(async (path) => {

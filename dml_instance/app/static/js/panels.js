@@ -6,6 +6,9 @@ import { changed, state } from "./state.js";
 const $ = (id) => document.getElementById(id);
 const MOST_LISTED = 500;
 
+// The slider is held: what the server answers does not move it.
+let isHeld = false;
+
 function entry(list, isChosen, parts, onClick) {
   const line = document.createElement("li");
   line.classList.toggle("chosen", isChosen);
@@ -73,7 +76,7 @@ export function showSettings() {
   const canGrow = Boolean(item?.point);
   $("tau-row").style.opacity = canGrow ? 1 : 0.4;
   $("tau").disabled = !canGrow;
-  if (canGrow && document.activeElement !== $("tau")) $("tau").value = item.tau;
+  if (canGrow && !isHeld) $("tau").value = item.tau;
   $("tau-value").value = canGrow ? Number(state.preview?.tau ?? item.tau).toFixed(2) : "";
   $("radius").value = state.radius;
   $("radius-value").value = `${state.radius} px`;
@@ -143,14 +146,16 @@ export function watchPanels() {
   }
   $("tau").addEventListener("input", (event) => {
     const [id] = state.selected;
+    isHeld = true;
     wanted = { id, tau: Number(event.target.value) };
     preview();
   });
-  $("tau").addEventListener("change", (event) => {
+  $("tau").addEventListener("change", async (event) => {
     const [id] = state.selected;
     wanted = null;
-    acts.regrow(id, Number(event.target.value));
-    event.target.blur();
+    await acts.regrow(id, Number(event.target.value));
+    isHeld = false;
+    changed();
   });
   $("radius").addEventListener("input", (event) => {
     state.radius = Number(event.target.value);
