@@ -10,6 +10,7 @@ nothing is written elsewhere; the same command goes on where it was left.
 import argparse
 import os
 import secrets
+import socket
 import sys
 
 import uvicorn
@@ -35,24 +36,24 @@ def main(args: argparse.Namespace) -> None:
     """Serve the page until it is interrupted."""
     setup_logger(name="dml_instance")
     try:
+        # First: it costs nothing, and a model takes seconds.
+        listening = _listening(args.host.strip("[]"), args.port)
         reading = ReadingRules(args.page, _channels(args.channels), args.max_pixels)
         workspace, load = open_workspace(args, reading)
         if args.labels:
-            found = take(workspace, SourceRules(args.labels, _one_folder(args.input)), args.labels)
+            rules = SourceRules(args.labels, _one_folder(args.input), reading=reading)
+            found = take(workspace, rules, args.labels, only_new=True)
             print(f"{found['objects']} objects of {found['images']} images were imported")
     except (KeyError, OSError, ValueError) as error:
         sys.exit(f"error: {message_of(error)}")
-    teacher = Teacher(workspace, load)
     token = None if args.host in LOCAL_HOSTS else secrets.token_urlsafe(24)
-    app = build_app(workspace, teacher, token=token)
-    address = f"http://{args.host}:{args.port}/{f'?token={token}' if token else ''}"
+    app = build_app(workspace, Teacher(workspace, load), token=token)
+    port = listening.getsockname()[1]
     print(f"{len(workspace.gallery)} images; project {os.path.abspath(workspace.project.folder)}")
-    print(f"open {address}", flush=True)
-    try:
-        uvicorn.run(app, host=args.host.strip("[]"), port=args.port, log_level="warning")
-    finally:
-        teacher.stop()
-        workspace.project.close()
+    print(f"open http://{args.host}:{port}/{f'?token={token}' if token else ''}", flush=True)
+    # Without a log of its own: what goes wrong is said on the page.
+    config = uvicorn.Config(app, log_level="warning", ws="none")
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 def open_workspace(args: argparse.Namespace, reading: ReadingRules) -> tuple[Workspace, object]:
@@ -77,6 +78,18 @@ def open_workspace(args: argparse.Namespace, reading: ReadingRules) -> tuple[Wor
     if project.model != model.name:
         workspace.use(model)
     return workspace, load
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens; ValueError where that cannot be."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise ValueError(
+            f"cannot listen on {host}, port {port} ({error.strerror}): give another --port, 0 for "
+            "any that is free, or another --host"
+        ) from error
 
 
 def _one_folder(inputs: list[str]) -> str | None:
@@ -114,7 +127,10 @@ def argument_parser() -> argparse.ArgumentParser:
         help=f"folder of all that is done (default: {PROJECT} beside the images)",
     )
     parser.add_argument(
-        "--labels", metavar="PATH", help="annotations of any form to begin with, see prepare.py"
+        "--labels",
+        metavar="PATH",
+        help="annotations, of any form that tools/prepare.py reads, of images that were not opened "
+        "yet",
     )
     parser.add_argument(
         "--host",
@@ -122,7 +138,9 @@ def argument_parser() -> argparse.ArgumentParser:
         help="address to listen on; others than this machine's own ask for a token, which is "
         "printed (default: %(default)s)",
     )
-    parser.add_argument("--port", type=int, default=8123, help="(default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=8123, help="0: any that is free (default: %(default)s)"
+    )
     parser.add_argument(
         "--max-pixels",
         type=int,

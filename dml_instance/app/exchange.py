@@ -46,7 +46,7 @@ def export(workspace: Workspace, forms: Sequence[str]) -> dict:
         states = [
             (index, image, list(workspace.project.state(image.key).objects.values()))
             for index, image in enumerate(workspace.gallery)
-            if workspace.project.state(image.key).done
+            if workspace.project.state(image.key).is_seen
         ]
     if not states:
         raise PageError("no image was looked at yet: open one first")
@@ -95,7 +95,9 @@ def packed(workspace: Workspace, name: str) -> str:
     return path
 
 
-def import_file(workspace: Workspace, index: int, name: str, part: str) -> dict:
+def import_file(
+    workspace: Workspace, index: int, name: str, part: str, class_name: str | None = None
+) -> dict:
     """Take the objects of a file in the place of those that are there.
 
     A label image is of the image at ``index``; other files say themselves which images they are of.
@@ -105,6 +107,8 @@ def import_file(workspace: Workspace, index: int, name: str, part: str) -> dict:
         index: of the image that is open.
         name: of the file on the user's machine; it says what kind of file it is.
         part: the file as it was received; it is removed.
+        class_name: of objects of which the file names no class; None: the only one that the model
+            has.
 
     Returns:
         The numbers of ``images`` and ``objects`` that were taken.
@@ -119,27 +123,27 @@ def import_file(workspace: Workspace, index: int, name: str, part: str) -> dict:
         file = f"{part}{ending if ending[1:].isalnum() else ''}"
         os.replace(part, file)
         part = file
+        reading = workspace.gallery.reading
         if is_image_name(file):
-            names = workspace.model.classes.names
-            rules = SourceRules(
-                file, image.file, class_names=names[:1], reading=workspace.gallery.reading
-            )
+            names = _class_names(workspace, class_name)
+            rules = SourceRules(file, image.file, class_names=names, reading=reading)
             return take(workspace, rules, name)
-        roots = [os.path.dirname(i.file) or "." for i in workspace.gallery]
-        root = os.path.commonpath([os.path.abspath(folder) for folder in roots])
-        return take(workspace, SourceRules(file, root, reading=workspace.gallery.reading), name)
+        # Names in the file are below the folder of the images, or those of images that were sent.
+        root = workspace.gallery.root
+        return take(workspace, SourceRules(file, root, reading=reading), name)
     finally:
         if os.path.exists(part):
             os.remove(part)
 
 
-def take(workspace: Workspace, rules: SourceRules, name: str) -> dict:
+def take(workspace: Workspace, rules: SourceRules, name: str, *, only_new: bool = False) -> dict:
     """Take annotations of any form that the project reads; see ``import_file``.
 
     Args:
         workspace: of the page.
         rules: where they lie.
         name: what the user calls them.
+        only_new: leave images alone to which something was done already.
     """
     try:
         images = list(form_of(rules).read(rules))
@@ -148,8 +152,12 @@ def take(workspace: Workspace, rules: SourceRules, name: str) -> dict:
     places = {os.path.realpath(i.file): index for index, i in enumerate(workspace.gallery)}
     chosen = [(places.get(os.path.realpath(image.file)), image) for image in images]
     known = [(index, image) for index, image in chosen if index is not None]
+    others = len(images) - len(known)
     if not known:
         raise PageError(f"{name} is of none of the images of this page")
+    if only_new:
+        project, gallery = workspace.project, workspace.gallery
+        known = [(i, image) for i, image in known if not project.state(gallery[i].key).is_seen]
     # All are checked before any is taken.
     taken = [(index, _marked(workspace, image, name)) for index, image in known]
     for index, objects in taken:
@@ -157,8 +165,19 @@ def take(workspace: Workspace, rules: SourceRules, name: str) -> dict:
     return {
         "images": len(taken),
         "objects": sum(len(objects) for _, objects in taken),
-        "others": len(images) - len(taken),
+        "others": others,
     }
+
+
+def _class_names(workspace: Workspace, class_name: str | None) -> tuple[str, ...]:
+    """The class of objects of a label image; PageError where it is not known."""
+    names = workspace.model.classes.names
+    if class_name is None and len(names) > 1:
+        raise PageError(
+            "a label image names no class: choose that of its objects in the list of classes, with "
+            "no object chosen, and import it again"
+        )
+    return (class_name or names[0],)
 
 
 def _marked(workspace: Workspace, image: AnnotatedImage, name: str) -> list[Marked]:

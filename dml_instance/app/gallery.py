@@ -43,6 +43,7 @@ class Gallery:
 
     Attributes:
         reading: of images.
+        root: the folder that holds those that were named; without any, those that were sent.
     """
 
     def __init__(self, folder: str, reading: ReadingRules, inputs: Sequence[str] = ()):
@@ -59,6 +60,8 @@ class Gallery:
         self._uploads = os.path.join(folder, UPLOADS)
         files: list[InputFile] = input_files(inputs, leave_out=[folder]) if inputs else []
         self._images = [PageImage(file.relative, file.path) for file in files]
+        folders = [os.path.dirname(os.path.abspath(file.path)) for file in files]
+        self.root = os.path.commonpath(folders) if folders else self._uploads
         if os.path.isdir(self._uploads):
             self._images += [self._uploaded(name) for name in sorted(os.listdir(self._uploads))]
         self._pictures: OrderedDict[str, bytes] = OrderedDict()

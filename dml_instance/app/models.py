@@ -145,6 +145,8 @@ class PageModel:
                 *("DATASETS.CATEGORY_IDS", list(range(1, len(self.classes.names) + 1))),
                 *("MODEL.WEIGHTS", self._weights, "MODEL.DML.BACKBONE.PRETRAINED", False),
                 *("MODEL.DML.SEED_LOSS.LABELLED_SHARE", labelled_share),
+                # The model knows its seeds already.
+                *("MODEL.DML.SEED_LOSS.RAMP_START", 0.0, "MODEL.DML.SEED_LOSS.RAMP_END", 0.0),
                 *("SOLVER.IMS_PER_BATCH", batch, "DATALOADER.NUM_WORKERS", 0),
                 *("SOLVER.BASE_LR", cfg.SOLVER.BASE_LR * _RATE),
                 *("SOLVER.WARMUP_ITERS", 10, "INPUT.FIT_TO_OBJECTS", False),

@@ -84,9 +84,15 @@ class ImageState:
         return self.is_complete or any(edit.name != SEGMENT for edit in self.done)
 
     @property
+    def is_seen(self) -> bool:
+        """Whether anything was ever done to the objects."""
+        return bool(self.done or self.undone)
+
+    @property
     def found_by(self) -> str | None:
-        """The model that was asked last; None: none was."""
-        return next((edit.model for edit in reversed(self.done) if edit.model), None)
+        """The model that was asked last, also where that was undone; None: none was."""
+        edits = [*reversed(self.done), *reversed(self.undone)]
+        return next((edit.model for edit in edits if edit.model), None)
 
     def _replace(self, removed: Iterable[int], added: Mapping[int, Marked]) -> None:
         for number in removed:

@@ -80,8 +80,9 @@ class Guard:
         if origin is not None and urlsplit(origin).netloc != host:
             return f"{origin} may not use this page"
         site = headers.get("sec-fetch-site", "same-origin")
-        if scope["method"] not in ("GET", "HEAD") and site not in ("same-origin", "none"):
-            return "another page may not change anything here"
+        # A link to the page may be followed from anywhere; the rest is the page's own.
+        if scope["path"] != "/" and site not in ("same-origin", "none"):
+            return "another page may not ask anything here"
         if self._token is not None and not (self._in_address(scope) or self._in_cookie(headers)):
             return "open the address that was printed when the page was started; it has a token"
         return ""

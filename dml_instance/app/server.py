@@ -4,6 +4,7 @@ Answers are JSON; an error is ``{"error": line}`` with status 400. Points are (r
 pixels of the image.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -40,7 +41,7 @@ def build_app(
     token: str | None = None,
     largest_file: int = LARGEST_FILE,
 ) -> Starlette:
-    """The page as an ASGI application.
+    """The page as an ASGI application; with it a training and the project end.
 
     Args:
         workspace: that it shows.
@@ -92,11 +93,12 @@ def build_app(
 
     async def take(request: Request) -> Response:
         index, name = request.path_params["index"], request.query_params.get("name", "")
+        class_name = request.query_params.get("class")
         return await _received(
             request,
             workspace.project.folder,
             largest_file,
-            lambda part: exchange.import_file(workspace, index, name, part),
+            lambda part: exchange.import_file(workspace, index, name, part, class_name),
         )
 
     async def packed(request: Request) -> Response:
@@ -176,7 +178,14 @@ def build_app(
     ]
     hosts = LOCAL_HOSTS if token is None else None
     guard = Middleware(Guard, hosts=hosts, token=token)
-    return Starlette(routes=routes, middleware=[guard])
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette):
+        yield
+        teacher.stop()
+        workspace.project.close()
+
+    return Starlette(routes=routes, middleware=[guard], lifespan=lifespan)
 
 
 def _refused(error: Exception) -> Response:

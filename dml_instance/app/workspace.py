@@ -4,12 +4,14 @@ What the server answers is worked out here and in ``editing``, in JSON's types. 
 once.
 """
 
+import contextlib
 import os
 import threading
 from collections import OrderedDict
 
 import numpy as np
 
+from ..data.images import ImageFileError
 from .editing import Editor, standing, told
 from .gallery import Gallery, png
 from .models import PageModel, Sight, similarity_picture
@@ -87,7 +89,7 @@ class Workspace:
                         "index": index,
                         "name": image.key,
                         "objects": len(state.objects),
-                        "seen": bool(state.done),
+                        "seen": state.is_seen,
                         "corrected": state.is_corrected,
                         "complete": state.is_complete,
                     }
@@ -111,7 +113,7 @@ class Workspace:
             self.sight(index)
         else:
             # For the first click; nobody waits for it.
-            threading.Thread(target=self.sight, args=(index,), daemon=True).start()
+            threading.Thread(target=self._look_ahead, args=(index,), daemon=True).start()
         with self.editor.lock:
             if self._is_stale(image.key):
                 self.editor.segment(index)
@@ -160,6 +162,11 @@ class Workspace:
             "nearest": nearest,
             "account": None if nearest is None else sight.accounts[nearest],
         }
+
+    def _look_ahead(self, index: int) -> None:
+        # Who clicks is told what is wrong with the file.
+        with contextlib.suppress(ImageFileError, OSError):
+            self.sight(index)
 
     def _is_stale(self, key: str) -> bool:
         state = self.project.state(key)

@@ -251,6 +251,8 @@ def the_whole_way(server, user):
     page.keyboard.press("Escape")
     page.keyboard.press("s")
     user.wait("s.seeds && s.seeds.length > 3")
+    page.mouse.move(*user.place(*user.state("[s.seeds[0].row, s.seeds[0].column]")))
+    page.wait_for_selector("#status:has-text('number 1,')")
     user.picture("seeds")
     page.keyboard.press("s")
     user.wait("!s.seeds")

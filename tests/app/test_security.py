@@ -57,6 +57,13 @@ def test_other_sites_change_nothing(client_of, headers, status):
     assert client_of().post("/api/images/0/undo", headers=headers).status_code == status
 
 
+def test_a_link_from_elsewhere_opens_the_page_and_nothing_else(client_of):
+    headers = {"sec-fetch-site": "cross-site"}
+    assert client_of().get("/", headers=headers).status_code == 200
+    for path in ("/api/images/0", "/api/project", "/static/js/main.js"):
+        assert client_of().get(path, headers=headers).status_code == 403
+
+
 def test_no_answer_is_read_by_another_site(client_of):
     answer = client_of().get("/api/project", headers={"origin": "http://evil.example"})
     assert answer.status_code == 403

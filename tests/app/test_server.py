@@ -46,7 +46,9 @@ class Page:
         return self.post(f"/api/images/{index}/{name}", **content)
 
     def put(self, path, data, name):
-        return answer_of(self.client.put(path, content=data, params={"name": name}))
+        path, _, query = path.partition("?")
+        asked = {"name": name, **dict(part.split("=") for part in query.split("&") if query)}
+        return answer_of(self.client.put(path, content=data, params=asked))
 
     def objects(self, index=0):
         """Masks by number, as the project has them."""
@@ -258,10 +260,13 @@ def test_label_images_and_coco_are_imported(open_page):
     labels = np.zeros(SIZE, np.uint16)
     labels[block(0)], labels[block(2)] = 7, 900
     data = cv2.imencode(".png", labels)[1].tobytes()
-    told = page.put("/api/images/0/import", data, "my labels.png")
+    refused = page.error(page.put("/api/images/0/import", data, "my labels.png"))
+    assert "names no class" in refused
+    told = page.put("/api/images/0/import?class=disc", data, "my labels.png")
     assert told == {"images": 1, "objects": 2, "others": 0}
     masks = list(page.objects().values())
     np.testing.assert_array_equal(masks, [block(0), block(2)])
+    assert {o["class"] for o in page.get("/api/images/0")["objects"]} == {"disc"}
     assert page.act("undo")["redo"] == "import"
     rle = coco_mask.encode(np.asfortranarray(block(1), dtype=np.uint8))
     annotation = {
@@ -283,7 +288,8 @@ def test_label_images_and_coco_are_imported(open_page):
     refused = page.error(page.put("/api/images/0/import", b"{}", "../../etc/x.json"))
     assert "holds nothing that is known" in refused
     small = cv2.imencode(".png", labels[:9])[1].tobytes()
-    assert "height, width" in page.error(page.put("/api/images/0/import", small, "a.png"))
+    path = "/api/images/0/import?class=disc"
+    assert "height, width" in page.error(page.put(path, small, "a.png"))
     left = {path.name for path in (page.folder / "project").iterdir()}
     assert left == {"project.json", "actions.jsonl"}
 

@@ -32,7 +32,11 @@ def near(size, points, radius):
     return result
 
 
-POINTS = st.lists(st.tuples(st.floats(-8, 25), st.floats(-8, 30)), min_size=1, max_size=4)
+def hundredths(low, high):
+    return st.integers(100 * low, 100 * high).map(lambda value: value / 100)
+
+
+POINTS = st.lists(st.tuples(hundredths(-8, 25), hundredths(-8, 30)), min_size=1, max_size=4)
 
 
 @settings(max_examples=40, deadline=None)

@@ -122,12 +122,13 @@ def _fates(
     factors = small_mask_factor(masks, grouping.rules.small_mask_cells)
     worst = min(instances.scores.tolist(), default=0.0)
     is_full = len(drawn) == grouping.max_instances
+    instance_of = {mask: instance for instance, mask in enumerate(drawn)}
     for mask, seed in enumerate(masks.seed.tolist()):
         score = float(grown.scores[mask].astype(np.float32))
         fate = {"score": score, "size_factor": float(factors[mask])}
         fate["pred_class"] = int(grown.classes[mask])
-        if mask in drawn:
-            fate["instance"] = drawn.index(mask)
+        if mask in instance_of:
+            fate["instance"] = instance_of[mask]
         elif score < grouping.min_score:
             fate["rule"] = "MODEL.DML.SCORE_THRESH_TEST"
         elif is_full and score <= worst:

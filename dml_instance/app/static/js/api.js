@@ -23,10 +23,9 @@ export async function act(path, content = {}) {
   return response.json();
 }
 
-export async function send(path, file) {
-  const response = await answerOf(await fetch(
-    `${path}?${new URLSearchParams({ name: file.name })}`, { method: "PUT", body: file },
-  ));
+export async function send(path, file, query = {}) {
+  const text = new URLSearchParams({ name: file.name, ...query }).toString();
+  const response = await answerOf(await fetch(`${path}?${text}`, { method: "PUT", body: file }));
   return response.json();
 }
 

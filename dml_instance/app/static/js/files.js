@@ -44,7 +44,8 @@ export function watchFiles({ open, refresh }) {
     event.target.value = "";
     if (!file || !state.image) return;
     try {
-      const found = await send(`/api/images/${state.image.index}/import`, file);
+      const query = state.className === null ? {} : { class: state.className };
+      const found = await send(`/api/images/${state.image.index}/import`, file, query);
       await refresh();
       await open(state.image.index);
       say(`${found.objects} objects of ${found.images} images were imported`);

@@ -112,7 +112,7 @@ export function showWhy() {
   place.replaceChildren(...lines);
 }
 
-function storyOf(account, index) {
+export function storyOf(account, index, what = "The nearest seed") {
   const score = account.score === null ? "" : `, score ${account.score.toFixed(2)}`;
   const small = account.size_factor === null || account.size_factor > 0.9
     ? "" : ` (lowered by a factor of ${account.size_factor.toFixed(2)}, as it is small)`;
@@ -120,7 +120,7 @@ function storyOf(account, index) {
     ? "" : ` ${Math.round(100 * account.share_taken)} % of it belongs to that of seed `
       + `${account.taken_by + 1}.`;
   const rule = account.rule ? ` (${account.rule})` : "";
-  return `The nearest seed, number ${index + 1}, ${account.class}, seediness `
+  return `${what}, number ${index + 1}, ${account.class}, seediness `
     + `${account.seediness.toFixed(2)}${score}${small}: ${account.reason}${rule}.${taken}`;
 }
 

@@ -1,6 +1,8 @@
 // What the mouse or a pen does on the canvas.
 
+import { storyOf } from "./panels.js";
 import { changed, state } from "./state.js";
+import { say } from "./status.js";
 
 const UNITS = 4;
 const CLICK = 4; // a pointer that moved by fewer pixels has clicked
@@ -17,11 +19,19 @@ export function watchPointer(canvas, context, view, acts) {
     return hit.sort((a, b) => a.area - b.area)[0] ?? null;
   }
 
+  // The account of the seed under the pointer, where seeds are shown.
+  function tellOfSeed([row, column]) {
+    const away = (seed) => Math.hypot(seed.row - row, seed.column - column) * view.zoom;
+    const near = state.seeds.map((seed, index) => [away(seed), index]).sort((a, b) => a[0] - b[0])[0];
+    if (near && near[0] < 8) say(storyOf(state.seeds[near[1]], near[1], "Seed"));
+  }
+
   const brushOf = (event) => (event.shiftKey ? "add" : event.altKey ? "erase" : null);
 
   function hover(event) {
     state.cursor = view.pointOf(event, columns());
     state.brushing = state.compare ? null : brushOf(event);
+    if (state.seeds && !held) tellOfSeed(state.cursor);
     canvas.style.cursor = isSpace || held?.kind === "pan" ? "grab" : "crosshair";
   }
 
