@@ -8,12 +8,12 @@ nothing is written elsewhere; the same command goes on where it was left.
 """
 
 import argparse
+import importlib.util
 import os
 import secrets
 import socket
 import sys
 
-import uvicorn
 from detectron2.utils.logger import setup_logger
 
 from ..data.forms.readers import SourceRules
@@ -24,7 +24,6 @@ from .gallery import Gallery
 from .models import PageModel
 from .project import Project
 from .security import LOCAL_HOSTS
-from .server import build_app
 from .teaching import Teacher
 from .workspace import Workspace
 
@@ -36,6 +35,7 @@ def main(args: argparse.Namespace) -> None:
     """Serve the page until it is interrupted."""
     setup_logger(name="dml_instance")
     try:
+        _check_server()
         # First: it costs nothing, and a model takes seconds.
         listening = _listening(args.host.strip("[]"), args.port)
         reading = ReadingRules(args.page, _channels(args.channels), args.max_pixels)
@@ -46,6 +46,10 @@ def main(args: argparse.Namespace) -> None:
             print(f"{found['objects']} objects of {found['images']} images were imported")
     except (KeyError, OSError, ValueError) as error:
         sys.exit(f"error: {message_of(error)}")
+    import uvicorn
+
+    from .server import build_app
+
     token = None if args.host in LOCAL_HOSTS else secrets.token_urlsafe(24)
     app = build_app(workspace, Teacher(workspace, load), token=token)
     port = listening.getsockname()[1]
@@ -78,6 +82,13 @@ def open_workspace(args: argparse.Namespace, reading: ReadingRules) -> tuple[Wor
     if project.model != model.name:
         workspace.use(model)
     return workspace, load
+
+
+def _check_server() -> None:
+    """ValueError where what serves the page is not installed."""
+    missing = [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ValueError(f"the page needs {' and '.join(missing)}: pip install -e .[app]")
 
 
 def _listening(host: str, port: int) -> socket.socket:

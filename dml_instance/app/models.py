@@ -160,7 +160,7 @@ class PageModel:
     @staticmethod
     def training_command(folder: str, minutes: float) -> list[str]:
         """The command that trains on what lies in a folder, and leaves a model of its name."""
-        return [sys.executable, "-m", "dml_instance.app.learning", folder, str(minutes)]
+        return [sys.executable, "-m", "dml_instance.app.training", folder, str(minutes)]
 
 
 def _files_of(name: str, beside: str) -> tuple[str, str]:

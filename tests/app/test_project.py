@@ -55,6 +55,15 @@ def test_edits_are_undone_and_done_again_and_a_new_one_ends_that(project):
     assert project.state("a.png").objects == {}
 
 
+def test_the_number_of_a_deleted_object_is_not_given_again(project):
+    project.edit("a.png", "grow", [], [marked(1), marked(2)])
+    project.edit("a.png", "delete", [2], [])
+    assert list(project.edit("a.png", "grow", [], [marked(3)])) == [3]
+    project.undo("a.png")
+    project.undo("a.png")
+    assert project.state("a.png").objects == {1: marked(1), 2: marked(2)}
+
+
 def test_one_image_does_not_undo_another(project):
     project.edit("a.png", "grow", [], [marked(1)])
     project.edit("b.png", "grow", [], [marked(2)])

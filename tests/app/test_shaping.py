@@ -115,6 +115,9 @@ def test_a_steep_line_does_not_leak_at_corners_nor_leave_splinters():
     jagged = blocks((5, 5, 15, 25))
     jagged[4, 8] = jagged[4, 16] = True
     assert len(shaping.cut(encoded(jagged), [(5, 4), (5, 26)])) == 1
+    # And where the line then turns and divides.
+    parts = shaping.cut(encoded(jagged), [(5, 4), (5, 15), (18, 15)])
+    assert len(parts) == 2 and sum(pixels(part).sum() for part in parts) == jagged.sum()
 
 
 def test_two_lines_at_once_make_three():

@@ -50,12 +50,13 @@ def test_each_rule_by_hand():
 
 def test_a_mask_that_lies_mostly_in_another_names_it_and_the_share():
     """On a line of embeddings 0, 1, 2 ... a seed at 3 owns those of 2 to 4, and one at 5, whose
-    cells are 4 to 6, is dropped for a third only where less is allowed."""
+    cells are 4 to 6, is dropped for a third only where less is allowed. That a later one, at 7,
+    owns 6 then does not count."""
     line = torch.arange(9.0).view(1, 1, 9)
-    seeds = [HandSeed(0, 3, 0.9, tau_index=1), HandSeed(0, 5, 0.8, tau_index=1)]
+    seeds = [HandSeed(0, 3, 0.9), HandSeed(0, 5, 0.8), HandSeed(0, 7, 0.7)]
     for max_overlap, rule in ((0.3, OVERLAP), (0.4, "")):
-        first, second = accounts_of(line, seeds, max_overlap=max_overlap)[:2]
-        assert (first.rule, second.rule) == ("", rule)
+        first, second, third = accounts_of(line, seeds, max_overlap=max_overlap)[:3]
+        assert (first.rule, second.rule, third.rule) == ("", rule, "")
         if rule:
             assert second.taken_by == 0
             assert second.share_taken == np.float64(1 / 3)

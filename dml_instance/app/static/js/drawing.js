@@ -41,7 +41,13 @@ function drawScene(context, view, state, objects, shift) {
     context.globalAlpha = 1;
   }
   place(context, view, shift, UNITS);
-  const shown = objects.map((item) => (state.preview?.id === item.id ? state.preview : item));
+  const { width: wide, height: high } = context.canvas;
+  // What lies outside of the canvas takes its time, too.
+  const isSeen = ({ box: [left, top, width, height] }) =>
+    (left + width) * view.zoom + view.left >= 0 && left * view.zoom + view.left <= wide
+    && (top + height) * view.zoom + view.top >= 0 && top * view.zoom + view.top <= high;
+  const shown = objects.filter(isSeen)
+    .map((item) => (state.preview?.id === item.id ? state.preview : item));
   for (const item of shown) {
     const isChosen = state.selected.has(item.id) && !state.compare;
     if (state.fill && !state.alike) {
@@ -60,12 +66,12 @@ function drawScene(context, view, state, objects, shift) {
   for (const item of shown) {
     const [left, top, width] = item.box;
     const text = item.score === null ? item.class : `${item.class} ${item.score.toFixed(2)}`;
-    const wide = context.measureText(text).width;
-    if (width * view.zoom < wide && !state.selected.has(item.id)) continue;
+    const length = context.measureText(text).width;
+    if (width * view.zoom < length && !state.selected.has(item.id)) continue;
     const x = left * view.zoom + view.left + shift;
     const y = top * view.zoom + view.top;
     context.fillStyle = "#000a";
-    context.fillRect(x - 2, y - 15, wide + 4, 15);
+    context.fillRect(x - 2, y - 15, length + 4, 15);
     context.fillStyle = "#fff";
     context.fillText(text, x, y - 4);
   }
