@@ -13,6 +13,7 @@ import os
 import secrets
 import socket
 import sys
+from collections.abc import Callable
 
 from detectron2.utils.logger import setup_logger
 
@@ -46,6 +47,7 @@ def main(args: argparse.Namespace) -> None:
             print(f"{found['objects']} objects of {found['images']} images were imported")
     except (KeyError, OSError, ValueError) as error:
         sys.exit(f"error: {message_of(error)}")
+    # Here, as they are optional: a line above says what to install.
     import uvicorn
 
     from .server import build_app
@@ -60,7 +62,9 @@ def main(args: argparse.Namespace) -> None:
     uvicorn.Server(config).run(sockets=[listening])
 
 
-def open_workspace(args: argparse.Namespace, reading: ReadingRules) -> tuple[Workspace, object]:
+def open_workspace(
+    args: argparse.Namespace, reading: ReadingRules
+) -> tuple[Workspace, Callable[[str], PageModel]]:
     """The workspace of a command line, and what loads its models.
 
     Raises:

@@ -75,10 +75,7 @@ class Editor:
                 f"a stroke has 1 to {_MOST_POINTS} points and a radius up to {_LARGEST_RADIUS}"
             )
         size = self._gallery.size(index)
-        points = [
-            tuple(min(max(x, -radius), side + radius) for x, side in zip(point, size, strict=True))
-            for point in points
-        ]
+        points = _near(points, size, radius)
         old = None if number is None else self._object(index, number)
         mask = shaping.painted(None if old is None else old.mask, size, points, radius, erase)
         removed = [] if number is None else [number]
@@ -88,7 +85,8 @@ class Editor:
         if mask is not None:
             self._check_class(class_name)
             base = Marked({}, class_name) if old is None else old
-            added = [replace(base, mask=mask, score=None)]
+            # What grew and was painted cannot grow anew without losing the paint.
+            added = [replace(base, mask=mask, score=None, point=None, tau=None)]
         return self._edit(index, "erase" if erase else "paint", removed, added)
 
     def merge(self, index: int, numbers: Sequence[int]) -> dict:
@@ -105,7 +103,7 @@ class Editor:
         if not 2 <= len(points) <= _MOST_POINTS:
             raise PageError(f"a line has 2 to {_MOST_POINTS} points")
         old = self._object(index, number)
-        parts = shaping.cut(old.mask, points)
+        parts = shaping.cut(old.mask, _near(points, self._gallery.size(index), 1))
         if len(parts) < 2:
             raise PageError("the line does not divide the object: draw it from side to side")
         return self._edit(index, "cut", [number], [Marked(p, old.class_name) for p in parts])
@@ -206,6 +204,17 @@ class Editor:
             "added": [told(number, item) for number, item in added.items()],
             **standing(self._project.state(key)),
         }
+
+
+def _near(
+    points: Sequence[tuple[float, float]], size: tuple[int, int], margin: float
+) -> list[tuple[float, float]]:
+    """Points moved into the image and a margin round it."""
+    height, width = size
+    return [
+        (min(max(row, -margin), height + margin), min(max(column, -margin), width + margin))
+        for row, column in points
+    ]
 
 
 def standing(state: ImageState) -> dict:

@@ -12,8 +12,9 @@ from collections import OrderedDict
 import numpy as np
 
 from ..data.images import ImageFileError
+from ..modeling.grouping.at_point import PointChoice, PointGround
 from .editing import Editor, standing, told
-from .gallery import Gallery, png
+from .gallery import Gallery, PageError, png
 from .models import PageModel, Sight, similarity_picture
 from .project import IGNORED, Project
 
@@ -137,13 +138,13 @@ class Workspace:
         """How alike all of an image is to a point: a grey PNG on the grid of the network, and the
         pixels a cell, (vertical, horizontal)."""
         ground = self.sight(index).ground
-        cell_size = ground.cell_sizes[ground.choice(point).level]
+        cell_size = ground.cell_sizes[self._choice(ground, point).level]
         return png(similarity_picture(ground, point)), cell_size
 
     def why(self, index: int, point: tuple[float, float]) -> dict:
         """What the model says of one point, and the seed nearest to it."""
         sight = self.sight(index)
-        choice = sight.ground.choice(point)
+        choice = self._choice(sight.ground, point)
         away = [
             (account["row"] - point[0]) ** 2 + (account["column"] - point[1]) ** 2
             for account in sight.accounts
@@ -162,6 +163,13 @@ class Workspace:
             "nearest": nearest,
             "account": None if nearest is None else sight.accounts[nearest],
         }
+
+    @staticmethod
+    def _choice(ground: PointGround, point: tuple[float, float]) -> PointChoice:
+        try:
+            return ground.choice(point)
+        except ValueError as error:
+            raise PageError(str(error)) from error
 
     def _look_ahead(self, index: int) -> None:
         # Who clicks is told what is wrong with the file.

@@ -120,6 +120,8 @@ def test_objects_are_painted_cut_merged_classed_and_deleted_and_all_is_undone(op
     before = page.objects()
     painted = page.act("paint", id=1, points=[[7, 17]], radius=2, **{"class": "square"})
     assert painted["added"][0]["area"] > before[1].sum()
+    again = page.act("regrow", id=painted["added"][0]["id"], tau=0.5)
+    assert "did not grow from a point" in page.error(again)  # it would lose the paint
     erased = page.act(
         "paint", id=painted["added"][0]["id"], points=[[7, 17]], radius=3, erase=True,
         **{"class": "square"},
@@ -128,7 +130,7 @@ def test_objects_are_painted_cut_merged_classed_and_deleted_and_all_is_undone(op
     new = page.act("paint", id=None, points=[[1, 1], [1, 8]], radius=1, **{"class": "disc"})
     assert new["removed"] == [] and new["added"][0]["class"] == "disc"
     assert new["added"][0]["score"] is None
-    halves = page.act("cut", id=3, points=[[15, 14], [29, 14]])["added"]
+    halves = page.act("cut", id=3, points=[[15, 14], [1e30, 14]])["added"]
     assert sum(half["area"] for half in halves) == before[3].sum()
     merged = page.act("merge", ids=[half["id"] for half in halves])["added"][0]
     np.testing.assert_array_equal(page.objects()[merged["id"]], before[3])
@@ -204,6 +206,9 @@ def test_why_and_seeds(open_page):
     alike = cv2.imdecode(np.frombuffer(answered.content, np.uint8), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(alike == 255, block(2))
     assert open_page.get("/api/images/0/seeds")["seeds"][0]["class"] == "square"
+    for path in ("why", "similarity"):
+        refused = open_page.get(f"/api/images/0/{path}", row=30, column=1)
+        assert "outside of the image" in open_page.error(refused)
 
 
 def test_reopening_goes_on_where_it_was(open_page):

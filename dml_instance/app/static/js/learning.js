@@ -33,8 +33,8 @@ async function show() {
   $("learn-progress").value = told.share ?? 0;
   $("learn-state").textContent = {
     none: "",
-    running: `${Math.round(100 * told.share)} %, ${told.iterations} steps`,
-    done: `done, ${told.iterations} steps`,
+    running: `${Math.round(100 * told.share)} %, step ${told.iterations}`,
+    done: `done after ${told.iterations} steps`,
     stopped: "stopped; nothing was learnt",
     failed: `it failed: ${told.error}`,
   }[told.state];
