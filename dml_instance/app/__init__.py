@@ -2,7 +2,7 @@
 
     browser <-> server -> workspace -> project (what people did; on disk)
                                     -> models  (what the network says)
-                                    -> learning (a training in a process of its own)
+                                    -> training (in a process of its own)
 
 ``server`` has the routes and nothing else. All that is written lies in the folder of the project.
 """

@@ -5,15 +5,11 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 
-import numpy as np
-import torch
-
 from ..data.forms.annotated import AnnotatedImage, FormError
 from ..data.forms.readers import SourceRules, form_of
 from ..data.forms.results import FORMS, FoundObject, ResultImage, ResultWriter
 from ..data.images import ImageFileError, is_image_name
 from ..files import replacing_folder
-from ..modeling.grouping.rendering import sparse_masks
 from ..rle import decoded_part
 from .gallery import PageError
 from .project import IGNORED, Marked
@@ -62,10 +58,10 @@ def export(workspace: Workspace, forms: Sequence[str]) -> dict:
         for n, (_, image, _) in zip(names, states, strict=True)
     ]
     with replacing_folder(target) as folder:
-        with ResultWriter(folder, workspace.model.classes, forms, overwrite=True) as writer:
+        with ResultWriter(folder, workspace.model.classes, forms) as writer:
             for stem, (index, image, objects) in zip(names, states, strict=True):
                 size = workspace.gallery.size(index)
-                found = _found(workspace, objects, size)
+                found = _found(workspace, objects)
                 writer.add(ResultImage(stem, image.key, size), found)
                 count += len(found)
         remarks = writer.remarks
@@ -197,9 +193,7 @@ def _marked(workspace: Workspace, image: AnnotatedImage, name: str) -> list[Mark
     return objects
 
 
-def _found(
-    workspace: Workspace, objects: Sequence[Marked], size: tuple[int, int]
-) -> list[FoundObject]:
+def _found(workspace: Workspace, objects: Sequence[Marked]) -> list[FoundObject]:
     """The objects as the writers of results take them; what people drew has the score 1."""
     kept = [item for item in objects if item.class_name != IGNORED]
     kept.sort(key=lambda item: -(1.0 if item.score is None else item.score))
@@ -210,14 +204,10 @@ def _found(
             f"there are objects of class {', '.join(sorted(unknown))}, which this model does not "
             "have: change their class first"
         )
-    pixels = torch.from_numpy(sparse_masks(len(kept), *size))
     found = []
-    for index, item in enumerate(kept):
-        part, (top, left) = decoded_part(dict(item.mask))
-        window = slice(top, top + part.shape[0]), slice(left, left + part.shape[1])
-        pixels[index][window] = torch.from_numpy(np.ascontiguousarray(part))
+    for label, item in enumerate(kept, start=1):
+        mask, (top, left) = decoded_part(dict(item.mask))
+        window = slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1])
         score = 1.0 if item.score is None else item.score
-        found.append(
-            FoundObject(index + 1, names.index(item.class_name), score, window, pixels[index])
-        )
+        found.append(FoundObject(label, names.index(item.class_name), score, window, mask))
     return found

@@ -1,34 +1,22 @@
-"""Models as the page needs them: by name, what they see in an image, and how they learn.
-
-This is the one file of the page that knows how models are loaded and trained.
-"""
+"""Models as the page needs them: by name, what they see in an image, and how they learn."""
 
 import os
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from detectron2.config import CfgNode
 
 from ..data import build_test_mapper
 from ..data.forms.results import found_objects
 from ..data.images import ReadingRules
-from ..engine import load_trained, min_score_of
-from ..files import write_text
-from ..keys.classes import classes_of
-from ..model_zoo import PREFIX, shipped_models
+from ..files import write_json
 from ..modeling import DMLInstance
 from ..modeling.grouping import RULES, PointGround, explain
 from ..rle import encoded_part
+from ..segmenter import load
+from .job import LESSON
 from .project import Marked
-
-CONFIG, WEIGHTS = "config.yaml", "model_final.pth"
-
-# Of the learning rate that a training from scratch has.
-_RATE = 0.2
-_BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -40,7 +28,6 @@ class Sight:
         objects: best first.
         ground: that masks grow in.
         accounts: of every seed, in JSON's types; see ``SeedAccount``.
-        nbytes: that are kept.
     """
 
     size: tuple[int, int]
@@ -66,29 +53,26 @@ class PageModel:
     def __init__(self, name: str, reading: ReadingRules, beside: str = ""):
         """
         Args:
-            name: of a shipped model, or a folder with the ``config.yaml`` and ``model_final.pth``
-                of a training.
+            name: of a shipped model, the folder of a training, or a checkpoint.
             reading: of images.
             beside: the folder that a relative name is looked for in first.
 
         Raises:
-            FileNotFoundError: for a name that is neither.
+            FileNotFoundError: for a name that is none of these.
             ValueError: for a model of another kind, or files that do not fit each other.
         """
-        config, weights = _files_of(name, beside)
-        self.name = name
-        self._model, self._cfg = load_trained(config, weights, needs_data=False)
+        here = os.path.join(beside, name)
+        self._source = os.path.abspath(here) if os.path.exists(here) else name
+        segmenter = load(self._source)
+        self._model = segmenter.model
         if not isinstance(self._model, DMLInstance):
             raise ValueError(
                 f"{name} is a {type(self._model).__name__}; masks grow at a click in a DMLInstance "
                 "alone: give the folder of such a training"
             )
-        # The key bounds what is scored; who corrects wants all that is found.
-        self._model.grouping.max_instances = None
-        self._weights = weights
-        self._mapper = build_test_mapper(self._cfg, reading)
-        self.classes = classes_of(self._cfg)
-        self.min_score = min_score_of(self._cfg, None)
+        self.name = name
+        self.classes, self.min_score = segmenter.classes, segmenter.min_score
+        self._mapper = build_test_mapper(segmenter.cfg, reading)
 
     @torch.no_grad()
     def see(self, path: str) -> Sight:
@@ -133,50 +117,14 @@ class PageModel:
         return self.classes.names[pred_class]
 
     def write_training(self, folder: str, labelled_share: float) -> None:
-        """Write the config of a training that goes on from this model into a folder that exists."""
-        cfg: CfgNode = self._cfg.clone()
-        cfg.defrost()
-        batch = min(cfg.SOLVER.IMS_PER_BATCH, _BATCH)
-        cfg.merge_from_list(
-            [
-                *("DATASETS.TRAIN", (), "DATASETS.TEST", ()),
-                *("DATASETS.CLASS_NAMES", list(self.classes.names)),
-                # The ids of the training data that the page writes.
-                *("DATASETS.CATEGORY_IDS", list(range(1, len(self.classes.names) + 1))),
-                *("MODEL.WEIGHTS", self._weights, "MODEL.DML.BACKBONE.PRETRAINED", False),
-                *("MODEL.DML.SEED_LOSS.LABELLED_SHARE", labelled_share),
-                # The model knows its seeds already.
-                *("MODEL.DML.SEED_LOSS.RAMP_START", 0.0, "MODEL.DML.SEED_LOSS.RAMP_END", 0.0),
-                *("SOLVER.IMS_PER_BATCH", batch, "DATALOADER.NUM_WORKERS", 0),
-                *("SOLVER.BASE_LR", cfg.SOLVER.BASE_LR * _RATE),
-                *("SOLVER.WARMUP_ITERS", 10, "INPUT.FIT_TO_OBJECTS", False),
-                *("TEST.MIN_SCORE", self.min_score, "OUTPUT_DIR", folder),
-            ]
-        )
-        if cfg.SOLVER.ADAMW.BASE_LR is not None:
-            cfg.SOLVER.ADAMW.BASE_LR *= _RATE
-        write_text(os.path.join(folder, CONFIG), cfg.dump())
+        """Write into a folder that exists what a training from this model on has to know."""
+        lesson = {"model": self._source, "labelled_share": labelled_share}
+        write_json(os.path.join(folder, LESSON), lesson)
 
     @staticmethod
     def training_command(folder: str, minutes: float) -> list[str]:
         """The command that trains on what lies in a folder, and leaves a model of its name."""
         return [sys.executable, "-m", "dml_instance.app.training", folder, str(minutes)]
-
-
-def _files_of(name: str, beside: str) -> tuple[str, str]:
-    """Config and weights of a model."""
-    name = name.removeprefix(PREFIX)
-    shipped = shipped_models()
-    if name in shipped:
-        config = Path(__file__).parents[2] / shipped[name]["config"]
-        return str(config), f"{PREFIX}{name}"
-    for folder in (os.path.join(beside, name), name):
-        if os.path.isfile(os.path.join(folder, CONFIG)):
-            return os.path.join(folder, CONFIG), os.path.join(folder, WEIGHTS)
-    raise FileNotFoundError(
-        f"there is no model {name}: give one of {', '.join(shipped)}, or the folder of a training "
-        f"with its {CONFIG} and {WEIGHTS}"
-    )
 
 
 def similarity_picture(ground: PointGround, point: tuple[float, float]) -> np.ndarray:

@@ -11,7 +11,7 @@ from ..data.forms.coco_writer import CocoWriter
 from ..data.images import read_image
 from .editing import told
 from .gallery import PageError
-from .learning import DATA, LearningJob
+from .job import DATA, LearningJob
 from .models import PageModel
 from .project import IGNORED, Marked
 from .workspace import Workspace

@@ -50,7 +50,10 @@ def test_without_images_it_opens_a_project_that_images_are_sent_to(tmp_path, toy
     ("given", "message"),
     [
         (["--input", "nowhere"], "no such folder"),
-        (["--model", "cats"], "there is no model cats: give one of nuclei, shapes, or the folder"),
+        (
+            ["--model", "cats"],
+            "cats is neither a file or folder nor one of the models that come with the",
+        ),
         (["--page", "-1"], "counts from 0"),
         (["--max-pixels", "0"], "at least 1"),
     ],

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from dml_instance.app import learning
+from dml_instance.app import job
 from dml_instance.data.images import read_labels
 from toy_page import BLOCKS, SIZE, draw_blocks, teacher_of, workspace_in
 
@@ -367,7 +367,7 @@ def test_learning_from_what_was_corrected_before_and_after_and_the_choice(open_p
     done = wait_for(page, "done")
     assert done["images"] == [0] and done["share"] == 1.0 and done["iterations"] == 7
     assert page.workspace.model.shares == [0.5]
-    folder = page.folder / "project" / "models" / "001" / learning.DATA
+    folder = page.folder / "project" / "models" / "001" / job.DATA
     data = json.loads((folder / "annotations" / "instances_train.json").read_text())
     assert [c["name"] for c in data["categories"]] == ["square", "disc"]
     assert [(a["iscrowd"], a["area"]) for a in data["annotations"]] == [

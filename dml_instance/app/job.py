@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from ..files import read_json
 
-PROGRESS, LOG, WEIGHTS = "progress.json", "log.txt", "model_final.pth"
+LESSON, PROGRESS = "lesson.json", "progress.json"
+LOG, WEIGHTS = "output.txt", "model_final.pth"
 DATA = "data"
 
 
