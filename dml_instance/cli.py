@@ -60,3 +60,7 @@ def run(
 
     use_huge_pages()
     return main(parser.parse_args(words))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

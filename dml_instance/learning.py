@@ -101,7 +101,14 @@ def _crowd(mask: dict, class_name: str) -> AnnotatedObject:
 
 
 def train_further(
-    cfg: CfgNode, weights: str, data: str, folder: str, *, minutes: float, labelled_share: float
+    cfg: CfgNode,
+    weights: str,
+    data: str,
+    folder: str,
+    *,
+    minutes: float,
+    labelled_share: float,
+    hooks: Sequence[HookBase] = (),
 ) -> str:
     """Train a model further on a data set that ``write_training_set`` wrote.
 
@@ -115,6 +122,7 @@ def train_further(
         folder: of the training: OUTPUT_DIR.
         minutes: of training steps.
         labelled_share: of all objects, about how many are annotated, in (0, 1].
+        hooks: that watch the ``BudgetTrainer``.
 
     Returns:
         The file of the new weights, with the config in it.
@@ -144,7 +152,7 @@ def train_further(
         # Detectron2's trainer prints the whole model where nobody has set up its log.
         logging.getLogger("detectron2").setLevel(logging.INFO)
         trainer = BudgetTrainer(cfg, minutes)
-        trainer.register_hooks([_ProgressBar()])
+        trainer.register_hooks([_ProgressBar(), *hooks])
         trainer.resume_or_load(resume=False)
         trainer.train()
     finally:

@@ -24,7 +24,10 @@ def program_of(words):
     if words[0] == "dml":
         return importlib.import_module(f"dml_instance.commands.{words[1]}"), words[2:]
     if words[1] == "-m":
-        return importlib.import_module(words[2]), words[3:]
+        program = importlib.import_module(words[2])
+        if hasattr(program, "__path__"):
+            program = importlib.import_module(f"{words[2]}.__main__")
+        return program, words[3:]
     return load_script(ROOT / words[1]), words[2:]
 
 

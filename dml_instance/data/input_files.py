@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from .images import IMAGE_ENDINGS, is_image_name
 
-# By these a folder of results is known.
-RESULT_FILES = frozenset({"objects.csv", "instances.json"})
+# By these a folder of results is known, or the project of a page, which holds images, too.
+RESULT_FILES = frozenset({"objects.csv", "instances.json", "actions.jsonl"})
 
 # Bytes of a name that results are called after. Systems take 255 for the name of a file; the place
 # of a tile, an ending and what a name has while it is written (files.py) come behind it.

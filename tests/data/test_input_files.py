@@ -99,6 +99,7 @@ def test_files_of_a_data_set_are_named_from_the_folder_that_they_share():
 
 def test_folders_of_results_and_pipes_are_passed_over(touch, tmp_path, caplog):
     touch("raw/a.png", "raw/found/labels/a.png", "raw/found/objects.csv", "raw/b/instances.json")
+    touch("raw/p/uploads/a.png", "raw/p/actions.jsonl")
     touch("raw/b/labels/a.png")
     os.mkfifo(tmp_path / "raw" / "pipe.png")
     (tmp_path / "raw" / "lost.png").symlink_to("nowhere.png")

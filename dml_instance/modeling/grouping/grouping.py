@@ -16,15 +16,16 @@ from detectron2.utils.registry import Registry
 from torch import Tensor, nn
 
 from ...keys.rule_nodes import rules_of
-from ..similarity import distance_threshold, similarity
+from ..similarity import distance_threshold
 from ..structures import ImageMaps, Seeds
-from .growing import Grids, GrowingSeeds, GrownMasks, grow_masks
+from .at_point import PointGround
+from .classifying import Grown, classify_masks
+from .growing import Grids, GrowingSeeds, grow_masks
 from .limits import ReachedLimits
 from .pieces import PieceCounter
 from .rendering import draw_masks
 from .rules import GroupingRules
-from .scoring import seed_probability, small_mask_factor, vote_classes
-from .seeds import Candidates, as_array, class_probability, find_candidates, select_seeds
+from .seeds import as_array, class_probability, find_all_candidates, select_seeds
 
 GROUPING_REGISTRY = Registry("GROUPING")
 GROUPING_REGISTRY.__doc__ = """
@@ -135,13 +136,40 @@ class InstanceGrouping(nn.Module):
             in, and that of ``grow_masks``. A limit that was reached is noted in ``limits``, and the
             first time it is a warning in the log.
         """
+        return self.drawn(self.grown(pyramid, image_name), pyramid, output_size, image_name)[0]
+
+    def grown(self, pyramid: Sequence[ImageMaps], image_name: str | None = None) -> Grown:
+        """Seeds, and the masks that stay, with class and score. A limit that was reached is noted
+        where the image has a name."""
         probabilities = [class_probability(maps.class_logits) for maps in pyramid]
         seeds = self._seeds(pyramid, probabilities, image_name)
         grids = self._grids(pyramid, probabilities)
         growing, order = self._growing(pyramid, seeds)
         masks = grow_masks(grids, growing, self.rules.max_overlap)
-        classes, scores = self._classify(masks, seeds, order[masks.seed], probabilities)
+        tau_index, seediness, seed_class = (
+            as_array(values)[order[masks.seed]]
+            for values in (seeds.tau_index, seeds.score, seeds.pred_class)
+        )
+        classes, scores = classify_masks(
+            self.rules,
+            masks,
+            [as_array(probability) for probability in probabilities],
+            tau_index=tau_index,
+            seediness=seediness,
+            seed_class=seed_class,
+        )
+        return Grown(seeds, order, growing, grids, masks, classes, scores)
 
+    def drawn(
+        self,
+        grown: Grown,
+        pyramid: Sequence[ImageMaps],
+        output_size: tuple[int, int],
+        image_name: str | None = None,
+    ) -> tuple[Instances, np.ndarray]:
+        """What ``forward`` returns, and the mask that each instance is, (N,) int64. A limit that
+        was reached is noted where the image has a name."""
+        masks, classes, scores = grown.masks, grown.classes, grown.scores
         ranked = np.argsort(-scores, kind="stable")
         scores = scores.astype(np.float32)
         ranked = ranked[scores[ranked] >= self.min_score]
@@ -149,13 +177,13 @@ class InstanceGrouping(nn.Module):
         drawn, pixels, boxes = draw_masks(
             masks,
             ranked,
-            grids,
+            grown.grids,
             cell_sizes=[maps.cell_size(output_size) for maps in pyramid],
             output_size=output_size,
             interpolate=self.rules.mask_resolution == "output",
             limit=limit,
         )
-        if len(drawn) == limit < len(ranked):
+        if image_name is not None and len(drawn) == limit < len(ranked):
             self.limits.add(
                 "TEST.DETECTIONS_PER_IMAGE",
                 image_name,
@@ -168,8 +196,26 @@ class InstanceGrouping(nn.Module):
         result.pred_classes = torch.from_numpy(classes[drawn])
         result.pred_masks = torch.from_numpy(pixels)
         if pixels.nbytes > _LARGEST_ON_DEVICE:
-            return result
-        return result.to(pyramid[0].embedding.device)
+            return result, drawn
+        return result.to(pyramid[0].embedding.device), drawn
+
+    def ground(self, pyramid: Sequence[ImageMaps], output_size: tuple[int, int]) -> PointGround:
+        """What masks of an image grow in from any point; ``pyramid`` and ``output_size`` are those
+        of ``forward``. It needs no tensor of the maps any more."""
+        probabilities = [class_probability(maps.class_logits) for maps in pyramid]
+        is_in_pieces = np.ones(probabilities[0].shape[1], dtype=bool)
+        if self.pieces is not None:
+            is_in_pieces = as_array(self.pieces.in_pieces())
+        gaps = [np.where(is_in_pieces, gap, min(gap, 0)) for gap in map(self._gap, pyramid)]
+        return PointGround(
+            self._grids(pyramid, probabilities),
+            tuple(as_array(probability) for probability in probabilities),
+            self.taus,
+            np.array(gaps, dtype=np.int64),
+            tuple(maps.cell_size(output_size) for maps in pyramid),
+            (output_size[0], output_size[1]),
+            self.rules,
+        )
 
     def _seeds(
         self,
@@ -178,14 +224,7 @@ class InstanceGrouping(nn.Module):
         image_name: str | None = None,
     ) -> Seeds:
         """Seeds; a limit that was reached is a warning where the image has a name."""
-        candidates = Candidates.cat(
-            [
-                find_candidates(maps, probability, level, self.rules)
-                for level, (maps, probability) in enumerate(
-                    zip(pyramid, probabilities, strict=True)
-                )
-            ]
-        )
+        candidates = find_all_candidates(pyramid, probabilities, self.rules)
         height, width = (side / pyramid[0].scale for side in pyramid[0].image_size)
         limit = self.rules.seed_limit((round(height), round(width)))
         # Of all pixels only a few are ever wanted; of peaks every one may be an object.
@@ -235,25 +274,6 @@ class InstanceGrouping(nn.Module):
             for values in (seeds.position, seeds.level, seeds.tau_index, gap)
         )
         return GrowingSeeds(position, level, self.thresholds[tau_index], gap), order
-
-    def _classify(
-        self, masks: GrownMasks, seeds: Seeds, seed: np.ndarray, probabilities: list[Tensor]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Class (n,) int64 and score (n,) float64 of each mask; ``seed`` (n,) is its index."""
-        tau_index, scores, classes = (
-            as_array(values)[seed] for values in (seeds.tau_index, seeds.score, seeds.pred_class)
-        )
-        scores = scores.astype(np.float64)
-        if self.rules.class_by == "vote":
-            arrays = [probability.cpu().numpy() for probability in probabilities]
-            scores = seed_probability(arrays, tau_index, masks)
-            if arrays[0].shape[1] > 1:  # with one class there is nothing to vote on
-                classes, share = vote_classes(arrays, tau_index, masks)
-                scores *= share
-        if self.rules.score == "seediness_similarity":
-            alike = similarity(torch.from_numpy(masks.squared_distance)).numpy()
-            scores *= masks.total(alike) / masks.area
-        return classes, scores * small_mask_factor(masks, self.rules.small_mask_cells)
 
 
 def _min_score(cfg) -> float:

@@ -4,7 +4,7 @@ Shapes: D embedding channels, T thresholds, K classes, h x w grid cells, P candi
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -128,6 +128,16 @@ def find_candidates(
         level=torch.full_like(rows, level),
     )
     return Candidates(**{name: column[is_finite] for name, column in vars(candidates).items()})
+
+
+def find_all_candidates(
+    pyramid: Sequence[ImageMaps], probabilities: Sequence[Tensor], rules: GroupingRules
+) -> Candidates:
+    """``find_candidates`` of all scales together."""
+    parts = zip(pyramid, probabilities, strict=True)
+    return Candidates.cat(
+        [find_candidates(maps, p, level, rules) for level, (maps, p) in enumerate(parts)]
+    )
 
 
 def _in_square(

@@ -1,0 +1,171 @@
+"""Segment images in the browser, correct by clicks, and have the model learn from it.
+
+    dml app --input raw
+    dml app --input raw --model output/cells --labels masks
+
+Open the address that is printed. What is done is kept in the project's folder as it is done, and
+nothing is written elsewhere; the same command goes on where it was left.
+"""
+
+import argparse
+import importlib.util
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Callable
+
+from detectron2.utils.logger import setup_logger
+
+from ..app.exchange import take
+from ..app.gallery import Gallery
+from ..app.models import PageModel
+from ..app.project import Project
+from ..app.security import LOCAL_HOSTS
+from ..app.teaching import Teacher
+from ..app.workspace import Workspace
+from ..data.forms.readers import SourceRules
+from ..data.images import ReadingRules
+from ..engine import message_of
+
+PROJECT = "dml_project"
+MAX_PIXELS = 4096 * 4096
+
+
+def main(args: argparse.Namespace) -> int:
+    """Serve the page until it is interrupted."""
+    setup_logger(name="dml_instance")
+    try:
+        _check_server()
+        # First: it costs nothing, and a model takes seconds.
+        listening = _listening(args.host.strip("[]"), args.port)
+        reading = ReadingRules(args.page, _channels(args.channels), args.max_pixels)
+        workspace, load = open_workspace(args, reading)
+        if args.labels:
+            rules = SourceRules(args.labels, _one_folder(args.input), reading=reading)
+            found = take(workspace, rules, args.labels, only_new=True)
+            print(f"{found['objects']} objects of {found['images']} images were imported")
+    except (KeyError, OSError, ValueError) as error:
+        sys.exit(f"error: {message_of(error)}")
+    # Here, as they are optional: a line above says what to install.
+    import uvicorn
+
+    from ..app.server import build_app
+
+    token = None if args.host in LOCAL_HOSTS else secrets.token_urlsafe(24)
+    app = build_app(workspace, Teacher(workspace, load), token=token)
+    port = listening.getsockname()[1]
+    print(f"{len(workspace.gallery)} images; project {os.path.abspath(workspace.project.folder)}")
+    print(f"open http://{args.host}:{port}/{f'?token={token}' if token else ''}", flush=True)
+    # Without a log of its own: what goes wrong is said on the page.
+    config = uvicorn.Config(app, log_level="warning", ws="none")
+    uvicorn.Server(config).run(sockets=[listening])
+    return 0
+
+
+def open_workspace(
+    args: argparse.Namespace, reading: ReadingRules
+) -> tuple[Workspace, Callable[[str], PageModel]]:
+    """The workspace of a command line, and what loads its models.
+
+    Raises:
+        OSError, ValueError: for a project, a model or images that cannot be used.
+    """
+    folder = args.project or os.path.join(_one_folder(args.input) or ".", PROJECT)
+    project = Project(folder)
+
+    def load(name: str) -> PageModel:
+        return PageModel(name, reading, beside=folder)
+
+    try:
+        model = load(args.model or project.model or "nuclei")
+        gallery = Gallery(folder, reading, args.input)
+    except BaseException:
+        project.close()
+        raise
+    workspace = Workspace(project, gallery, model)
+    if project.model != model.name:
+        workspace.use(model)
+    return workspace, load
+
+
+def _check_server() -> None:
+    """ValueError where what serves the page is not installed."""
+    missing = [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ValueError(f"the page needs {' and '.join(missing)}: pip install 'dml_instance[app]'")
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens; ValueError where that cannot be."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise ValueError(
+            f"cannot listen on {host}, port {port} ({error.strerror}): give another --port, 0 for "
+            "any that is free, or another --host"
+        ) from error
+
+
+def _one_folder(inputs: list[str]) -> str | None:
+    """The folder that holds the images."""
+    folders = [path if os.path.isdir(path) else os.path.dirname(path) or "." for path in inputs]
+    return os.path.commonpath([os.path.abspath(path) for path in folders]) if folders else None
+
+
+def _channels(given: list[int] | None) -> tuple[int, ...] | None:
+    return None if given is None else tuple(given)
+
+
+def argument_parser(prog: str | None = None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--input",
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="images, or folders of images; others can be dropped on the page",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="a shipped model (nuclei, shapes), or the folder of a training (default: that which "
+        "the project used last, else nuclei)",
+    )
+    parser.add_argument(
+        "--project",
+        metavar="DIR",
+        help=f"folder of all that is done (default: {PROJECT} beside the images)",
+    )
+    parser.add_argument(
+        "--labels",
+        metavar="PATH",
+        help="annotations, of any form that `dml prepare` reads, of images that were not opened "
+        "yet",
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; others than this machine's own ask for a token, which is "
+        "printed (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--port", type=int, default=8123, help="0: any that is free (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=int,
+        default=MAX_PIXELS,
+        metavar="N",
+        help="height times width of the largest image (default: %(default)s)",
+    )
+    parser.add_argument("--page", type=int, metavar="N", help="of files with several pages, from 0")
+    parser.add_argument(
+        "--channels", type=int, nargs="+", metavar="N", help="of each image, from 0"
+    )
+    return parser

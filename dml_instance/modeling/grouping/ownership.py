@@ -1,0 +1,68 @@
+"""Which seed owns which cell, and which masks were dropped for that. NumPy in, NumPy out.
+
+Shapes: N seeds, n masks, h x w grid cells.
+"""
+
+import numpy as np
+
+from .growing import Grids, GrowingSeeds, GrownMasks, grow_masks
+
+
+def first_owners(grids: Grids, masks: GrownMasks) -> tuple[np.ndarray, ...]:
+    """(h, w) int64 for every scale: the first seed whose mask owns a cell; the largest number where
+    none does.
+
+    A mask owns its cells on the grids of all scales, as ``grow_masks`` has it.
+    """
+    nobody = np.iinfo(np.int64).max
+    owners = tuple(np.full(scale.shape, nobody) for scale in grids.distance_scales)
+    for index, seed in enumerate(masks.seed.tolist()):
+        level = masks.level[index]
+        rows, columns = masks.cells[masks.start[index] : masks.start[index + 1]].T
+        owners[level][rows, columns] = np.minimum(owners[level][rows, columns], seed)
+        if len(owners) > 1:
+            mine = np.zeros(owners[level].shape, dtype=bool)
+            mine[rows, columns] = True
+        for other, owner in enumerate(owners):
+            if other != level:
+                down, across = (
+                    np.arange(side) * here // side
+                    for side, here in zip(owner.shape, mine.shape, strict=True)
+                )
+                seen = mine[np.ix_(down, across)]
+                owner[seen] = np.minimum(owner[seen], seed)
+    return owners
+
+
+def masks_taken(
+    grids: Grids, seeds: GrowingSeeds, masks: GrownMasks
+) -> dict[int, tuple[int | None, float]]:
+    """Why mask NMS dropped seeds.
+
+    Args:
+        grids, seeds: as of ``grow_masks``.
+        masks: what it kept.
+
+    Returns:
+        For each seed that it dropped, by index: the seed whose mask was in the way, None where no
+        mask grew at all, and the share of the mask that earlier ones own; 1 where one owns the
+        seed.
+    """
+    owners = first_owners(grids, masks)
+    dropped = np.setdiff1d(np.arange(len(seeds.position)), masks.seed)
+    taken: dict[int, tuple[int | None, float]] = {}
+    for seed in dropped.tolist():
+        row, column = seeds.position[seed]
+        owner = int(owners[seeds.level[seed]][row, column])
+        if owner < seed:
+            taken[seed] = owner, 1.0
+    others = np.setdiff1d(dropped, list(taken))
+    alone = grow_masks(grids, GrowingSeeds(*(values[others] for values in seeds)), max_overlap=1.0)
+    for index, place in enumerate(alone.seed.tolist()):
+        seed = int(others[place])
+        rows, columns = alone.cells[alone.start[index] : alone.start[index + 1]].T
+        of_cells = owners[alone.level[index]][rows, columns]
+        of_cells = of_cells[of_cells < seed]
+        most = np.bincount(of_cells).argmax() if len(of_cells) else None
+        taken[seed] = None if most is None else int(most), len(of_cells) / len(rows)
+    return {seed: taken.get(seed, (None, 0.0)) for seed in dropped.tolist()}
