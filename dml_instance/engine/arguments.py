@@ -1,9 +1,11 @@
 """Arguments of a tool that takes a trained model."""
 
 import argparse
+import os
 import sys
 
 from ..data import add_registration_option
+from ..data.images import is_image_name
 from .config import check_pairs_come_last, is_key
 
 
@@ -61,14 +63,19 @@ class ModelArgumentParser(argparse.ArgumentParser):
         return known, unknown
 
     def _start_of_pairs(self, args: list[str]) -> int:
-        """The place of the first key; what stands right behind an option is its value."""
+        """The place of the first key; what stands right behind an option is its value, and what is
+        there, or called like an image, is a file."""
         with_value = {o for a in self._actions if a.nargs != 0 for o in a.option_strings}
         places = (
             place
             for place, (before, argument) in enumerate(zip(["", *args], args, strict=False))
-            if before not in with_value and is_key(argument)
+            if before not in with_value and is_key(argument) and not _is_file(argument)
         )
         return next(places, len(args))
+
+
+def _is_file(argument: str) -> bool:
+    return is_image_name(argument) or os.path.exists(argument)
 
 
 def add_score_option(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ from detectron2.data import DatasetCatalog
 
 from ..config import add_dml_config
 from ..data import set_num_classes
+from .errors import message_of
 from .fitting import FITTED_KEYS, fit_to_objects
 from .optimizer import ADAMW_KEYS
 
@@ -116,7 +117,7 @@ def _merge(cfg: CfgNode, config: str | CfgNode) -> None:
     except OSError:
         raise  # of a base, with its name
     except KeyError as error:
-        (message,) = error.args
+        message = message_of(error)
         raise ValueError(f"{file}: {message}{_likely_key(message, cfg)}") from error
     except (AssertionError, AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
         # Of what is no yaml, or one of something else, yaml, yacs and Detectron2 raise all of them.

@@ -27,8 +27,8 @@ def run_over_images(
 ) -> int:
     """``for_each_image`` for a tool, whose last lines it prints but for the very last.
 
-    What the results cannot be written for, too little memory, and a user's interruption end the
-    process with one line that says how many images are done, and where their results are.
+    Where results cannot be written, memory is short, or the user interrupts, the process ends with
+    one line that says how many images are done, and where their results are.
 
     Args:
         records, act, title: as of ``for_each_image``.

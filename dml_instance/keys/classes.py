@@ -148,13 +148,18 @@ def set_num_classes(cfg: CfgNode, splits: Sequence[str] = _SPLITS) -> None:
         cfg.DATASETS.CATEGORY_IDS = list(classes.category_ids)
 
 
-def names_alike(names: Iterable[str]) -> list[list[str]]:
-    """Names of classes that differ by case, blanks or the spelling of accents alone, together."""
+def doubts_of_names(names: Iterable[str]) -> list[str]:
+    """A line for each set of classes whose names differ by case, blanks or the spelling of accents
+    alone."""
     alike: dict[str, list[str]] = defaultdict(list)
     for name in names:
         plain = unicodedata.normalize("NFKC", name).casefold()
-        alike["".join(plain.split())].append(name)
-    return [group for group in alike.values() if len(group) > 1]
+        alike["".join(plain.split())].append(repr(name))
+    return [
+        f"{' and '.join(group)} are classes of their own: give what is one class one name"
+        for group in alike.values()
+        if len(group) > 1
+    ]
 
 
 def _dataset_names(cfg: CfgNode, splits: Sequence[str] = _SPLITS) -> list[str]:

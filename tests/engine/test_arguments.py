@@ -56,6 +56,14 @@ def test_names_that_look_like_keys_may_be_values(parser):
     assert given.input == ["MODEL.DML", "model.pth"]
 
 
+def test_files_are_no_keys(parser, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "MODEL.X").touch()
+    names = ["TEST.TIF", "INPUT.PNG", "MODEL.X"]
+    given = parser.parse_args(["--config-file", "c", "--input", "a", *names, *PAIRS])
+    assert (given.input, given.opts) == (["a", *names], PAIRS)
+
+
 @pytest.mark.parametrize("option", [["--input", "x"], ["--replace"]])
 def test_an_option_behind_the_pairs_is_named(parser, capsys, option):
     with pytest.raises(SystemExit) as ended:

@@ -5,7 +5,7 @@ from detectron2.data.datasets import register_coco_instances
 from dml_instance.keys.classes import (
     Classes,
     classes_of,
-    names_alike,
+    doubts_of_names,
     number_of_classes,
     set_num_classes,
 )
@@ -135,9 +135,10 @@ def test_a_trained_model_is_not_renamed_by_other_data(tmp_path, registered):
         set_num_classes(cfg)
 
 
-def test_names_that_people_take_for_one_are_put_together():
+def test_names_that_people_take_for_one_are_doubted():
     names = ["Cell", "egg", "cell ", "CELL", "Stra\u00dfe", "strasse", "e\u0301", "\u00e9", "cells"]
-    assert names_alike(names) == [
-        *(["Cell", "cell ", "CELL"], ["Stra\u00dfe", "strasse"], ["e\u0301", "\u00e9"])
+    assert [doubt.partition(" are ")[0] for doubt in doubts_of_names(names)] == [
+        *("'Cell' and 'cell ' and 'CELL'", "'Stra\u00dfe' and 'strasse'"),
+        "'e\u0301' and '\u00e9'",
     ]
-    assert names_alike(["cell", "egg"]) == names_alike([]) == []
+    assert doubts_of_names(["cell", "egg"]) == doubts_of_names([]) == []

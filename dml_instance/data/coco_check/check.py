@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...keys.classes import names_alike
+from ...keys.classes import doubts_of_names
 from ..images import PLAIN, ReadingRules
 from .annotations import checked_annotations, without_doubles
 from .categories import check_categories
@@ -47,11 +47,7 @@ class CheckedCoco:
     @property
     def doubts(self) -> list[str]:
         """What looks like a mistake: a line for each kind, with the cure."""
-        lines = [
-            f"{' and '.join(map(repr, names))} are classes of their own: give what is one class "
-            "one name"
-            for names in names_alike(self.class_names.values())
-        ]
+        lines = doubts_of_names(self.class_names.values())
         if self.may_lie_turned:
             images = self.content["images"]
             name = next(i["file_name"] for i in images if i["id"] in self.may_lie_turned)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ....keys.classes import names_alike
+from ....keys.classes import doubts_of_names
 from ....report import table
 from ....rle import areas
 from ..annotated import AnnotatedImage, AnnotatedObject
@@ -41,9 +41,7 @@ def summary(title: str, images: Sequence[AnnotatedImage], unused: Sequence[str])
 
 def _doubts(images: Sequence[AnnotatedImage]) -> Iterator[str]:
     """A line for each kind of what looks like a mistake."""
-    for names in names_alike(objects_by_class(images)):
-        listed = " and ".join(map(repr, names))
-        yield f"{listed} are classes of their own: give what is one class one name"
+    yield from doubts_of_names(objects_by_class(images))
     of_kind = defaultdict(list)
     for image in images:
         for kind, doubt in image.doubts.items():
