@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 
 from benchmarks import compare
 from benchmarks.comparison.budget import ComparedTrainer, Turns, referee, train_within_budget
-from benchmarks.comparison.errors import OBJECT_KINDS
 from benchmarks.comparison.report import plot
 from command_lines import call, forget_all_but
 from dml_instance.data import register_given
 from dml_instance.engine import Trainer, TrainingClock, load_config
+from dml_instance.evaluation import OBJECT_KINDS
 
 CONFIG = "configs/Shapes/dml_slim_unet.yaml"
 TINY = [
