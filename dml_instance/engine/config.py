@@ -105,6 +105,8 @@ def _all_keys() -> CfgNode:
 
 _defaults = cache(_all_keys)
 
+_NO_CONFIG = (AssertionError, AttributeError, TypeError, UnicodeDecodeError, yaml.YAMLError)
+
 
 def _merge(cfg: CfgNode, config: str | CfgNode) -> None:
     """Merge a config, or a yaml that exists; ValueError for one that is no config."""
@@ -119,13 +121,15 @@ def _merge(cfg: CfgNode, config: str | CfgNode) -> None:
     except KeyError as error:
         message = message_of(error)
         raise ValueError(f"{file}: {message}{_likely_key(message, cfg)}") from error
-    except (AssertionError, AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
+    except _NO_CONFIG as error:
         # Of what is no yaml, or one of something else, yaml, yacs and Detectron2 raise all of them.
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
             f"{file} is no config ({type(error).__name__}: {reason}): give the config.yaml of a "
             "training, or a yaml of configs/"
         ) from error
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error  # of a value of another type
 
 
 def _check_measured(cfg: CfgNode) -> None:
@@ -181,5 +185,5 @@ def _likely_key(message: str, cfg: CfgNode) -> str:
                 yield prefix + name
 
     near = difflib.get_close_matches(message.split()[-1], names(cfg), n=1)
-    meant = f"; is {near[0]} meant?" if near else ""
+    meant = f"; is {near[0]} meant?" if near else "."
     return f"{meant} This project's keys: docs/configuration.md"

@@ -62,6 +62,13 @@ def test_a_key_of_a_yaml_that_does_not_exist_is_named_with_the_likely_one(tmp_pa
         load_config(str(file))
 
 
+def test_a_value_of_another_type_is_named_with_the_file(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text("VERSION: 2\nSOLVER:\n  MAX_ITER: many\n")
+    with pytest.raises(ValueError, match=f"^{file}: Type mismatch .*SOLVER.MAX_ITER$"):
+        load_config(str(file))
+
+
 def test_a_folder_and_a_file_that_is_not_there_are_told_apart(tmp_path):
     with pytest.raises(FileNotFoundError, match=f"{tmp_path} is no file"):
         load_config(str(tmp_path))
