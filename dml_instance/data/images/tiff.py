@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 import numpy as np
+from imagecodecs import bitorder_decode
 from PIL import Image
 from tifffile import (
     COMPRESSION,
+    FILLORDER,
     PHOTOMETRIC,
     FileHandle,
     TiffFile,
@@ -24,6 +26,7 @@ from tifffile import (
     TiffPageSeries,
 )
 
+from .lzw import is_sound
 from .source import ImageFileError, ImageSource
 
 # What tifffile notes of metadata that it cannot make out is no concern of who wants the pixels. A
@@ -33,10 +36,11 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 # Scanners of slides add pictures of the label and of the whole slide.
 _SLIDES = ("svs", "scn", "qpi", "ndpi", "bif", "philips")
 _LOSSY = (COMPRESSION.JPEG, COMPRESSION.OJPEG, COMPRESSION.JPEG_LOSSY)
+# On broken data of these imagecodecs 2026.3.6 may end the program.
+_UNSAFE = (COMPRESSION.JPEGXR, COMPRESSION.JPEGXR_NDPI)
 _PLAIN = (None, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB)
 # Numbers of a tile of 4096 x 4096. A larger one than its image is not decoded.
 _LARGE_TILE = 2**24
-_LZW_CLEAR, _LZW_END = 256, 257
 _ORIENTATION = 274
 _PHOTOMETRIC = 262
 
@@ -66,6 +70,11 @@ class TiffSource(ImageSource):
         self.layout = f"{of.dtype}, {of.axes} {lengths}"
         self._keyframe = of.keyframe
         _check_header(self._tiff, self._keyframe)
+        if self._keyframe.compression in _UNSAFE:
+            raise ImageFileError(
+                "it is compressed by JPEG XR, whose decoder may end the program on a broken file: "
+                "save it with another compression"
+            )
         self.size = self._keyframe.imagelength, self._keyframe.imagewidth
         samples = self._keyframe.samplesperpixel
         self._photometric = self._keyframe.tags.valueof(_PHOTOMETRIC)
@@ -110,7 +119,11 @@ class TiffSource(ImageSource):
         else:
             _check_whole(series[frame], self._tiff.filehandle.size)
             _check_lzw(series[frame], self._tiff.filehandle)
-            pixels = series.asarray(key=frame)
+            try:
+                pixels = series.asarray(key=frame)
+            except MemoryError:
+                _check_memory(keyframe)
+                raise ValueError("its data claim to be larger than its image") from None
         return np.moveaxis(pixels, 0, -1) if keyframe.axes == "SYX" else pixels
 
     def _shown(self, series: TiffPageSeries, frame: int) -> np.ndarray:
@@ -195,18 +208,23 @@ def _check_whole(page: TiffPage | None, file_size: int) -> None:
             raise EOFError("the file is cut short")
 
 
-def _check_lzw(page: TiffPage | TiffFrame, handle: FileHandle) -> None:
-    """Raise ValueError for strips or tiles of LZW whose first code is none of a byte.
+def _check_memory(keyframe: TiffPage) -> None:
+    """Raise MemoryError where there is too little for decoding a page. Some codecs take as much as
+    broken data ask for."""
+    numbers = max(math.prod(keyframe.chunks), keyframe.size)
+    np.empty(4 * numbers, keyframe.dtype)
 
-    imagecodecs 2026.3.6 looks it up in a table that nothing was written into, which may end the
-    program. To be deleted with a version that refuses such codes.
-    """
-    if page.keyframe.compression != COMPRESSION.LZW:
+
+def _check_lzw(page: TiffPage | TiffFrame, handle: FileHandle) -> None:
+    """Raise ValueError for strips or tiles of LZW on which the decoder may end the program."""
+    keyframe = page.keyframe
+    if keyframe.compression != COMPRESSION.LZW:
         return
-    for offset in page.dataoffsets:
-        handle.seek(offset)
-        codes = int.from_bytes(handle.read(3), "big")
-        if codes >> 15 == _LZW_CLEAR and codes >> 6 & 511 > _LZW_END:
+    size, count = math.prod(keyframe.chunks), math.prod(keyframe.chunked)
+    for data, _ in handle.read_segments(page.dataoffsets, page.databytecounts, length=count):
+        if data is not None and keyframe.fillorder == FILLORDER.LSB2MSB:
+            data = bitorder_decode(data)
+        if data is not None and not is_sound(data, size * keyframe.dtype.itemsize):
             raise ValueError("its LZW codes are broken")
 
 

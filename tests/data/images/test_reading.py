@@ -3,14 +3,22 @@
 import io
 import struct
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
-from dml_instance.data.images import PLAIN, ImageFileError, ReadingRules, image_size, read_image
+from dml_instance.data.images import (
+    PLAIN,
+    ImageFileError,
+    ReadingRules,
+    image_size,
+    read_image,
+    tiff,
+)
 from dml_instance.data.images import reading as reader
-from toy_images import GREY, KINDS, RGB, SIDES, exif, in_three, stored, stretched
+from toy_images import DEEP, GREY, KINDS, RGB, SIDES, exif, in_three, stored, stretched
 
 # Of 2 times, 3 slices and 5 channels.
 STACK = np.random.default_rng(1).integers(0, 256, (2, 3, 5, 20, 30), dtype=np.uint8)
@@ -190,17 +198,55 @@ def test_a_stack_that_lost_pages_is_no_image_and_neither_is_one_that_lost_strips
         read_image(str(path))
 
 
-def test_lzw_that_begins_with_no_byte_is_broken(tmp_path):
+@pytest.mark.parametrize("options", [{"rowsperstrip": 10}, {"tile": (16, 16)}])
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_lzw_on_which_its_decoder_may_end_the_program_is_broken(tmp_path, options, is_reversed):
+    """A strip or tile, not the first, in which no byte follows a code that clears the table."""
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, GREY, compression="lzw", rowsperstrip=10)
+    tifffile.imwrite(path, DEEP, compression="lzw", **options)
+    if is_reversed:
+        # A tag that says that bytes begin with their lowest bit instead of one on resolution.
+        found, other = struct.pack("<HHII", 296, 3, 1, 1), struct.pack("<HHII", 266, 3, 1, 2)
+        assert path.read_bytes().count(found) == 1
+        path.write_bytes(path.read_bytes().replace(found, other))
     with tifffile.TiffFile(path) as file:
-        start = file.pages[0].dataoffsets[1]
-    assert (read_image(str(path)) == in_three(GREY)).all()
+        parts = list(zip(file.pages[0].dataoffsets, file.pages[0].databytecounts, strict=True))
+    in_order = imagecodecs.bitorder_decode if is_reversed else bytes
     content = bytearray(path.read_bytes())
-    content[start : start + 3] = ((256 << 15) | (258 << 6)).to_bytes(3, "big")
+    for start, length in parts:
+        content[start : start + length] = in_order(bytes(content[start : start + length]))
+    path.write_bytes(content)
+    assert (read_image(str(path)) == in_three(stretched(DEEP))).all()
+    start, _ = parts[1]
+    # Clear, 1 + 2 + ... + 30 bytes, clear, and the first entry of a table that has none; 40 codes
+    # of 9 bits are 45 bytes.
+    codes = [256, 7, *range(258, 287), 256, 258]
+    broken = sum(code << 9 * (39 - place) for place, code in enumerate(codes))
+    content[start : start + 45] = in_order(broken.to_bytes(45, "big"))
     path.write_bytes(content)
     with pytest.raises(ImageFileError, match="LZW codes are broken.* Mend"):
         read_image(str(path))
+
+
+def test_a_decoder_that_may_end_the_program_on_broken_files_gets_none(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", GREY, compression="jpegxr")
+    assert_refused(tmp_path / "a.tif", "JPEG XR", "save it with another compression")
+
+
+def test_data_that_claim_more_memory_than_their_image_are_broken(tmp_path, monkeypatch):
+    """As LERC may, that takes what its data ask for; fuzz_images.py breaks some."""
+    tifffile.imwrite(tmp_path / "a.tif", GREY, compression="lerc")
+
+    def fail(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", fail)
+    with pytest.raises(ImageFileError, match=r"a\.tif: .*larger than its image.* Mend"):
+        read_image(str(tmp_path / "a.tif"))
+    # Where there is too little for the image itself, the file is not to blame.
+    monkeypatch.setattr(tiff.np, "empty", fail)
+    with pytest.raises(MemoryError):
+        read_image(str(tmp_path / "a.tif"))
 
 
 def test_pages_may_differ(tmp_path):
