@@ -18,6 +18,7 @@ from iopath.common.file_io import get_cache_dir
 
 from ..files import write_text
 from .coco_check import check_coco
+from .errors import FileError
 from .images import PLAIN, ReadingRules
 
 _logger = logging.getLogger(__name__)
@@ -54,8 +55,8 @@ def checked_file(json_file: str, image_root: str, reading: ReadingRules = PLAIN)
     repairs the file itself is read: figures on official data are everybody's.
 
     Raises:
-        FileNotFoundError, ValueError: as ``check_coco``.
-        ValueError: where the copy cannot be written.
+        FileNotFoundError, FileError: as ``check_coco``.
+        FileError: where the copy cannot be written.
     """
     places = os.path.abspath(json_file), os.path.abspath(image_root)
     state = os.stat(json_file) if os.path.isfile(json_file) else None
@@ -82,7 +83,7 @@ def _checked_file(
         os.makedirs(os.path.dirname(path), exist_ok=True)
         write_text(path, json.dumps(coco.content))
     except OSError as error:
-        raise ValueError(
+        raise FileError(
             f"{json_file} has to be repaired ({coco.repairs}), but the copy {path} cannot be "
             f"written: {error}; set FVCORE_CACHE to a folder that has room"
         ) from error
@@ -123,7 +124,7 @@ def register_given(registrations: Sequence[str], reading: ReadingRules = PLAIN) 
     """Register what ``--register-coco`` was given, with images read by the same rules for all.
 
     Raises:
-        ValueError, FileNotFoundError: as ``parse_registration`` and ``register_coco``.
+        ValueError, FileError, FileNotFoundError: as ``parse_registration`` and ``register_coco``.
     """
     for registration in registrations:
         register_coco(*parse_registration(registration), reading)
@@ -135,7 +136,8 @@ def register_coco(
     """Register a user's data set, after checking it, with its class names.
 
     Raises:
-        ValueError, FileNotFoundError: as ``checked_file``, or for a name that is taken.
+        FileError, FileNotFoundError: as ``checked_file``.
+        ValueError: for a name that is taken.
     """
     if name in DatasetCatalog.list():
         raise ValueError(f"a data set named {name} exists already; choose another name")
@@ -195,7 +197,7 @@ def _load(
     except FileNotFoundError as error:
         raise FileNotFoundError(f"data set {name}: {error}. {hint}") from error
     if file.class_names != category_ids:
-        raise ValueError(
+        raise FileError(
             f"{json_file} has the categories {file.class_names}, but those of data set {name} are "
             f"{category_ids}; put the file of that set there"
         )

@@ -3,7 +3,7 @@ import logging
 import pytest
 import torch
 
-from dml_instance.data.images import ImageFileError
+from dml_instance.data.errors import FileError
 from dml_instance.engine import for_each_image, list_of_skipped, metadata_of
 from toy_scenes import data_config, square_and_disc, write_coco
 
@@ -21,7 +21,7 @@ def test_files_that_fail_are_skipped(caplog):
     def act(record):
         assert not torch.is_grad_enabled()
         if record["file_name"] == "refused.png":
-            raise ImageFileError("this one not")
+            raise FileError("this one not")
         seen.append(record["file_name"])
 
     names = ("a.png", "refused.png", "b.png")

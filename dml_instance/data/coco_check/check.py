@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..errors import FileError
 from ..images import PLAIN, ReadingRules
 from .annotations import checked_annotations, without_doubles
 from .categories import check_categories
@@ -62,7 +63,7 @@ def check_coco(
     Raises:
         FileNotFoundError: for a missing annotation file, and where image files are missing and
             nothing else is wrong.
-        ValueError: for anything else that is refused. Both name the file, up to ten entries, and
+        FileError: for anything else that is refused. Both name the file, up to ten entries, and
             the cure of each kind of fault.
     """
     content, is_plain = _parsed(json_file)
@@ -93,9 +94,9 @@ def _parsed(json_file: str) -> tuple[dict, bool]:
             text = file.read()
         encoding, content = json.detect_encoding(text), json.loads(text)
     except OSError as error:
-        raise ValueError(f"annotation file {json_file} cannot be read: {error}") from error
+        raise FileError(f"annotation file {json_file} cannot be read: {error}") from error
     except (ValueError, RecursionError) as error:
-        raise ValueError(
+        raise FileError(
             f"{json_file} is not a COCO annotation file: it is not JSON ({error})"
         ) from error
     missing = [
@@ -104,7 +105,7 @@ def _parsed(json_file: str) -> tuple[dict, bool]:
         if not isinstance(content, dict) or not isinstance(content.get(key), list)
     ]
     if missing:
-        raise ValueError(
+        raise FileError(
             f"{json_file} is not a COCO annotation file: it has no list under {', '.join(missing)}"
         )
     return content, encoding == "utf-8"

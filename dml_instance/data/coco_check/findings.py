@@ -2,6 +2,8 @@
 
 from collections import Counter, defaultdict
 
+from ..errors import FileError
+
 # Faults that an error lists; the others are counted.
 _LISTED = 10
 
@@ -30,7 +32,7 @@ class Findings:
         if len(self._examples[cure]) < _LISTED:
             self._examples[cure].append(fault)
 
-    def error(self, file: str) -> ValueError | FileNotFoundError:
+    def error(self, file: str) -> FileError | FileNotFoundError:
         """All faults in one message: a line for one; for more a heading, and a line for up to ten.
 
         The first of each kind stand first, with their cures.
@@ -44,7 +46,7 @@ class Findings:
         firsts = [f"{examples[0]}; {cure}" for cure, examples in self._examples.items()]
         others = [fault for examples in self._examples.values() for fault in examples[1:]]
         count, listed = sum(self._faults.values()), (firsts + others)[:_LISTED]
-        kind = FileNotFoundError if count == self._absent_files else ValueError
+        kind = FileNotFoundError if count == self._absent_files else FileError
         if count == 1:
             return kind(f"{file}: {listed[0]}")
         more = [f"and {count - len(listed)} more"] if count > len(listed) else []

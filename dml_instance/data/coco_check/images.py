@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..images import PLAIN, ImageFileError, ReadingRules, image_size
+from ..errors import FileError
+from ..images import PLAIN, ReadingRules, image_size
 from .fields import is_text, shown, whole
 from .findings import Findings
 from .ids import identity, number_entries
@@ -114,7 +115,7 @@ def _look(root: str, name: str, reading: ReadingRules) -> _File:
         if os.path.isfile(path):
             try:
                 return _File(spelling, image_size(path, reading))
-            except ImageFileError as error:
+            except FileError as error:
                 return _File(spelling, fault=str(error))
     return _File()
 

@@ -4,10 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
-class FormError(ValueError):
-    """Annotations that cannot be used as they are; the message names the file and the cure."""
-
-
 @dataclass(frozen=True)
 class AnnotatedObject:
     """One object of an image.

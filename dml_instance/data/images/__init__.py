@@ -9,12 +9,10 @@ from .files import (
 from .intensities import to_eight_bit
 from .reading import image_size, is_plain, read_image, read_labels
 from .rules import PLAIN, ReadingRules, add_reading_options, reading_rules
-from .source import ImageFileError
 
 __all__ = [
     "IMAGE_ENDINGS",
     "PLAIN",
-    "ImageFileError",
     "ReadingRules",
     "add_reading_options",
     "evenly_spread",

@@ -17,7 +17,8 @@ import imagecodecs
 import numpy as np
 from PIL import ExifTags, Image
 
-from .source import ImageFileError, ImageSource
+from ..errors import FileError
+from .source import ImageSource
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 # PNG's colour type to channels.
@@ -86,7 +87,7 @@ class PillowSource(ImageSource):
 
     def numbers(self, page: int) -> np.ndarray:
         if self._image.format not in _KEEP_NUMBERS:
-            raise ImageFileError(
+            raise FileError(
                 f"{self._image.format} may change the numbers of labels: save them as PNG or TIFF"
             )
         numbers = np.atleast_3d(self._stored(page, None))[..., 0]

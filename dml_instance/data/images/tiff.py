@@ -26,8 +26,9 @@ from tifffile import (
     TiffPageSeries,
 )
 
+from ..errors import FileError
 from .lzw import is_sound
-from .source import ImageFileError, ImageSource
+from .source import ImageSource
 
 # What tifffile notes of metadata that it cannot make out is no concern of who wants the pixels. A
 # program that wants to see it sets up logging.
@@ -71,7 +72,7 @@ class TiffSource(ImageSource):
         self._keyframe = of.keyframe
         _check_header(self._tiff, self._keyframe)
         if self._keyframe.compression in _UNSAFE:
-            raise ImageFileError(
+            raise FileError(
                 "it is compressed by JPEG XR, whose decoder may end the program on a broken file: "
                 "save it with another compression"
             )
@@ -100,7 +101,7 @@ class TiffSource(ImageSource):
 
     def numbers(self, page: int) -> np.ndarray:
         if self._keyframe.compression in _LOSSY:
-            raise ImageFileError("JPEG changes the numbers of labels: save them uncompressed")
+            raise FileError("JPEG changes the numbers of labels: save them uncompressed")
         series, (frame,) = self._frames[page]
         return np.atleast_3d(self._stored(series, frame))[..., 0]
 
@@ -108,7 +109,7 @@ class TiffSource(ImageSource):
         """(H, W) or (H, W, S), the pixels of one TIFF page as they are."""
         keyframe = series.keyframe
         if series.dtype.kind not in "buif":
-            raise ImageFileError(f"it holds {series.dtype} numbers: save their size")
+            raise FileError(f"it holds {series.dtype} numbers: save their size")
         if series.is_truncated:
             # ImageJ's stacks beyond 4 GB: one header, and the planes behind one another.
             pixels = self._tiff.filehandle.read_array(
@@ -143,7 +144,7 @@ class TiffSource(ImageSource):
         if self._photometric == PHOTOMETRIC.YCBCR and pixels.shape[2:] == (3,):
             # tifffile makes red, green and blue of JPEG's pixels, and of no others.
             return pixels if keyframe.compression in _LOSSY else _by_pillow(pixels, "YCbCr")
-        raise ImageFileError(f"its colours are {self._photometric!r}: save it as grey or RGB")
+        raise FileError(f"its colours are {self._photometric!r}: save it as grey or RGB")
 
 
 def _frames_of(series: TiffPageSeries) -> np.ndarray:
@@ -151,7 +152,7 @@ def _frames_of(series: TiffPageSeries) -> np.ndarray:
     own = len(series.keyframe.shape)
     axes, shape = series.axes[: len(series.axes) - own], series.shape[: len(series.axes) - own]
     if series.axes[len(axes) :] not in ("YX", "YXS", "SYX"):
-        raise ImageFileError(f"its axes are {series.axes}; save its planes one by one")
+        raise FileError(f"its axes are {series.axes}; save its planes one by one")
     frames = np.arange(int(np.prod(shape, dtype=int))).reshape(shape)
     if "C" not in axes:
         return frames.reshape(-1, 1)
@@ -242,5 +243,5 @@ def _by_pillow(pixels: np.ndarray, mode: str) -> np.ndarray:
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     if pixels.dtype != np.uint8:
-        raise ImageFileError(f"it holds {mode} as {pixels.dtype}; save it as RGB")
+        raise FileError(f"it holds {mode} as {pixels.dtype}; save it as RGB")
     return np.asarray(Image.fromarray(np.ascontiguousarray(pixels), mode).convert("RGB"))

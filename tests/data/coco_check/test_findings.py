@@ -1,6 +1,7 @@
 """How faults and repairs are put into words."""
 
 from dml_instance.data.coco_check.findings import Findings
+from dml_instance.data.errors import FileError
 
 
 def test_one_fault_is_one_line_with_the_file_and_the_cure():
@@ -9,7 +10,7 @@ def test_one_fault_is_one_line_with_the_file_and_the_cure():
     findings.refuse("annotation 1 is broken", "mend it")
     assert findings
     error = findings.error("a.json")
-    assert type(error) is ValueError
+    assert type(error) is FileError
     assert str(error) == "a.json: annotation 1 is broken; mend it"
 
 
@@ -33,7 +34,7 @@ def test_only_where_nothing_but_files_are_missing_the_error_says_so_by_its_type(
     findings.refuse("a.png is gone", "find it", is_absent_file=True)
     assert type(findings.error("a.json")) is FileNotFoundError
     findings.refuse("image 1 is blue", "paint it")
-    assert type(findings.error("a.json")) is ValueError
+    assert type(findings.error("a.json")) is FileError
 
 
 def test_repairs_are_counted_and_are_no_faults():

@@ -5,7 +5,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from dml_instance.data.images import ImageFileError, ReadingRules, image_size, read_labels
+from dml_instance.data.errors import FileError
+from dml_instance.data.images import ReadingRules, image_size, read_labels
 from toy_images import (
     GREY,
     OPACITY,
@@ -96,7 +97,7 @@ REFUSED = {
 def test_what_holds_no_numbers_is_refused_with_the_cure(tmp_path, name):
     write, cure = REFUSED[name]
     write(tmp_path / name)
-    with pytest.raises(ImageFileError, match=f"{name}.*{cure}"):
+    with pytest.raises(FileError, match=f"{name}.*{cure}"):
         read_labels(str(tmp_path / name))
 
 
@@ -104,7 +105,7 @@ def test_a_page_of_a_stack_is_chosen(tmp_path):
     path = str(tmp_path / "stack.tif")
     pages = np.stack([GREY * 0, GREY, WIDE // 257 + 1]).astype(np.uint16)
     tifffile.imwrite(path, pages, photometric="minisblack")
-    with pytest.raises(ImageFileError, match="holds 3 images .*--page, 0 to 2"):
+    with pytest.raises(FileError, match="holds 3 images .*--page, 0 to 2"):
         read_labels(path)
     for number, page in enumerate(pages):
         assert (read_labels(path, ReadingRules(page=number, channels=(7,))) == page).all()

@@ -9,14 +9,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from dml_instance.data.images import (
-    PLAIN,
-    ImageFileError,
-    ReadingRules,
-    image_size,
-    read_image,
-    tiff,
-)
+from dml_instance.data.errors import FileError
+from dml_instance.data.images import PLAIN, ReadingRules, image_size, read_image, tiff
 from dml_instance.data.images import reading as reader
 from toy_images import DEEP, GREY, KINDS, RGB, SIDES, exif, in_three, stored, stretched
 
@@ -51,7 +45,7 @@ def test_an_orientation_is_obeyed(tmp_path, orientation):
 def assert_refused(path, *parts, rules=PLAIN):
     """By one line with the name of the file and all parts, from pixels and header alike."""
     for read in (read_image, image_size):
-        with pytest.raises(ImageFileError) as caught:
+        with pytest.raises(FileError) as caught:
             read(str(path), rules)
         message = str(caught.value)
         assert "\n" not in message and all(part in message for part in (str(path), *parts)), message
@@ -176,7 +170,7 @@ def test_a_file_that_is_cut_short_is_refused_or_whole(tmp_path, name):
         path.write_bytes(content[:kept])
         try:
             assert (read_image(str(path)) == whole).all()
-        except ImageFileError as error:
+        except FileError as error:
             messages.append(str(error))
     assert len(messages) >= 14
     for message in messages:
@@ -194,7 +188,7 @@ def test_a_stack_that_lost_pages_is_no_image_and_neither_is_one_that_lost_strips
     tifffile.imwrite(path, GREY, compression="lzw", rowsperstrip=20)
     one, four = (struct.pack("<HHII", 278, 4, 1, rows_of_a_strip) for rows_of_a_strip in (20, 5))
     path.write_bytes(path.read_bytes().replace(one, four))
-    with pytest.raises(ImageFileError, match="cut short"):
+    with pytest.raises(FileError, match="cut short"):
         read_image(str(path))
 
 
@@ -224,7 +218,7 @@ def test_lzw_on_which_its_decoder_may_end_the_program_is_broken(tmp_path, option
     broken = sum(code << 9 * (39 - place) for place, code in enumerate(codes))
     content[start : start + 45] = in_order(broken.to_bytes(45, "big"))
     path.write_bytes(content)
-    with pytest.raises(ImageFileError, match="LZW codes are broken.* Mend"):
+    with pytest.raises(FileError, match="LZW codes are broken.* Mend"):
         read_image(str(path))
 
 
@@ -241,7 +235,7 @@ def test_data_that_claim_more_memory_than_their_image_are_broken(tmp_path, monke
         raise MemoryError
 
     monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", fail)
-    with pytest.raises(ImageFileError, match=r"a\.tif: .*larger than its image.* Mend"):
+    with pytest.raises(FileError, match=r"a\.tif: .*larger than its image.* Mend"):
         read_image(str(tmp_path / "a.tif"))
     # Where there is too little for the image itself, the file is not to blame.
     monkeypatch.setattr(tiff.np, "empty", fail)
@@ -267,7 +261,7 @@ def test_what_is_no_image_is_named(tmp_path):
     assert_refused(tmp_path / "folder.png", "Is a directory")
     assert_refused(tmp_path / "absent.png", "No such file or directory")
     tifffile.imwrite(tmp_path / "a.tif", GREY.astype(np.complex64))
-    with pytest.raises(ImageFileError, match=r"a\.tif: it holds complex64"):
+    with pytest.raises(FileError, match=r"a\.tif: it holds complex64"):
         read_image(str(tmp_path / "a.tif"))
     tifffile.imwrite(tmp_path / "a.tif", GREY, metadata=None)
     some, none = (struct.pack("<HHII", 257, 4, 1, height) for height in (20, 0))
@@ -297,7 +291,7 @@ def test_a_tile_much_larger_than_its_image_is_refused(tmp_path):
         start = content.index(struct.pack("<H", tag), 8) + 8
         content = content[:start] + struct.pack("<H", 60_000) + content[start + 2 :]
     path.write_bytes(content)
-    with pytest.raises(ImageFileError, match=r"a\.tif: .*its tiles are larger than it: .60000"):
+    with pytest.raises(FileError, match=r"a\.tif: .*its tiles are larger than it: .60000"):
         read_image(str(path))
 
 
@@ -308,7 +302,7 @@ def test_planes_that_are_not_there_are_refused(tmp_path):
     content = path.read_bytes()
     start = content.index(struct.pack("<HHI", 284, 3, 1)) + 8
     path.write_bytes(content[:start] + struct.pack("<H", 16) + content[start + 2 :])
-    with pytest.raises(ImageFileError, match=r"a\.tif: .*cut short"):
+    with pytest.raises(FileError, match=r"a\.tif: .*cut short"):
         read_image(str(path))
 
 

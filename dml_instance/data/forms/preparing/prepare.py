@@ -7,9 +7,10 @@ from itertools import groupby
 
 from tqdm import tqdm
 
+from ...errors import FileError
 from ...images import ReadingRules, evenly_spread, is_plain, read_image
 from ...input_files import images_below, named
-from ..annotated import AnnotatedImage, AnnotatedObject, FormError
+from ..annotated import AnnotatedImage, AnnotatedObject
 from ..coco_writer import CocoWriter, counts_line
 from ..readers import BOX, SourceRules, form_of
 from .contact_sheet import PICTURES, small_picture, write_contact_sheet
@@ -62,7 +63,7 @@ def prepare(
         What was found and written, for people.
 
     Raises:
-        FormError, ImageFileError: for a file that cannot be used.
+        FileError: for a file that cannot be used.
         ValueError: for options that do not fit, and where train, or a val with images, has no
             object.
         OSError: for a file that is missing or cannot be written; FileExistsError: if ``root``
@@ -83,12 +84,12 @@ def prepare(
 
 
 def _check(images: Sequence[AnnotatedImage], source: str) -> None:
-    """FormError where there is nothing to train on, or an image is there twice."""
+    """FileError where there is nothing to train on, or an image is there twice."""
     if not any(objects_by_class(images)):
         left_out = sorted({what for image in images for what in image.left_out})
         found = f" ({', '.join(left_out)})" if left_out else ""
         cure = ", or --keep-boxes where boxes are the objects" if BOX in left_out else ""
-        raise FormError(
+        raise FileError(
             f"{source} has {len(images)} images and no object with a mask{found}: give annotations "
             f"that have some{cure}"
         )
@@ -96,7 +97,7 @@ def _check(images: Sequence[AnnotatedImage], source: str) -> None:
     for image in images:
         path = os.path.realpath(image.file)
         if path in seen:
-            raise FormError(f"{image.file} is annotated twice in {source}: leave one of them")
+            raise FileError(f"{image.file} is annotated twice in {source}: leave one of them")
         seen.add(path)
 
 

@@ -25,7 +25,7 @@ def read_coco(rules: SourceRules) -> Iterator[AnnotatedImage]:
     """The images; polygons become the pixels that they cover.
 
     Raises:
-        ValueError, FileNotFoundError: as the check of COCO files.
+        FileError, FileNotFoundError: as the check of COCO files.
     """
     file = one_file(rules.labels, ".json")
     root = rules.images or _image_root(file)

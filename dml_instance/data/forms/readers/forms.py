@@ -5,8 +5,9 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
+from ...errors import FileError
 from ...images import is_image_name
-from ..annotated import AnnotatedImage, FormError
+from ..annotated import AnnotatedImage
 from . import coco, cvat, label_images, label_studio, labelme, via, voc_masks, yolo
 from .exports import files_below, parsed_json
 from .rules import SourceRules
@@ -71,7 +72,7 @@ def form_of(rules: SourceRules, name: str | None = None) -> Form:
         name: a key of FORMS; None: what is found there decides.
 
     Raises:
-        FormError: where no form is found.
+        FileError: where no form is found.
         ValueError: for an option that the form has no use for.
     """
     form = FORMS[name or detected_form(rules.labels)]
@@ -88,7 +89,7 @@ def form_of(rules: SourceRules, name: str | None = None) -> Form:
 
 
 def detected_form(path: str) -> str:
-    """The form, a key of FORMS, of a folder or a file, by what it holds; FormError for none."""
+    """The form, a key of FORMS, of a folder or a file, by what it holds; FileError for none."""
     if os.path.isfile(path) and is_image_name(path):
         return "labels"
     if voc_masks.voc_folder(path):
@@ -102,7 +103,7 @@ def detected_form(path: str) -> str:
     for file in files_below(path, ".json"):
         try:
             content = parsed_json(file)
-        except FormError as error:
+        except FileError as error:
             if os.path.isfile(path):
                 raise
             _logger.warning("passed over: %s", error)
@@ -113,7 +114,7 @@ def detected_form(path: str) -> str:
     if any(is_image_name(file) for file in files_below(path, "")):
         return "labels"
     titles = ", ".join(form.title for form in FORMS.values())
-    raise FormError(
+    raise FileError(
         f"{path} holds nothing that is known: {titles}. Unpack it where it is an archive, or give "
         "the folder or file of the annotations"
     )

@@ -11,8 +11,9 @@ import numpy as np
 from scipy import ndimage
 
 from ....rle import encoded_part
+from ...errors import FileError
 from ...images import image_size, read_labels
-from ..annotated import AnnotatedImage, AnnotatedObject, FormError
+from ..annotated import AnnotatedImage, AnnotatedObject
 from .class_table import ClassTable
 from .pairing import LabelFile, LabelledImage, labelled_images
 from .rules import SourceRules
@@ -30,7 +31,7 @@ Window = tuple[slice, slice]
 
 
 def read_label_images(rules: SourceRules) -> Iterator[AnnotatedImage]:
-    """The images; FormError and ImageFileError for what is wrong with a file."""
+    """The images; FileError for what is wrong with a file."""
     pairs = labelled_images(rules.images, rules.labels, rules.class_names)
     table = None if rules.class_table is None else ClassTable.read(rules.class_table)
     if (
@@ -38,7 +39,7 @@ def read_label_images(rules: SourceRules) -> Iterator[AnnotatedImage]:
         and len(rules.class_names) > 1
         and any(part.class_name is None for pair in pairs for part in pair.labels)
     ):
-        raise FormError(
+        raise FileError(
             f"the files of {rules.labels} do not end in {', '.join(rules.class_names)}: give one "
             "name with --class-name, or a table of numbers and classes with --classes"
         )
@@ -76,17 +77,17 @@ def _labels_of(
     """(H, W) numbers of a label file, not negative; of a mask of one object one beside 0."""
     labels = read_labels(part.file, rules.reading)
     if labels.shape != size:
-        raise FormError(
+        raise FileError(
             f"{image} is {size}, but {part.file} is {labels.shape} (height, width): give the label "
             "image that was drawn on it"
         )
     if labels.min() < 0:
-        raise FormError(
+        raise FileError(
             f"{part.file} has a label {labels.min()}: make what is no object 0, and give each "
             "object a number above"
         )
     if part.is_one_object and np.count_nonzero(labels) != np.count_nonzero(labels == labels.max()):
-        raise FormError(
+        raise FileError(
             f"{part.file} has several numbers, but is the mask of one object by its name: where it "
             f"is a label image, name it as {image}"
         )

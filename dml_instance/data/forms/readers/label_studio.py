@@ -36,7 +36,7 @@ def is_label_studio(content) -> bool:
 
 
 def read_label_studio(rules: SourceRules) -> Iterator[AnnotatedImage]:
-    """The images of a file; FormError for what is wrong with it."""
+    """The images of a file; FileError for what is wrong with it."""
     file = one_file(rules.labels, ".json")
     here = os.path.dirname(file) or "."
     folder = ImageFolder(rules.images, [os.path.join(here, "images"), here])

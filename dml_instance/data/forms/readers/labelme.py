@@ -13,7 +13,8 @@ from functools import cache
 
 import numpy as np
 
-from ..annotated import AnnotatedImage, FormError
+from ...errors import FileError
+from ..annotated import AnnotatedImage
 from .drawing import NO_AREA, Drawing
 from .exports import ImageFolder, embedded_png, files_below, parsed_json, understood
 from .rules import SourceRules
@@ -27,13 +28,13 @@ def is_labelme(content) -> bool:
 
 
 def read_labelme(rules: SourceRules) -> Iterator[AnnotatedImage]:
-    """The images of a JSON file, or of all of a folder; FormError for what is wrong with one."""
+    """The images of a JSON file, or of all of a folder; FileError for what is wrong with one."""
     folder_of = cache(lambda place: ImageFolder(rules.images, [place]))
     for file in files_below(rules.labels, ".json"):
         content = parsed_json(file)
         with understood(file, FORM):
             if not is_labelme(content):
-                raise FormError(f"{file} is not of LabelMe: move it elsewhere, or give --form")
+                raise FileError(f"{file} is not of LabelMe: move it elsewhere, or give --form")
             folder = folder_of(os.path.dirname(file) or ".")
             image = folder.find([content["imagePath"]], file)
             height, width = content.get("imageHeight"), content.get("imageWidth")

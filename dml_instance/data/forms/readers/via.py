@@ -12,7 +12,8 @@ import math
 import os
 from collections.abc import Iterator
 
-from ..annotated import AnnotatedImage, FormError
+from ...errors import FileError
+from ..annotated import AnnotatedImage
 from .drawing import NO_AREA, Drawing
 from .exports import ImageFolder, one_file, parsed_json, understood
 from .rules import SourceRules
@@ -43,7 +44,7 @@ def is_via_csv(file: str) -> bool:
 
 
 def read_via(rules: SourceRules) -> Iterator[AnnotatedImage]:
-    """The images of a file; FormError for what is wrong with it."""
+    """The images of a file; FileError for what is wrong with it."""
     file = rules.labels if is_via_csv(rules.labels) else one_file(rules.labels, ".json")
     with understood(file, FORM):
         entries = _from_csv(file) if is_via_csv(file) else _from_json(file)
@@ -62,7 +63,7 @@ def _from_json(file: str) -> dict[str, list[dict]]:
     """Regions by name of the image."""
     content = parsed_json(file)
     if isinstance(content, dict) and _is_version_3(content):
-        raise FormError(f"{file} is of VIA 3: export it to COCO's format in VIA, and give that")
+        raise FileError(f"{file} is of VIA 3: export it to COCO's format in VIA, and give that")
     images = content.get("_via_img_metadata", content)
     regions: dict[str, list[dict]] = {}
     for entry in images.values():
@@ -96,7 +97,7 @@ def _class_key(entries: dict[str, list[dict]], rules: SourceRules, file: str) ->
     if rules.class_key is None and len(used) < 2:
         return next(iter(used), None)
     if rules.class_key not in used:
-        raise FormError(
+        raise FileError(
             f"{file} has the attributes {', '.join(used) or 'none'}: choose the one that is the "
             "class with --class-key"
         )

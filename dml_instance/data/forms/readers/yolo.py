@@ -15,9 +15,10 @@ from collections.abc import Iterator
 import numpy as np
 import yaml
 
+from ...errors import FileError
 from ...images import is_image_name
 from ...input_files import InputFile, images_below, named
-from ..annotated import AnnotatedImage, FormError
+from ..annotated import AnnotatedImage
 from .drawing import Drawing
 from .exports import ImageFolder, understood
 from .rules import SourceRules
@@ -53,10 +54,10 @@ def yolo_file(path: str) -> str | None:
 
 
 def read_yolo(rules: SourceRules) -> Iterator[AnnotatedImage]:
-    """The images of all splits; FormError for what is wrong with a file."""
+    """The images of all splits; FileError for what is wrong with a file."""
     file = yolo_file(rules.labels)
     if file is None:
-        raise FormError(
+        raise FileError(
             f"{rules.labels} has no data.yaml: write one with the names of the classes, or "
             "give another --form"
         )
@@ -110,7 +111,7 @@ def _place(entry: str, roots: tuple[str, ...], file: str) -> str:
             path = os.path.normpath(os.path.join(root, name))
             if os.path.exists(path):
                 return path
-    raise FormError(f"{file} names {entry}, which is not there: correct it")
+    raise FileError(f"{file} names {entry}, which is not there: correct it")
 
 
 def _images(place: str, here: str) -> list[InputFile]:

@@ -13,10 +13,10 @@ from pycocotools.cocoeval import COCOeval
 
 import toy_exports as toy
 from dml_instance.data.coco_check import check_coco
-from dml_instance.data.forms.annotated import FormError
+from dml_instance.data.errors import FileError
 from dml_instance.data.forms.preparing import SplitRules, prepare
 from dml_instance.data.forms.readers import SourceRules
-from dml_instance.data.images import ImageFileError, to_eight_bit
+from dml_instance.data.images import to_eight_bit
 
 
 @pytest.fixture
@@ -167,17 +167,17 @@ def test_what_was_found_is_said(tmp_path):
 def test_nothing_is_written_of_what_cannot_be_used(labelled, tmp_path):
     root = tmp_path / "out"
     path = toy.write_labelme(tmp_path / "empty", [])
-    with pytest.raises(FormError, match="1 images and no object with a mask"):
+    with pytest.raises(FileError, match="1 images and no object with a mask"):
         prepare(SourceRules(str(path)), str(root))
     with pytest.raises(ValueError, match="above 0, got -1"):
         prepare(labelled, str(root), tile=-1)
     shutil.copy(path, path.with_name("again.json"))
     toy.write_labelme(tmp_path / "empty", toy.ALL)
-    with pytest.raises(FormError, match="a.png is annotated twice"):
+    with pytest.raises(FileError, match="a.png is annotated twice"):
         prepare(SourceRules(str(path.parent)), str(root))
     image = tmp_path / "raw" / "B02" / "field.png"
     image.write_bytes(image.read_bytes()[:500])
-    with pytest.raises(ImageFileError, match="field.png"):
+    with pytest.raises(FileError, match="field.png"):
         prepare(labelled, str(root))
     assert not root.exists()
     root.mkdir()

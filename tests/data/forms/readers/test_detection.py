@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 import toy_exports as toy
-from dml_instance.data.forms.annotated import FormError
+from dml_instance.data.errors import FileError
 from dml_instance.data.forms.readers import SourceRules, form_of
 
 
@@ -69,5 +69,5 @@ def test_yolo_with_an_empty_split_and_with_one_image(tmp_path, caplog):
 def test_a_missing_image_of_voc_is_not_its_mask(tmp_path):
     folder = toy.write_voc_colours(tmp_path, toy.PLAIN)
     (tmp_path / "JPEGImages" / "a.jpg").unlink()
-    with pytest.raises(FormError, match="is not in .*JPEGImages: give the folder"):
+    with pytest.raises(FileError, match="is not in .*JPEGImages: give the folder"):
         read(folder)

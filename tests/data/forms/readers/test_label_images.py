@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 
-from dml_instance.data.forms.annotated import FormError
+from dml_instance.data.errors import FileError
 from dml_instance.data.forms.readers import SourceRules, form_of
 from dml_instance.data.forms.readers.label_images import numbered
-from dml_instance.data.images import ImageFileError
 from toy_layouts import write_palette_png
 
 
@@ -162,7 +161,7 @@ def test_a_table_names_the_classes(folders, tmp_path, text):
 def test_a_table_that_does_not_fit_is_refused(folders, tmp_path, text, words):
     table = tmp_path / "classes.csv"
     table.write_text(text)
-    with pytest.raises(FormError, match=words) as error:
+    with pytest.raises(FileError, match=words) as error:
         read(folders, two_squares(), class_table=str(table))
     assert str(table) in str(error.value)
 
@@ -175,13 +174,13 @@ def test_what_is_no_label_image_is_refused_by_name(folders):
         (labels[:30], r"\(40, 60\).*\(30, 60\)"),
         (np.zeros((40, 60, 3), np.uint8), "3 channels"),
     ):
-        with pytest.raises((FormError, ImageFileError), match=words) as error:
+        with pytest.raises(FileError, match=words) as error:
             read(folders, bad)
         assert str(folders[1] / "a.tif") in str(error.value)
     (folders[1] / "a.tif").rename(folders[1] / "a_1.tif")
     cv2.imwrite(str(folders[1] / "a_1.tif"), labels)
-    with pytest.raises(FormError, match="a_1.tif has several numbers"):
+    with pytest.raises(FileError, match="a_1.tif has several numbers"):
         read(folders)
     (folders[1] / "a_1.tif").unlink()
-    with pytest.raises(FormError, match="do not end in cell, egg"):
+    with pytest.raises(FileError, match="do not end in cell, egg"):
         read(folders, labels, class_names=("cell", "egg"))
