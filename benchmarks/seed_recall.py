@@ -21,7 +21,6 @@ from pycocotools import mask as coco_mask
 
 from dml_instance.engine import (
     Trainer,
-    add_model_options,
     load_trained,
     machine,
     message_of,
@@ -29,6 +28,7 @@ from dml_instance.engine import (
 )
 from dml_instance.files import write_json
 from dml_instance.modeling import DMLInstance
+from dml_instance.options import add_model_options
 from dml_instance.report import table
 from dml_instance.rle import as_rle, encoded
 

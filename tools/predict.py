@@ -39,12 +39,9 @@ from dml_instance.data.forms.results import (
     found_objects,
     result_files,
 )
-from dml_instance.data.images import add_reading_options, reading_rules
 from dml_instance.data.input_files import check_apart, input_files
 from dml_instance.engine import (
     Tally,
-    add_model_options,
-    add_score_option,
     for_each_image,
     list_of_skipped,
     load_trained,
@@ -55,6 +52,12 @@ from dml_instance.engine import (
 from dml_instance.keys.classes import classes_of
 from dml_instance.modeling import DMLInstance
 from dml_instance.modeling.grouping.limits import limits_of
+from dml_instance.options import (
+    add_model_options,
+    add_reading_options,
+    add_score_option,
+    reading_rules,
+)
 
 
 def main(args: argparse.Namespace) -> int:

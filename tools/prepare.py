@@ -21,10 +21,10 @@ import sys
 from detectron2.data import DatasetCatalog
 
 from dml_instance.data.coco import parse_registration
-from dml_instance.data.forms.preparing import SplitRules, prepare
-from dml_instance.data.forms.preparing.splits import TRAIN, VAL
 from dml_instance.data.forms.readers import FORMS, SourceRules
-from dml_instance.data.images import add_reading_options, reading_rules
+from dml_instance.data.preparing import SplitRules, prepare
+from dml_instance.data.preparing.splits import TRAIN, VAL
+from dml_instance.options import add_reading_options, reading_rules
 
 
 def main(args: argparse.Namespace) -> None:

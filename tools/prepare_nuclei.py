@@ -10,8 +10,8 @@ import argparse
 import os
 import sys
 
+from dml_instance.data.coco import counts_line
 from dml_instance.data.datasets.nuclei import convert_nuclei, read_split
-from dml_instance.data.forms.coco_writer import counts_line
 
 
 def main(args: argparse.Namespace) -> None:

@@ -21,7 +21,7 @@ from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from dml_instance.data import add_registration_option, register_given
+from dml_instance.data import register_given
 from dml_instance.engine import (
     RESULTS_FILE,
     Trainer,
@@ -32,6 +32,7 @@ from dml_instance.engine import (
     use_huge_pages,
 )
 from dml_instance.files import read_json
+from dml_instance.options import add_registration_option
 
 
 def main(args):

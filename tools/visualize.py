@@ -20,16 +20,12 @@ from detectron2.utils.logger import setup_logger
 
 from dml_instance.data import register_given
 from dml_instance.data.images import (
-    add_reading_options,
     evenly_spread,
-    reading_rules,
     write_image,
 )
 from dml_instance.data.input_files import check_apart, input_files, named
 from dml_instance.engine import (
     Tally,
-    add_model_options,
-    add_score_option,
     for_each_image,
     list_of_skipped,
     load_config,
@@ -41,6 +37,12 @@ from dml_instance.engine import (
     weights_of,
 )
 from dml_instance.engine.pictures import picture_of
+from dml_instance.options import (
+    add_model_options,
+    add_reading_options,
+    add_score_option,
+    reading_rules,
+)
 
 
 def main(args: argparse.Namespace) -> int:

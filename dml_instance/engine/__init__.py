@@ -8,8 +8,6 @@ from .huge_pages import use_huge_pages
 from .least_score import min_score_of
 from .precision import trains_in_bfloat16
 from .prediction import (
-    add_model_options,
-    add_score_option,
     for_each_image,
     list_of_skipped,
     load_model,
@@ -36,8 +34,6 @@ __all__ = [
     "Tally",
     "Trainer",
     "TrainingClock",
-    "add_model_options",
-    "add_score_option",
     "build_evaluator",
     "check_evaluator",
     "for_each_image",

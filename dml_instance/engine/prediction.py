@@ -1,6 +1,5 @@
 """Trained models on images of users: loading one, and going through files."""
 
-import argparse
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,6 @@ from detectron2.utils.file_io import PathManager
 from torch import nn
 from tqdm import tqdm
 
-from ..data import add_registration_option
 from ..data.errors import FileError
 from ..keys.classes import known_dataset
 from ..model_zoo import facts_of
@@ -23,38 +21,6 @@ from .errors import is_out_of_memory
 from .trainer import Trainer
 
 _logger = logging.getLogger(__name__)
-
-
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Options of a tool that takes a trained model.
-
-    They are ``--config-file``, ``--weights``, ``--register-coco`` and ``opts``.
-    """
-    parser.add_argument(
-        "--config-file",
-        required=True,
-        metavar="FILE",
-        help="config.yaml of a training, or a yaml of configs/",
-    )
-    parser.add_argument(
-        "--weights",
-        metavar="FILE",
-        help="checkpoint, or dml://NAME (default: model_final.pth in OUTPUT_DIR)",
-    )
-    add_registration_option(parser)
-    parser.add_argument(
-        "opts", nargs=argparse.REMAINDER, help="KEY VALUE overrides of the config, last"
-    )
-
-
-def add_score_option(parser: argparse.ArgumentParser) -> None:
-    """``--min-score``, of which ``min_score_of`` knows the default."""
-    parser.add_argument(
-        "--min-score",
-        type=float,
-        help="least score of an object, in [0, 1] (default: that which the training chose, else "
-        "0.5)",
-    )
 
 
 def load_trained(

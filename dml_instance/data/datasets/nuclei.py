@@ -14,9 +14,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ...rle import encoded
+from ..annotated import AnnotatedObject
+from ..coco import CocoWriter
 from ..errors import FileError
-from ..forms.annotated import AnnotatedObject
-from ..forms.coco_writer import CocoWriter
 
 # Ids are cut to this many hexadecimal digits, which still tell all images apart.
 _NAME_LENGTH = 16

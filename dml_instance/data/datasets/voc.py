@@ -18,8 +18,8 @@ from scipy.io import loadmat
 from tqdm import tqdm
 
 from ...rle import encoded
+from ..coco import annotation_of
 from ..errors import FileError
-from ..forms.coco_writer import annotation_of
 from ..parse_cache import cached
 
 VOC_CLASSES = CLASS_NAMES

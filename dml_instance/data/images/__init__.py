@@ -8,20 +8,19 @@ from .files import (
 )
 from .intensities import to_eight_bit
 from .reading import image_size, is_plain, read_image, read_labels
-from .rules import PLAIN, ReadingRules, add_reading_options, reading_rules
+from .rules import MAX_PIXELS, PLAIN, ReadingRules
 
 __all__ = [
     "IMAGE_ENDINGS",
+    "MAX_PIXELS",
     "PLAIN",
     "ReadingRules",
-    "add_reading_options",
     "evenly_spread",
     "image_size",
     "is_image_name",
     "is_plain",
     "read_image",
     "read_labels",
-    "reading_rules",
     "to_eight_bit",
     "write_image",
 ]

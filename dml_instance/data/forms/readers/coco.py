@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from ....rle import as_rle
-from ...coco_check import CheckedCoco, check_coco
-from ..annotated import AnnotatedImage, AnnotatedObject
+from ...annotated import AnnotatedImage, AnnotatedObject
+from ...coco import CheckedCoco, check_coco
 from .exports import one_file, parsed_json
 from .rules import SourceRules
 

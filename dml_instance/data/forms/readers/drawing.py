@@ -16,10 +16,10 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from ....rle import as_rle, encoded_inside, union
-from ...coco_check.masks import MaskError, check_mask
+from ...annotated import AnnotatedImage, AnnotatedObject
+from ...coco.check.masks import MaskError, check_mask
 from ...errors import FileError
 from ...images import image_size
-from ..annotated import AnnotatedImage, AnnotatedObject
 from .rules import SourceRules
 
 # Corners of the polygon that stands for an ellipse: within 0.02 pixels of one of 40 pixels.

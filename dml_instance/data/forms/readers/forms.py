@@ -5,9 +5,9 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
+from ...annotated import AnnotatedImage
 from ...errors import FileError
 from ...images import is_image_name
-from ..annotated import AnnotatedImage
 from . import coco, cvat, label_images, label_studio, labelme, via, voc_masks, yolo
 from .exports import files_below, parsed_json
 from .rules import SourceRules

@@ -11,9 +11,9 @@ import numpy as np
 from scipy import ndimage
 
 from ....rle import encoded_part
+from ...annotated import AnnotatedImage, AnnotatedObject
 from ...errors import FileError
 from ...images import image_size, read_labels
-from ..annotated import AnnotatedImage, AnnotatedObject
 from .class_table import ClassTable
 from .pairing import LabelFile, LabelledImage, labelled_images
 from .rules import SourceRules

@@ -16,8 +16,8 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from ...annotated import AnnotatedImage
 from ...images import is_image_name
-from ..annotated import AnnotatedImage
 from .drawing import NO_AREA, Drawing
 from .exports import ImageFolder, embedded_png, one_file, parsed_json, understood
 from .rules import SourceRules

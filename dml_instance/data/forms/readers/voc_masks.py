@@ -14,9 +14,9 @@ from detectron2.data.datasets.pascal_voc import CLASS_NAMES
 from PIL import Image
 
 from ....rle import encoded, encoded_part
+from ...annotated import AnnotatedImage, AnnotatedObject
 from ...errors import FileError
 from ...images import IMAGE_ENDINGS, image_size, read_image, read_labels
-from ..annotated import AnnotatedImage, AnnotatedObject
 from .class_table import ClassTable
 from .exports import ImageFolder, files_below, understood
 from .label_images import numbered

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 import numpy as np
 import yaml
 
+from ...annotated import AnnotatedImage
 from ...errors import FileError
 from ...images import is_image_name
 from ...input_files import InputFile, images_below, named
-from ..annotated import AnnotatedImage
 from .drawing import Drawing
 from .exports import ImageFolder, understood
 from .rules import SourceRules

@@ -9,7 +9,7 @@ import pytest
 import roifile
 from PIL import Image
 
-from dml_instance.data.coco_check import check_coco
+from dml_instance.data.coco import check_coco
 from dml_instance.data.forms.results import (
     FORMS,
     ResultImage,

@@ -3,8 +3,8 @@
 import pytest
 from PIL import Image as Picture
 
-from dml_instance.data.coco_check.findings import Findings
-from dml_instance.data.coco_check.images import check_images
+from dml_instance.data.coco.check.findings import Findings
+from dml_instance.data.coco.check.images import check_images
 from dml_instance.data.images import ReadingRules
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dml_instance.data.forms.preparing.splits import SplitRules, split_of_each
+from dml_instance.data.preparing.splits import SplitRules, split_of_each
 
 NAMES = [f"slide{slide}/{tile}" for slide in range(4) for tile in range(3)]
 NONE = [""] * len(NAMES)

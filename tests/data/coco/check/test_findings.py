@@ -1,6 +1,6 @@
 """How faults and repairs are put into words."""
 
-from dml_instance.data.coco_check.findings import Findings
+from dml_instance.data.coco.check.findings import Findings
 from dml_instance.data.errors import FileError
 
 

@@ -11,8 +11,8 @@ from pycocotools import mask as coco_mask
 
 from ...files import replacing_folder
 from ...rle import encoded, encoded_part
+from ..annotated import AnnotatedObject
 from ..images import write_image
-from .annotated import AnnotatedObject
 
 
 def annotation_of(

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from dml_instance.data.coco_check.annotations import checked_annotations, without_doubles
-from dml_instance.data.coco_check.findings import Findings
-from dml_instance.data.coco_check.images import ListedImage
+from dml_instance.data.coco.check.annotations import checked_annotations, without_doubles
+from dml_instance.data.coco.check.findings import Findings
+from dml_instance.data.coco.check.images import ListedImage
 
 # 12 pixels in columns 3 to 5 and rows 2 to 5 of 8 x 9.
 MASK = {"size": [8, 9], "counts": [26, 4, 4, 4, 4, 4, 26]}

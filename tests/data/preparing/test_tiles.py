@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 
-from dml_instance.data.forms.annotated import AnnotatedImage, AnnotatedObject
-from dml_instance.data.forms.preparing.tiles import CutObjects, tiles
+from dml_instance.data.annotated import AnnotatedImage, AnnotatedObject
+from dml_instance.data.preparing.tiles import CutObjects, tiles
 from toy_scenes import rle
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ....rle import decoded_part, encoded_inside
+from ...rle import decoded_part, encoded_inside
 from ..annotated import AnnotatedImage, AnnotatedObject
 
 Window = tuple[slice, slice]

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from dml_instance.data.coco_check.categories import check_categories
-from dml_instance.data.coco_check.findings import Findings
+from dml_instance.data.coco.check.categories import check_categories
+from dml_instance.data.coco.check.findings import Findings
 
 
 def checked(*categories, used=(1,)):

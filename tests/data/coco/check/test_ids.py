@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from dml_instance.data.coco_check.findings import Findings
-from dml_instance.data.coco_check.ids import identity, number_annotations, number_entries
+from dml_instance.data.coco.check.findings import Findings
+from dml_instance.data.coco.check.ids import identity, number_annotations, number_entries
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from itertools import groupby
 
 from tqdm import tqdm
 
-from ...errors import FileError
-from ...images import ReadingRules, evenly_spread, is_plain, read_image
-from ...input_files import images_below, named
 from ..annotated import AnnotatedImage, AnnotatedObject
-from ..coco_writer import CocoWriter, counts_line
-from ..readers import BOX, SourceRules, form_of
+from ..coco import CocoWriter, counts_line
+from ..errors import FileError
+from ..forms.readers import BOX, SourceRules, form_of
+from ..images import ReadingRules, evenly_spread, is_plain, read_image
+from ..input_files import images_below, named
 from .contact_sheet import PICTURES, small_picture, write_contact_sheet
 from .splits import TRAIN, VAL, SplitRules, split_of_each
 from .summary import median_diameter, objects_by_class, summary

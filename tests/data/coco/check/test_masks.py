@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_mask
 
-from dml_instance.data.coco_check.masks import MaskError, check_mask
+from dml_instance.data.coco.check.masks import MaskError, check_mask
 from dml_instance.rle import as_rle
 from toy_scenes import rle
 

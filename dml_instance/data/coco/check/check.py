@@ -5,8 +5,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import FileError
-from ..images import PLAIN, ReadingRules
+from ...errors import FileError
+from ...images import PLAIN, ReadingRules
 from .annotations import checked_annotations, without_doubles
 from .categories import check_categories
 from .fields import shown

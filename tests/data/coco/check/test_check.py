@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from dml_instance.data.coco_check import check_coco
+from dml_instance.data.coco import check_coco
 from toy_scenes import square_and_disc, write_coco
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ....report import table
-from ....rle import areas
+from ...report import table
+from ...rle import areas
 from ..annotated import AnnotatedImage, AnnotatedObject
 
 _NAMED = 3

@@ -1,6 +1,5 @@
 """Any data set in COCO format as a Detectron2 data set, checked before hours are spent on it."""
 
-import argparse
 import contextlib
 import hashlib
 import io
@@ -16,10 +15,10 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 from iopath.common.file_io import get_cache_dir
 
-from ..files import write_text
-from .coco_check import check_coco
-from .errors import FileError
-from .images import PLAIN, ReadingRules
+from ...files import write_text
+from ..errors import FileError
+from ..images import PLAIN, ReadingRules
+from .check import check_coco
 
 _logger = logging.getLogger(__name__)
 
@@ -107,17 +106,6 @@ def parse_registration(text: str) -> tuple[str, str, str]:
     if found is None:
         raise ValueError(f"--register-coco takes NAME=ANNOTATIONS.json:IMAGE_DIR, got {text!r}")
     return found["name"], found["json_file"], found["image_root"]
-
-
-def add_registration_option(parser: argparse.ArgumentParser) -> None:
-    """``--register-coco`` for a tool; ``register_given`` takes what it collects."""
-    parser.add_argument(
-        "--register-coco",
-        action="append",
-        default=[],
-        metavar="NAME=ANNOTATIONS.json:IMAGE_DIR",
-        help="register a data set in COCO format under a name; repeatable",
-    )
 
 
 def register_given(registrations: Sequence[str], reading: ReadingRules = PLAIN) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ...rle import as_rle, encoded, run_lengths
+from ....rle import as_rle, encoded, run_lengths
 from .fields import are_numbers, shown, whole
 
 # So many sides of the image a polygon may reach out of it, as where an image is a tile of another.

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from dml_instance.data.forms.annotated import AnnotatedObject
-from dml_instance.data.forms.coco_writer import CocoWriter
+from dml_instance.data.annotated import AnnotatedObject
+from dml_instance.data.coco import CocoWriter
 from toy_scenes import rle
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (8, 9, 3)).astype(np.uint8)
