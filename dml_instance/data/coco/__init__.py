@@ -4,7 +4,7 @@ How they are read to be split or cut is one of ``forms.readers``, and how result
 ``forms.results``.
 """
 
-from .check import CheckedCoco, check_coco
+from .check import CheckedCoco, check_coco, check_parsed, is_coco
 from .registration import (
     CocoFile,
     checked_file,
@@ -21,8 +21,10 @@ __all__ = [
     "CocoWriter",
     "annotation_of",
     "check_coco",
+    "check_parsed",
     "checked_file",
     "counts_line",
+    "is_coco",
     "parse_registration",
     "register_checked",
     "register_coco",

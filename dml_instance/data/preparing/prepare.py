@@ -10,7 +10,7 @@ from tqdm import tqdm
 from ..annotated import AnnotatedImage, AnnotatedObject
 from ..coco import CocoWriter, counts_line
 from ..errors import FileError
-from ..forms.readers import BOX, SourceRules, form_of
+from ..forms.readers import BOX, SourceRules, read_annotations
 from ..images import ReadingRules, evenly_spread, is_plain, read_image
 from ..input_files import images_below, named
 from .contact_sheet import PICTURES, small_picture, write_contact_sheet
@@ -73,8 +73,8 @@ def prepare(
         raise FileExistsError(f"{root} exists already; remove it or choose another folder")
     if tile < 0:
         raise ValueError(f"a tile has a side above 0, got {tile}")
-    chosen = form_of(source, form)
-    images = list(tqdm(chosen.read(source), desc="reading", unit="image"))
+    chosen, reading = read_annotations(source, form)
+    images = list(tqdm(reading, desc="reading", unit="image"))
     _check(images, source.labels)
     beside = source.images or (source.labels if chosen.has_images_beside else "")
     found = summary(chosen.title, images, _unused(images, beside))

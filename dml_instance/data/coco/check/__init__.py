@@ -4,6 +4,6 @@
 single values, and ``findings`` puts into words what was found.
 """
 
-from .check import CheckedCoco, check_coco
+from .check import CheckedCoco, check_coco, check_parsed, is_coco
 
-__all__ = ["CheckedCoco", "check_coco"]
+__all__ = ["CheckedCoco", "check_coco", "check_parsed", "is_coco"]

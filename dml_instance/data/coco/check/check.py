@@ -1,12 +1,13 @@
 """The check of a whole COCO file, and what is left of it to train on and to score."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ...errors import FileError
 from ...images import PLAIN, ReadingRules
+from ...json_file import JsonFile, parsed
 from .annotations import checked_annotations, without_doubles
 from .categories import check_categories
 from .fields import shown
@@ -42,15 +43,15 @@ class CheckedCoco:
         return dict(sorted((c["id"], c["name"]) for c in self.content["categories"]))
 
 
+def is_coco(content: Any) -> bool:
+    """Whether JSON has the lists of COCO's format."""
+    return isinstance(content, dict) and content.keys() >= set(_LISTS)
+
+
 def check_coco(
     json_file: str, image_root: str, reading: ReadingRules = PLAIN, cure: str = LEAVE_OUT
 ) -> CheckedCoco:
     """Read a COCO annotation file, and check what training and scoring rely on.
-
-    Everything is looked at before anything is refused, so that a file is mended once. What follows
-    from masks and image files is filled in: areas, boxes and ``iscrowd`` that are missing, of
-    another type or contradict; sizes; ids that are texts, repeat or are 0. Fields that nothing here
-    reads are let alone, or dropped where Detectron2's reader would stumble over them.
 
     A file as large as COCO's train2017 takes about a minute, most of it for masks and headers.
 
@@ -66,9 +67,41 @@ def check_coco(
         FileError: for anything else that is refused. Both name the file, up to ten entries, and
             the cure of each kind of fault.
     """
-    content, is_plain = _parsed(json_file)
+    if not os.path.isfile(json_file):
+        raise FileNotFoundError(f"annotation file {json_file} does not exist")
+    try:
+        file = parsed(json_file)
+    except OSError as error:
+        raise FileError(f"annotation file {json_file} cannot be read: {error}") from error
+    except ValueError as error:
+        raise FileError(
+            f"{json_file} is not a COCO annotation file: it is not JSON ({error})"
+        ) from error
+    return check_parsed(file, image_root, reading, cure)
+
+
+def check_parsed(
+    file: JsonFile, image_root: str, reading: ReadingRules = PLAIN, cure: str = LEAVE_OUT
+) -> CheckedCoco:
+    """``check_coco`` of a file that was parsed, whose content becomes the repaired one.
+
+    Everything is looked at before anything is refused, so that a file is mended once. What follows
+    from masks and image files is filled in: areas, boxes and ``iscrowd`` that are missing, of
+    another type or contradict; sizes; ids that are texts, repeat or are 0. Fields that nothing here
+    reads are let alone, or dropped where Detectron2's reader would stumble over them.
+    """
+    content = file.content
+    missing = [
+        key
+        for key in _LISTS
+        if not isinstance(content, dict) or not isinstance(content.get(key), list)
+    ]
+    if missing:
+        raise FileError(
+            f"{file.path} is not a COCO annotation file: it has no list under {', '.join(missing)}"
+        )
     findings = Findings()
-    if not is_plain:
+    if not file.is_plain:
         findings.repair("file read that is not in plain UTF-8")
     lists = {key: _entries(content[key], key, findings) for key in _LISTS}
     images = check_images(lists["images"], image_root, findings, reading, cure)
@@ -80,35 +113,9 @@ def check_coco(
     if not findings:
         _check_rest(lists["images"], annotations, kept, findings)
     if findings:
-        raise findings.error(json_file)
+        raise findings.error(file.path)
     lists["annotations"] = kept
     return CheckedCoco({**content, **lists}, findings.repaired(), _counts(lists))
-
-
-def _parsed(json_file: str) -> tuple[dict, bool]:
-    """The content of a file, and whether it is in UTF-8 without a mark, which all programs read."""
-    if not os.path.isfile(json_file):
-        raise FileNotFoundError(f"annotation file {json_file} does not exist")
-    try:
-        with open(json_file, "rb") as file:
-            text = file.read()
-        encoding, content = json.detect_encoding(text), json.loads(text)
-    except OSError as error:
-        raise FileError(f"annotation file {json_file} cannot be read: {error}") from error
-    except (ValueError, RecursionError) as error:
-        raise FileError(
-            f"{json_file} is not a COCO annotation file: it is not JSON ({error})"
-        ) from error
-    missing = [
-        key
-        for key in _LISTS
-        if not isinstance(content, dict) or not isinstance(content.get(key), list)
-    ]
-    if missing:
-        raise FileError(
-            f"{json_file} is not a COCO annotation file: it has no list under {', '.join(missing)}"
-        )
-    return content, encoding == "utf-8"
 
 
 def _entries(entries: list, key: str, findings: Findings) -> list[dict]:

@@ -4,10 +4,8 @@ import base64
 import binascii
 import contextlib
 import io
-import json
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,6 +13,7 @@ from PIL import Image
 from ...errors import FileError
 from ...input_files import files_below as walked
 from ...input_files import images_below
+from ...json_file import JsonFile, parsed
 
 
 @contextlib.contextmanager
@@ -37,12 +36,18 @@ def understood(what: str, form: str) -> Iterator[None]:
         ) from error
 
 
-def parsed_json(file: str) -> Any:
-    """The content of a JSON file in UTF-8, 16 or 32; FileError for one that is none."""
+def parsed_json(file: str, known: JsonFile | None = None) -> JsonFile:
+    """A JSON file in UTF-8, 16 or 32; FileError for one that is none.
+
+    Args:
+        file: its path.
+        known: a file that was parsed before; taken where it is this one.
+    """
+    if known is not None and known.path == file:
+        return known
     try:
-        with open(file, "rb") as stream:
-            return json.loads(stream.read())
-    except (ValueError, RecursionError) as error:
+        return parsed(file)
+    except ValueError as error:
         reason = " ".join(str(error).split())
         raise FileError(f"{file} is no JSON ({reason}): export it again") from error
 

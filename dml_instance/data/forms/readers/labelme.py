@@ -15,6 +15,7 @@ import numpy as np
 
 from ...annotated import AnnotatedImage
 from ...errors import FileError
+from ...json_file import JsonFile
 from .drawing import NO_AREA, Drawing
 from .exports import ImageFolder, embedded_png, files_below, parsed_json, understood
 from .rules import SourceRules
@@ -27,11 +28,11 @@ def is_labelme(content) -> bool:
     return isinstance(content, dict) and {"shapes", "imagePath"} <= content.keys()
 
 
-def read_labelme(rules: SourceRules) -> Iterator[AnnotatedImage]:
+def read_labelme(rules: SourceRules, known: JsonFile | None = None) -> Iterator[AnnotatedImage]:
     """The images of a JSON file, or of all of a folder; FileError for what is wrong with one."""
     folder_of = cache(lambda place: ImageFolder(rules.images, [place]))
     for file in files_below(rules.labels, ".json"):
-        content = parsed_json(file)
+        content = parsed_json(file, known).content
         with understood(file, FORM):
             if not is_labelme(content):
                 raise FileError(f"{file} is not of LabelMe: move it elsewhere, or give --form")

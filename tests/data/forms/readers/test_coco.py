@@ -3,7 +3,7 @@
 import pytest
 import tifffile
 
-from dml_instance.data.forms.readers import SourceRules, form_of
+from dml_instance.data.forms.readers import SourceRules, read_annotations
 from dml_instance.data.images import ReadingRules
 from toy_scenes import square_and_disc, write_coco
 
@@ -23,7 +23,7 @@ def stack(tmp_path):
 
 def read(stack, reading):
     rules = SourceRules(*stack, reading=reading)
-    return list(form_of(rules, "coco").read(rules))
+    return list(read_annotations(rules, "coco")[1])
 
 
 def test_a_page_of_a_stack_is_an_image(stack):

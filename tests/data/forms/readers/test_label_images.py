@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 
 from dml_instance.data.errors import FileError
-from dml_instance.data.forms.readers import SourceRules, form_of
+from dml_instance.data.forms.readers import SourceRules, read_annotations
 from dml_instance.data.forms.readers.label_images import numbered
 from toy_layouts import write_palette_png
 
@@ -27,7 +27,7 @@ def read(folders, labels=None, **options):
     if labels is not None:
         cv2.imwrite(str(masks / "a.tif"), labels)
     rules = SourceRules(str(masks), str(images), **options)
-    (image,) = form_of(rules).read(rules)
+    (image,) = read_annotations(rules)[1]
     return image
 
 
