@@ -33,7 +33,7 @@ from detectron2.utils.logger import setup_logger
 from dml_instance.data import build_test_mapper, register_given
 from dml_instance.data.forms.results import (
     DEFAULT_FORMS,
-    FORMS,
+    RESULT_FORMS,
     ResultImage,
     ResultWriter,
     found_objects,
@@ -65,8 +65,10 @@ def main(args: argparse.Namespace) -> int:
     setup_logger(name="dml_instance")
     try:
         register_given(args.register_coco)
-        results = [args.output, *(os.path.join(args.output, f.target) for f in FORMS.values())]
-        files = {file.path: file for file in input_files(args.input, leave_out=results)}
+        targets = [os.path.join(args.output, form.target) for form in RESULT_FORMS.values()]
+        files = {
+            file.path: file for file in input_files(args.input, leave_out=[args.output, *targets])
+        }
         names = [file.name for file in files.values()]
         check_apart(files, result_files(args.output, args.format, names))
         rules = reading_rules(args)
@@ -120,11 +122,11 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--format",
         nargs="+",
-        choices=FORMS,
+        choices=RESULT_FORMS,
         default=DEFAULT_FORMS,
         metavar="FORM",
-        help=f"one or several of {', '.join(FORMS)} (default: {' '.join(DEFAULT_FORMS)}); another "
-        "option has to stand between it and KEY VALUE pairs",
+        help=f"one or several of {', '.join(RESULT_FORMS)} (default: {' '.join(DEFAULT_FORMS)}); "
+        "another option has to stand between it and KEY VALUE pairs",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace results of the same name in DIR"

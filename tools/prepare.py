@@ -21,7 +21,7 @@ import sys
 from detectron2.data import DatasetCatalog
 
 from dml_instance.data.coco import parse_registration
-from dml_instance.data.forms.readers import FORMS, SourceRules
+from dml_instance.data.forms.readers import SOURCE_FORMS, SourceRules
 from dml_instance.data.preparing import SplitRules, prepare
 from dml_instance.data.preparing.splits import TRAIN, VAL
 from dml_instance.options import add_reading_options, reading_rules
@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> None:
                 reading=reading_rules(args),
             ),
             args.output,
-            form=args.form,
+            form=args.format,
             splits=SplitRules(args.val_fraction, args.group_by, args.seed),
             tile=args.tile,
         )
@@ -116,7 +116,7 @@ def argument_parser() -> argparse.ArgumentParser:
         "--output", required=True, metavar="DIR", help="folder to write; must not exist"
     )
     parser.add_argument(
-        "--form", choices=FORMS, help="of the annotations (default: what is found decides)"
+        "--format", choices=SOURCE_FORMS, help="of the annotations (default: what is found decides)"
     )
     parser.add_argument(
         "--class-name",

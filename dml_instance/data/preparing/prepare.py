@@ -54,7 +54,7 @@ def prepare(
     Args:
         source: what to read.
         root: folder to write; must not exist.
-        form: of the annotations, a key of FORMS; None: what is found decides.
+        form: of the annotations, a key of SOURCE_FORMS; None: what is found decides.
         splits: how images are split.
         tile: side in pixels into which images are cut, so that one large image can give both
             splits. 0: not cut.

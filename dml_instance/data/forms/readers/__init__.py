@@ -1,7 +1,7 @@
 """Readers of annotations, a module for each form; all yield images with run-length masks."""
 
 from .drawing import BOX
-from .forms import FORMS, read_annotations
+from .forms import SOURCE_FORMS, read_annotations
 from .rules import SourceRules
 
-__all__ = ["BOX", "FORMS", "SourceRules", "read_annotations"]
+__all__ = ["BOX", "SOURCE_FORMS", "SourceRules", "read_annotations"]

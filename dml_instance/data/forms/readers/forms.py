@@ -34,7 +34,7 @@ class Form:
     has_images_beside: bool = False
 
 
-FORMS = {
+SOURCE_FORMS = {
     "labels": Form(
         label_images.FORM,
         label_images.read_label_images,
@@ -75,7 +75,7 @@ def read_annotations(
 
     Args:
         rules: where they lie.
-        name: a key of FORMS; None: what is found there decides.
+        name: a key of SOURCE_FORMS; None: what is found there decides.
 
     Raises:
         FileError: where no form is found.
@@ -84,7 +84,7 @@ def read_annotations(
     known = None
     if name is None:
         name, known = _detected(rules.labels)
-    form = FORMS[name]
+    form = SOURCE_FORMS[name]
     _check_options(form, rules)
     return form, form.read(rules) if known is None else form.read(rules, known)
 
@@ -96,15 +96,15 @@ def _check_options(form: Form, rules: SourceRules) -> None:
         is_set = option and getattr(rules, field.name) != field.default
         if is_set and field.name not in form.options:
             raise ValueError(
-                f"{option} is of no use for {form.title}: leave it out, or give another --form"
+                f"{option} is of no use for {form.title}: leave it out, or give another --format"
             )
     if len(rules.class_names) > 1 and form.title != label_images.FORM:
         raise ValueError(f"{form.title} takes one --class-name, for objects that have none")
 
 
 def _detected(path: str) -> tuple[str, JsonFile | None]:
-    """The form, a key of FORMS, of a folder or a file, by what it holds, and the JSON file that
-    told it; FileError for no form."""
+    """The form of a folder or a file, a key of SOURCE_FORMS, by what it holds, and the JSON file
+    that told it; FileError for no form."""
     if os.path.isfile(path) and is_image_name(path):
         return "labels", None
     if voc_masks.voc_folder(path):
@@ -128,7 +128,7 @@ def _detected(path: str) -> tuple[str, JsonFile | None]:
                 return name, known
     if any(is_image_name(file) for file in files_below(path, "")):
         return "labels", None
-    titles = ", ".join(form.title for form in FORMS.values())
+    titles = ", ".join(form.title for form in SOURCE_FORMS.values())
     raise FileError(
         f"{path} holds nothing that is known: {titles}. Unpack it where it is an archive, or give "
         "the folder or file of the annotations"

@@ -35,7 +35,7 @@ def read_labelme(rules: SourceRules, known: JsonFile | None = None) -> Iterator[
         content = parsed_json(file, known).content
         with understood(file, FORM):
             if not is_labelme(content):
-                raise FileError(f"{file} is not of LabelMe: move it elsewhere, or give --form")
+                raise FileError(f"{file} is not of LabelMe: move it elsewhere, or give --format")
             folder = folder_of(os.path.dirname(file) or ".")
             image = folder.find([content["imagePath"]], file)
             height, width = content.get("imageHeight"), content.get("imageWidth")

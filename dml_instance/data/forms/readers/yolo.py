@@ -59,7 +59,7 @@ def read_yolo(rules: SourceRules) -> Iterator[AnnotatedImage]:
     if file is None:
         raise FileError(
             f"{rules.labels} has no data.yaml: write one with the names of the classes, or "
-            "give another --form"
+            "give another --format"
         )
     here = os.path.dirname(file) or "."
     with understood(file, FORM), open(file, encoding="utf-8-sig") as stream:

@@ -2,11 +2,11 @@
 
 from .form import ResultForm, ResultImage
 from .found import FoundObject, found_objects
-from .writer import DEFAULT_FORMS, FORMS, ResultWriter, result_files
+from .writer import DEFAULT_FORMS, RESULT_FORMS, ResultWriter, result_files
 
 __all__ = [
     "DEFAULT_FORMS",
-    "FORMS",
+    "RESULT_FORMS",
     "FoundObject",
     "ResultForm",
     "ResultImage",
