@@ -25,7 +25,7 @@ from detectron2.data.datasets.coco import convert_to_coco_json
 from detectron2.engine import default_setup
 from tqdm import tqdm
 
-from dml_instance.data import add_registration_option, register_given
+from dml_instance.data import register_given
 from dml_instance.engine import (
     RESULTS_FILE,
     load_config,
@@ -36,6 +36,7 @@ from dml_instance.engine import (
 )
 from dml_instance.evaluation import InstanceMetricRules
 from dml_instance.files import read_json
+from dml_instance.options import add_registration_option
 
 from .comparison.budget import Turns, referee, train_within_budget
 from .comparison.pictures import draw_side_by_side, most_telling_images

@@ -52,8 +52,8 @@ class ProgressLine(EventWriter):
         Args:
             images: of an iteration.
             max_iter: iterations in all; None: not known.
-            seconds_left: the time left where the number of iterations is not known; None: nothing is
-                said of it.
+            seconds_left: the time left where the number of iterations is not known; None: nothing
+                is said of it.
         """
         self._seconds_left = seconds_left
         self._images = images
