@@ -20,7 +20,6 @@ from matplotlib.figure import Figure
 from pycocotools import mask as coco_mask
 
 from dml_instance.engine import (
-    ModelArgumentParser,
     Trainer,
     load_trained,
     machine,
@@ -29,6 +28,7 @@ from dml_instance.engine import (
 )
 from dml_instance.files import write_json
 from dml_instance.modeling import DMLInstance
+from dml_instance.options import ModelArgumentParser
 from dml_instance.report import table
 from dml_instance.rle import as_rle, encoded
 

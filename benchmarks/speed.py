@@ -44,9 +44,10 @@ import sys
 
 from tqdm import tqdm
 
-from dml_instance.data import add_registration_option, register_given
+from dml_instance.data import register_given
 from dml_instance.engine import machine, message_of, use_huge_pages
 from dml_instance.files import write_json
+from dml_instance.options import add_registration_option
 
 from .peers.groupings import compare_groupings
 from .timing.evaluator import benchmark_evaluator

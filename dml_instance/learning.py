@@ -18,8 +18,8 @@ from detectron2.utils.file_io import PathManager
 from tqdm import tqdm
 
 from .data import register_coco
-from .data.forms.annotated import AnnotatedObject
-from .data.forms.coco_writer import CocoWriter
+from .data.annotated import AnnotatedObject
+from .data.coco import CocoWriter
 from .data.forms.readers.label_images import numbered
 from .engine import BudgetTrainer, load_config
 from .files import write_text

@@ -17,7 +17,7 @@ import numpy as np
 
 from .data.forms.results import (
     DEFAULT_FORMS,
-    FORMS,
+    RESULT_FORMS,
     FoundObject,
     ResultImage,
     ResultWriter,
@@ -114,11 +114,12 @@ class Segmentation:
         Args:
             path: of the file; without ending, of the folder.
             forms: that are written into a folder, as by ``dml segment --format``.
-            overwrite: results in the folder are replaced.
+            overwrite: results of an image of this name in the folder are replaced.
 
         Raises:
             ValueError: for another ending, or more objects than 16 bits can number.
-            FileExistsError: for results in the folder, without ``overwrite``.
+            FileExistsError: for results in the folder, without ``overwrite``; with it, for a file
+                that has those of other images, too.
         """
         ending = os.path.splitext(path)[1].lower()
         if not ending:
@@ -182,9 +183,9 @@ class Segmentation:
         return ResultImage(stem, os.path.basename(self.name), self.image.shape[:2])
 
     def _write(self, folder: str, forms: Sequence[str], overwrite: bool) -> None:
-        unknown = sorted(set(forms) - set(FORMS))
+        unknown = sorted(set(forms) - set(RESULT_FORMS))
         if unknown:
-            raise ValueError(f"forms are {', '.join(FORMS)}, not {', '.join(unknown)}")
+            raise ValueError(f"forms are {', '.join(RESULT_FORMS)}, not {', '.join(unknown)}")
         image = self._result_image()
         replaced = [image.file_name] if overwrite else None
         with ResultWriter(folder, self.model_classes, forms, replaced=replaced) as writer:

@@ -97,7 +97,7 @@ class Segmenter:
             min_score: objects under it are left out; None: ``min_score`` of the model.
 
         Raises:
-            ImageFileError: for a file that cannot be read.
+            FileError: for a file that cannot be read.
             ValueError: for an array of another shape or without a pixel, or a score out of [0, 1].
         """
         if isinstance(image, list | tuple):

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 import page_commands
-from dml_instance.data.forms.results import FORMS
+from dml_instance.data.forms.results import RESULT_FORMS
 from dml_instance.engine import load_config
 from doc_inputs import CHECKPOINT
 from doc_pages import ROOT, blocks, commands
@@ -67,7 +67,7 @@ def predict(words):
     images = os.listdir(args.input[0])
     last = rf"\d+ objects in {len(images)} images: {args.output}$"
     assert re.match(last, printed.splitlines()[-1])
-    assert set(os.listdir(args.output)) == {FORMS[form].target for form in args.format}
+    assert set(os.listdir(args.output)) == {RESULT_FORMS[form].target for form in args.format}
     for form in {"labels", "geojson", "rois"} & set(args.format):
         stems = {os.path.splitext(file)[0] for file in os.listdir(f"{args.output}/{form}")}
         assert stems == {os.path.splitext(image)[0] for image in images}

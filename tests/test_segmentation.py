@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import cv2
@@ -109,6 +110,17 @@ def test_a_folder_gets_the_forms_of_the_tool(result, tmp_path):
         result.save(str(tmp_path / "out"))
     result.save(str(tmp_path / "out"), ["rois"])
     assert (tmp_path / "out/rois/a.zip").is_file()
+
+
+def test_a_folder_is_overwritten_by_the_same_image_alone(result, tmp_path):
+    folder = str(tmp_path / "out")
+    result.save(folder)
+    fewer = replace(result, objects=result.objects[:1])
+    fewer.save(folder, overwrite=True)
+    with open(tmp_path / "out/objects.csv") as file:
+        assert len(list(csv.DictReader(file))) == 1
+    with pytest.raises(FileExistsError, match="has results of 1 images that are not given now"):
+        replace(result, name="other.tif").save(folder, overwrite=True)
 
 
 def test_other_endings_and_forms_are_refused(result, tmp_path):

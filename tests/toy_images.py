@@ -216,6 +216,11 @@ KINDS = {
         by_tifffile(9000 - DEEP, photometric="miniswhite"),
         in_three(stretched(DEEP)),
     ),
+    "deep_lzw.tif": (
+        by_tifffile(DEEP, compression="lzw", rowsperstrip=6),
+        in_three(stretched(DEEP)),
+    ),
+    "lerc.tif": (by_tifffile(DEEP, compression="lerc"), in_three(stretched(DEEP))),
     "deep.tif": (by_tifffile(DEEP, tile=(16, 16), compression="zstd"), in_three(stretched(DEEP))),
     "deep_colour.tif": (by_tifffile(DEEP_RGB, photometric="rgb"), stretched(DEEP_RGB)),
     "planes.tif": (by_tifffile(np.moveaxis(DEEP_RGB, 2, 0), **_PLANES), stretched(DEEP_RGB)),

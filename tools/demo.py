@@ -16,9 +16,10 @@ from pathlib import Path
 
 import _quiet  # noqa: F401
 
-from dml_instance.engine import REPORT_FILE, RESULTS_FILE, count, load_config, results_table
+from dml_instance.engine import REPORT_FILE, RESULTS_FILE, load_config, results_table
 from dml_instance.files import read_json
 from dml_instance.model_zoo import PREFIX
+from dml_instance.options import count
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "configs" / "Shapes" / "dml_slim_unet.yaml"

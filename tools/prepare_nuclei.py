@@ -12,8 +12,8 @@ import sys
 
 import _quiet  # noqa: F401
 
+from dml_instance.data.coco import counts_line
 from dml_instance.data.datasets.nuclei import convert_nuclei, read_split
-from dml_instance.data.forms.coco_writer import counts_line
 
 
 def main(args: argparse.Namespace) -> None:

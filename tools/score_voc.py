@@ -16,10 +16,11 @@ import _quiet  # noqa: F401
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from dml_instance.data import add_registration_option, register_given
+from dml_instance.data import register_given
 from dml_instance.engine import message_of
 from dml_instance.evaluation import score_predictions
 from dml_instance.files import write_json
+from dml_instance.options import add_registration_option
 from dml_instance.report import class_table
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from dml_instance.data import register_given
-from dml_instance.data.forms.results import FORMS, ResultImage, ResultWriter, found_objects
+from dml_instance.data.forms.results import RESULT_FORMS, ResultImage, ResultWriter, found_objects
 from dml_instance.engine import load_trained
 from dml_instance.keys.classes import classes_of
 
@@ -44,7 +44,7 @@ def _measured(run: tuple, image: np.ndarray, registrations: Sequence[str]) -> li
         instances = model(inputs)[0]["instances"]
     seconds = round(time.perf_counter() - start, 2)
     rows = [{"form": "model", "instances": len(instances), "seconds": seconds, "mib": added.mib}]
-    for name, forms in (*((form, [form]) for form in FORMS), ("all", list(FORMS))):
+    for name, forms in (*((form, [form]) for form in RESULT_FORMS), ("all", list(RESULT_FORMS))):
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
             with AddedMemory() as added, ResultWriter(folder, classes, forms) as writer:

@@ -5,10 +5,11 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 
-from ..data.forms.annotated import AnnotatedImage, FormError
-from ..data.forms.readers import SourceRules, form_of
-from ..data.forms.results import FORMS, FoundObject, ResultImage, ResultWriter
-from ..data.images import ImageFileError, is_image_name
+from ..data.annotated import AnnotatedImage
+from ..data.errors import FileError
+from ..data.forms.readers import SourceRules, read_annotations
+from ..data.forms.results import RESULT_FORMS, FoundObject, ResultImage, ResultWriter
+from ..data.images import is_image_name
 from ..files import replacing_folder
 from ..rle import decoded_part
 from .gallery import PageError
@@ -26,7 +27,7 @@ def export(workspace: Workspace, forms: Sequence[str]) -> dict:
 
     Args:
         workspace: of the page.
-        forms: keys of FORMS.
+        forms: keys of RESULT_FORMS.
 
     Returns:
         ``name`` of the folder, ``path`` of it, numbers of ``images`` and ``objects``, and
@@ -35,9 +36,9 @@ def export(workspace: Workspace, forms: Sequence[str]) -> dict:
     Raises:
         PageError: for another form, and where there is nothing to write.
     """
-    unknown = [form for form in forms if form not in FORMS]
+    unknown = [form for form in forms if form not in RESULT_FORMS]
     if unknown or not forms:
-        raise PageError(f"choose forms among {', '.join(FORMS)}")
+        raise PageError(f"choose forms among {', '.join(RESULT_FORMS)}")
     with workspace.editor.lock:
         states = [
             (index, image, list(workspace.project.state(image.key).objects.values()))
@@ -142,8 +143,8 @@ def take(workspace: Workspace, rules: SourceRules, name: str, *, only_new: bool 
         only_new: leave images alone to which something was done already.
     """
     try:
-        images = list(form_of(rules).read(rules))
-    except (FormError, ImageFileError, OSError, ValueError) as error:
+        images = list(read_annotations(rules)[1])
+    except (FileError, OSError, ValueError) as error:
         raise PageError(str(error).replace(rules.labels, name)) from error
     places = {os.path.realpath(i.file): index for index, i in enumerate(workspace.gallery)}
     chosen = [(places.get(os.path.realpath(image.file)), image) for image in images]

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..data.images import ImageFileError, ReadingRules, image_size, is_image_name, read_image
+from ..data.errors import FileError
+from ..data.images import ReadingRules, image_size, is_image_name, read_image
 from ..data.input_files import InputFile, input_files
 
 UPLOADS = "uploads"
@@ -96,7 +97,7 @@ class Gallery:
                 raise PageError(f"{name!r} is no name of an image file that is known")
             try:
                 read_image(part, self.reading)
-            except ImageFileError as error:
+            except FileError as error:
                 raise PageError(str(error).replace(part, plain)) from error
             with self._lock:
                 os.makedirs(self._uploads, exist_ok=True)

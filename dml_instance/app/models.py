@@ -82,7 +82,7 @@ class PageModel:
             path: of its file.
 
         Raises:
-            ImageFileError: for a file that cannot be read.
+            FileError: for a file that cannot be read.
         """
         record = self._mapper({"file_name": path})
         size = (record["height"], record["width"])

@@ -20,7 +20,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from ..data.images import ImageFileError
+from ..data.errors import FileError
 from . import exchange
 from .gallery import PageError
 from .security import LOCAL_HOSTS, Guard
@@ -196,7 +196,7 @@ async def _answered(work: Callable[[], dict | bytes], media_type: str = "") -> R
     """What a function gives, in a thread; or the line of its error."""
     try:
         found = await run_in_threadpool(work)
-    except (PageError, ImageFileError) as error:
+    except (PageError, FileError) as error:
         return _refused(error)
     except OSError as error:
         # A full disk, or an image that has gone: the page goes on.

@@ -11,7 +11,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from ..data.images import ImageFileError
+from ..data.errors import FileError
 from ..modeling.grouping.at_point import PointChoice, PointGround
 from .editing import Editor, standing, told
 from .gallery import Gallery, PageError, png
@@ -173,7 +173,7 @@ class Workspace:
 
     def _look_ahead(self, index: int) -> None:
         # Who clicks is told what is wrong with the file.
-        with contextlib.suppress(ImageFileError, OSError):
+        with contextlib.suppress(FileError, OSError):
             self.sight(index)
 
     def _is_stale(self, key: str) -> bool:

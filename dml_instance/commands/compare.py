@@ -29,7 +29,7 @@ from ..comparison.mask_rcnn import check_test_augmentation
 from ..comparison.pictures import draw_side_by_side, most_telling_images
 from ..comparison.report import summarize, write_report
 from ..comparison.scores import load_ground_truth, load_predictions
-from ..data import add_registration_option, register_given
+from ..data import register_given
 from ..engine import (
     RESULTS_FILE,
     load_config,
@@ -40,6 +40,7 @@ from ..engine import (
 from ..evaluation import InstanceMetricRules
 from ..files import read_json
 from ..model_zoo import config_file
+from ..options import add_registration_option
 from .process import typed_words
 
 

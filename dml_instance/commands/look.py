@@ -18,20 +18,12 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.logger import setup_logger
 
 from ..data import register_given
-from ..data.images import (
-    add_reading_options,
-    evenly_spread,
-    reading_rules,
-    write_image,
-)
+from ..data.images import evenly_spread, write_image
 from ..data.input_files import check_apart, input_files, named, remarks_on_names
 from ..engine import (
     NO_DATA,
     TEST_DATA,
-    ModelArgumentParser,
     Tally,
-    add_score_option,
-    count,
     given_model,
     load_model,
     message_of,
@@ -40,6 +32,13 @@ from ..engine import (
     run_over_images,
 )
 from ..engine.pictures import picture_of
+from ..options import (
+    ModelArgumentParser,
+    add_reading_options,
+    add_score_option,
+    count,
+    reading_rules,
+)
 from .prepared import register_prepared
 
 

@@ -15,10 +15,10 @@ import argparse
 import shlex
 import sys
 
-from ..data.forms.preparing import LEAST_TILE, SplitRules, prepare
-from ..data.forms.readers import DEFAULT_CLASS, FORMS, SourceRules
-from ..data.images import add_reading_options, reading_rules
+from ..data.forms.readers import DEFAULT_CLASS, SOURCE_FORMS, SourceRules
+from ..data.preparing import LEAST_TILE, SplitRules, prepare
 from ..modeling.criterion.rules import SeedLossRules
+from ..options import add_reading_options, reading_rules
 from .prepared import dataset_name, registrations
 
 
@@ -37,7 +37,7 @@ def main(args: argparse.Namespace) -> int:
                 reading=reading_rules(args),
             ),
             args.output,
-            form=args.form,
+            form=args.format,
             splits=SplitRules(args.val_fraction, args.group_by, args.seed),
             tile=args.tile,
         )
@@ -80,7 +80,7 @@ def argument_parser(prog: str | None = None) -> argparse.ArgumentParser:
         "--output", required=True, metavar="DIR", help="folder to write; must not exist"
     )
     parser.add_argument(
-        "--form", choices=FORMS, help="of the annotations (default: what is found decides)"
+        "--format", choices=SOURCE_FORMS, help="of the annotations (default: what is found decides)"
     )
     parser.add_argument(
         "--class-name",

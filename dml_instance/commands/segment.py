@@ -30,18 +30,15 @@ from detectron2.utils.logger import setup_logger
 from ..data import build_test_mapper, register_given
 from ..data.forms.results import (
     DEFAULT_FORMS,
-    FORMS,
+    RESULT_FORMS,
     ResultImage,
     ResultWriter,
     found_objects,
     result_files,
 )
-from ..data.images import add_reading_options, reading_rules
 from ..data.input_files import check_apart, input_files, remarks_on_names
 from ..engine import (
-    ModelArgumentParser,
     Tally,
-    add_score_option,
     given_model,
     load_model,
     message_of,
@@ -51,6 +48,7 @@ from ..engine import (
 from ..keys.classes import classes_of
 from ..modeling import DMLInstance
 from ..modeling.grouping.limits import limits_of
+from ..options import ModelArgumentParser, add_reading_options, add_score_option, reading_rules
 
 
 def main(args: argparse.Namespace) -> int:
@@ -58,7 +56,8 @@ def main(args: argparse.Namespace) -> int:
     setup_logger(name="dml_instance")
     try:
         register_given(args.register_coco)
-        results = [args.output, *(os.path.join(args.output, f.target) for f in FORMS.values())]
+        targets = [os.path.join(args.output, form.target) for form in RESULT_FORMS.values()]
+        results = [args.output, *targets]
         files = {file.path: file for file in input_files(args.input, leave_out=results)}
         names = [file.name for file in files.values()]
         check_apart(files, result_files(args.output, args.format, names))
@@ -110,10 +109,10 @@ def argument_parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--format",
         nargs="+",
-        choices=FORMS,
+        choices=RESULT_FORMS,
         default=DEFAULT_FORMS,
         metavar="FORM",
-        help=f"one or several of {', '.join(FORMS)} (default: {' '.join(DEFAULT_FORMS)})",
+        help=f"one or several of {', '.join(RESULT_FORMS)} (default: {' '.join(DEFAULT_FORMS)})",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace results of the same images in DIR"

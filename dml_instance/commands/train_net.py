@@ -19,7 +19,7 @@ from detectron2.engine import default_argument_parser, launch
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 
-from ..data import add_registration_option, register_given
+from ..data import register_given
 from ..engine import (
     ALL_DATA,
     RESULTS_FILE,
@@ -39,6 +39,7 @@ from ..engine import (
     write_report,
 )
 from ..files import read_json
+from ..options import add_registration_option
 from .process import typed_words
 
 _logger = logging.getLogger(__name__)

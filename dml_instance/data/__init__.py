@@ -2,14 +2,15 @@
 
 from ..keys.classes import number_of_classes, set_num_classes
 from .augmentation import build_test_augmentation
-from .coco import add_registration_option, register_coco, register_given
+from .coco import register_coco, register_given
 from .datasets.builtin import register_all
+from .errors import FileError
 from .mapper import PixelMapper, build_test_mapper, build_train_mapper, training_records
 from .sampling import build_train_sampler
 
 __all__ = [
+    "FileError",
     "PixelMapper",
-    "add_registration_option",
     "build_test_augmentation",
     "build_test_mapper",
     "build_train_mapper",

@@ -17,7 +17,8 @@ from scipy import ndimage
 from ..rle import as_rle
 from .augmentation import build_test_augmentation, build_train_augmentation
 from .copy_paste import CopyPaste
-from .images import PLAIN, ImageFileError, ReadingRules, read_image
+from .errors import FileError
+from .images import PLAIN, ReadingRules, read_image
 
 # Objects that share one label map: what an 8-bit map, which every transform takes, can tell apart.
 _OBJECTS_A_LAYER = 255
@@ -39,7 +40,7 @@ class ImageMapper(DatasetMapper):
         """A Detectron2 record to the model's input dict.
 
         Raises:
-            ImageFileError: for a file that cannot be read or is not what its record says.
+            FileError: for a file that cannot be read or is not what its record says.
             NotImplementedError: for maps of semantic segmentation and precomputed proposals.
         """
         if "sem_seg_file_name" in record or self.proposal_topk is not None:
@@ -201,7 +202,7 @@ class FileNamingMapper:
     """Calls a mapper; whatever goes wrong in it is raised again with the name of the image file.
 
     Raises:
-        ImageFileError: for a file that cannot be read, or has another size than its record says;
+        FileError: for a file that cannot be read, or has another size than its record says;
             with the cure.
         RuntimeError: for any other error, which is no fault of the file.
     """
@@ -214,10 +215,10 @@ class FileNamingMapper:
         file = record["file_name"]
         try:
             return self.mapper(record)
-        except (ImageFileError, MemoryError):
+        except (FileError, MemoryError):
             raise
         except utils.SizeMismatchError as error:
-            raise ImageFileError(f"{file} is not what its record says: {error}") from error
+            raise FileError(f"{file} is not what its record says: {error}") from error
         except Exception as error:
             raise RuntimeError(f"cannot map {file}: {type(error).__name__}: {error}") from error
 

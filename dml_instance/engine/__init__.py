@@ -1,6 +1,5 @@
 """Training and evaluation by Detectron2's trainer, and trained models at work."""
 
-from .arguments import ModelArgumentParser, add_score_option, count
 from .budget import BudgetTrainer
 from .config import ALL_DATA, NO_DATA, TEST_DATA, load_config
 from .errors import message_of
@@ -38,16 +37,13 @@ __all__ = [
     "TRAINING_FILE",
     "BudgetTrainer",
     "InferenceTimer",
-    "ModelArgumentParser",
     "ProgressLine",
     "RunLog",
     "Tally",
     "Trainer",
     "TrainingClock",
-    "add_score_option",
     "build_evaluator",
     "check_evaluator",
-    "count",
     "find_model",
     "for_each_image",
     "given_model",

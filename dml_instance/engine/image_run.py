@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from tqdm import tqdm
 
-from ..data.images import ImageFileError
+from ..data.errors import FileError
 from .errors import is_out_of_memory, message_of
 from .tally import Tally
 
@@ -60,7 +60,7 @@ def for_each_image(
 ) -> dict[str, str]:
     """Call ``act`` with one record after the other, behind a progress bar, without gradients.
 
-    A file for which ``act`` raises ImageFileError, as the mapper does, is reported in the log and
+    A file for which ``act`` raises FileError, as the mapper does, is reported in the log and
     skipped. Any other error ends the loop, and the log says at which image.
 
     Args:
@@ -73,14 +73,14 @@ def for_each_image(
 
     Raises:
         MemoryError: where the memory, or that of the GPU, does not suffice, with the file's name.
-        Exception: whatever else ``act`` raises but ImageFileError.
+        Exception: whatever else ``act`` raises but FileError.
     """
     skipped = {}
     for number, record in enumerate(tqdm(records, desc=title, unit="image"), start=1):
         file = record["file_name"]
         try:
             act(record)
-        except ImageFileError as error:
+        except FileError as error:
             why = str(error)
             skipped[file] = why if file in why else f"{file}: {why}"
             _logger.warning("skipped %s", skipped[file])

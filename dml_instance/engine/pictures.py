@@ -42,7 +42,7 @@ def picture_of(
         RGB uint8 (H, W, 3), see ``visualization.panel``; and the scores (N,) of all instances.
 
     Raises:
-        ImageFileError: for a file that cannot be read or is not what its record says.
+        FileError: for a file that cannot be read or is not what its record says.
     """
     # The mapper comes first: its errors say what is wrong with a file.
     inputs = [build_test_mapper(cfg, rules)(record)]

@@ -64,9 +64,9 @@ def given_model(args: argparse.Namespace, *, needs: Sequence[str] = NO_DATA) -> 
     """Config and weights of the model that a command line names.
 
     Args:
-        args: of a ``ModelArgumentParser``. Without ``--weights`` those of ``--config-file`` are
-            ``model_final.pth`` in OUTPUT_DIR, or, of a training whose folder was moved, beside its
-            ``config.yaml``.
+        args: of an ``options.ModelArgumentParser``. Without ``--weights`` those of
+            ``--config-file`` are ``model_final.pth`` in OUTPUT_DIR, or, of a training whose folder
+            was moved, beside its ``config.yaml``.
         needs: see ``load_config``; of ``--config-file``.
 
     Raises:

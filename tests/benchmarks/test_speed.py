@@ -12,7 +12,7 @@ from benchmarks.timing import evaluator
 from benchmarks.timing.growth import measure_growth
 from benchmarks.timing.inference import memory_of_inference
 from command_lines import call
-from dml_instance.data.forms.results import FORMS
+from dml_instance.data.forms.results import RESULT_FORMS
 from toy_scenes import square_and_disc
 
 MODEL = ("configs/DSB2018/dml_slim_unet.yaml", "dml://nuclei")
@@ -90,7 +90,7 @@ def test_writing_is_measured_in_each_form_and_in_all(tmp_path):
     drawn = ("--size", 64, 96, "--objects", 6)
     model, *rows = rows_of("writing", tmp_path, *drawn, *OURS)
     assert model["form"] == "model" and model["instances"] > 0 and model["seconds"] > 0
-    assert [row["form"] for row in rows] == [*FORMS, "all"]
+    assert [row["form"] for row in rows] == [*RESULT_FORMS, "all"]
     assert all(row["seconds"] >= 0 and row["mib"] >= 0 for row in rows)
 
 

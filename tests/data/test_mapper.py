@@ -7,7 +7,7 @@ from PIL import Image
 
 from dml_instance.data import build_test_mapper, build_train_mapper
 from dml_instance.data.augmentation import build_train_augmentation
-from dml_instance.data.images import ImageFileError
+from dml_instance.data.errors import FileError
 from dml_instance.data.mapper import FileNamingMapper
 from toy_scenes import data_config, rle, square_and_disc, write_coco
 
@@ -48,7 +48,7 @@ def test_a_bad_image_is_named_with_its_cure(tmp_path, registered, spoiling, cure
     registered("toy_set", path, images)
     (record,) = DatasetCatalog.get("toy_set")
     spoiling(images / "001.png")
-    with pytest.raises(ImageFileError, match=rf"001\.png.*{cure}") as caught:
+    with pytest.raises(FileError, match=rf"001\.png.*{cure}") as caught:
         build(data_config())(record)
     assert (MEND in str(caught.value)) == (cure == MEND)
 

@@ -4,7 +4,7 @@ import logging
 import pytest
 import torch
 
-from dml_instance.data.images import ImageFileError
+from dml_instance.data.errors import FileError
 from dml_instance.engine import Tally, for_each_image, list_of_skipped, run_over_images
 
 
@@ -14,7 +14,7 @@ def test_files_that_fail_are_skipped(caplog):
     def act(record):
         assert not torch.is_grad_enabled()
         if record["file_name"] == "refused.png":
-            raise ImageFileError("this one not")
+            raise FileError("this one not")
         seen.append(record["file_name"])
 
     names = ("a.png", "refused.png", "b.png")
@@ -65,7 +65,7 @@ def test_the_end_says_what_was_left_out_and_skipped_and_closes_the_results(capsy
     def act(record):
         steps.append(record["file_name"])
         if record["file_name"] == "b.png":
-            raise ImageFileError("no image")
+            raise FileError("no image")
         tally.count(record["file_name"], torch.tensor([0.25, 0.75]), 1)
 
     remarks = lambda: [f"remark after {steps[-1]}"]  # noqa: E731

@@ -19,7 +19,7 @@ from detectron2.structures import Boxes, Instances
 from pycocotools import mask as coco_mask
 
 from dml_instance.data import build_train_mapper, register_coco
-from dml_instance.data.coco_check import check_coco
+from dml_instance.data.coco import check_coco
 from dml_instance.rle import as_rle
 from toy_scenes import data_config, rle, square_and_disc, write_coco
 

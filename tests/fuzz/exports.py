@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 
 import toy_exports as toy
-from dml_instance.data.forms.readers import SourceRules, form_of
+from dml_instance.data.forms.readers import SourceRules, read_annotations
 
 # What stands in files instead of what should.
 _JUNK = ("", "null", "-1", "0", "1e999", "NaN", "9" * 20, "[]", "{}", '"', "\0", "true", '"x"', "é")
@@ -54,7 +54,7 @@ def outcome(form: str, folder: Path, file: Path) -> str:
     raw = str(folder / "raw") if form == "labels" else None
     rules = SourceRules(str(parent if is_folder else file), raw)
     try:
-        images = list(form_of(rules, form).read(rules))
+        images = list(read_annotations(rules, form)[1])
     except ValueError as error:
         message = str(error)
     else:

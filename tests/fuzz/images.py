@@ -1,6 +1,6 @@
 """Image files as no program should write them, and what must become of each.
 
-A mutated file is refused by ``ImageFileError``, in one line with its name, or it is read. Then all
+A mutated file is refused by ``FileError``, in one line with its name, or it is read. Then all
 ways into it agree on its size. Neither prints a word or takes much memory, whatever its header
 claims.
 """
@@ -23,9 +23,9 @@ import numpy as np
 
 import toy_images as toy
 from dml_instance.data import build_test_mapper
+from dml_instance.data.errors import FileError
 from dml_instance.data.images import (
     IMAGE_ENDINGS,
-    ImageFileError,
     ReadingRules,
     image_size,
     read_image,
@@ -197,7 +197,7 @@ def _read(path: Path, read):
     """What is read, or None for a file that is refused as it should be."""
     try:
         return read(str(path))
-    except ImageFileError as error:
+    except FileError as error:
         message = str(error)
     assert "\n" not in message and str(path) in message and len(message) < 600, message
     return None

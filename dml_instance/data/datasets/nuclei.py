@@ -14,8 +14,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ...rle import encoded
-from ..forms.annotated import AnnotatedObject
-from ..forms.coco_writer import CocoWriter
+from ..annotated import AnnotatedObject
+from ..coco import CocoWriter
+from ..errors import FileError
 
 # Ids are cut to this many hexadecimal digits, which still tell all images apart.
 _NAME_LENGTH = 16
@@ -37,7 +38,7 @@ def read_split() -> dict[str, str]:
 def _decoded(archive: zipfile.ZipFile, entry: str, flag: int) -> np.ndarray:
     image = cv2.imdecode(np.frombuffer(archive.read(entry), np.uint8), flag)
     if image is None:
-        raise ValueError(
+        raise FileError(
             f"{archive.filename}: {entry} is no readable image; download the file again"
         )
     return image
@@ -59,7 +60,7 @@ def convert_nuclei(zip_file: str, root: str, split: dict[str, str]) -> dict[str,
     Raises:
         FileNotFoundError: for a missing zip file.
         FileExistsError: if ``root`` exists.
-        ValueError: for a file that is no such zip file, or holds what cannot be read. All name the
+        FileError: for a file that is no such zip file, or holds what cannot be read. All name the
             file and say what to do.
     """
     if not os.path.isfile(zip_file):
@@ -68,7 +69,7 @@ def convert_nuclei(zip_file: str, root: str, split: dict[str, str]) -> dict[str,
             "Broad Bioimage Benchmark Collection"
         )
     if not zipfile.is_zipfile(zip_file):
-        raise ValueError(f"{zip_file} is no zip file; download it again")
+        raise FileError(f"{zip_file} is no zip file; download it again")
     with zipfile.ZipFile(zip_file) as archive, CocoWriter(root, [_CLASS_NAME]) as writer:
         return _convert(archive, writer, split)
 
@@ -87,7 +88,7 @@ def _convert(archive: zipfile.ZipFile, writer: CocoWriter, split: dict[str, str]
             masks[identifier].append(entry)
     chosen = {i: split[i[:_NAME_LENGTH]] for i in images if i[:_NAME_LENGTH] in split}
     if not chosen:
-        raise ValueError(
+        raise FileError(
             f"{archive.filename} holds none of the expected ID/images/ID.png; is it "
             "stage1_train.zip of BBBC038?"
         )
@@ -113,12 +114,12 @@ def _apart(
         name: of the image, for errors.
 
     Raises:
-        ValueError: for a mask of another size than the image.
+        FileError: for a mask of another size than the image.
     """
     taken = np.zeros(size, dtype=bool)
     for mask in masks:
         if mask.shape != size:
-            raise ValueError(
+            raise FileError(
                 f"image {name} is {size}, but one of its masks is {mask.shape} (height, width)"
             )
         mask = (mask > 0) & ~taken

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ...files import replacing_folder
-from ..forms.coco_writer import annotation_of
+from ..coco import annotation_of
 from ..images import write_image
 from .shapes_drawing import (
     CLASS_NAMES,

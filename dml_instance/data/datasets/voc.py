@@ -18,7 +18,8 @@ from scipy.io import loadmat
 from tqdm import tqdm
 
 from ...rle import encoded
-from ..forms.coco_writer import annotation_of
+from ..coco import annotation_of
+from ..errors import FileError
 from ..parse_cache import cached
 
 VOC_CLASSES = CLASS_NAMES
@@ -51,7 +52,7 @@ def load_voc(root: str, split: str) -> list[dict]:
     Raises:
         FileNotFoundError: for a missing folder, list, image or mask, with what is missing and where
             to get it.
-        ValueError: for a file that does not hold what it should, named.
+        FileError: for a file that does not hold what it should, named.
     """
     folder = _voc_folder(root)
     return _load(
@@ -225,7 +226,7 @@ def _voc_record(folder: str, name: str) -> dict:
     objects = _index_png(os.path.join(folder, "SegmentationObject", f"{name}.png"))
     classes = _index_png(os.path.join(folder, "SegmentationClass", f"{name}.png"))
     if objects.shape != classes.shape:
-        raise ValueError(
+        raise FileError(
             f"SegmentationObject/{name}.png is {objects.shape}, but SegmentationClass/{name}.png "
             f"{classes.shape} (height, width) in {folder}"
         )
@@ -248,13 +249,13 @@ def _sbd_record(folder: str, name: str) -> dict:
         content = loadmat(path)["GTinst"][0, 0]
         objects, classes = content["Segmentation"], content["Categories"].ravel()
     except Exception as error:
-        raise ValueError(
+        raise FileError(
             f"{path} is no instance file of SBD ({type(error).__name__}: {error})"
         ) from error
     annotations = []
     for number in np.setdiff1d(objects, (0, _VOID)):
         if number > len(classes) or not 1 <= classes[number - 1] <= len(VOC_CLASSES):
-            raise ValueError(f"{path} has an object {number}, but no class of VOC for it")
+            raise FileError(f"{path} has an object {number}, but no class of VOC for it")
         annotations.append(annotation_of(objects == number, int(classes[number - 1]) - 1))
     return _record(name, objects.shape, annotations, objects == _VOID)
 
@@ -270,7 +271,7 @@ def _index_png(path: str) -> np.ndarray:
     """(H, W) uint8 values of a palette or grey PNG, as they are stored."""
     with Image.open(path) as image:
         if image.mode not in ("P", "L"):
-            raise ValueError(
+            raise FileError(
                 f"{path} is {image.mode}, but masks of VOC are palette images: it was saved again "
                 "by a program that wrote colours instead of numbers; unpack the original"
             )

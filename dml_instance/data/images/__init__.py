@@ -8,16 +8,14 @@ from .files import (
 )
 from .intensities import to_eight_bit
 from .reading import ImageHeader, image_header, image_size, is_plain, read_image, read_labels
-from .rules import PLAIN, ReadingRules, add_reading_options, reading_rules
-from .source import ImageFileError
+from .rules import MAX_PIXELS, PLAIN, ReadingRules
 
 __all__ = [
     "IMAGE_ENDINGS",
+    "MAX_PIXELS",
     "PLAIN",
-    "ImageFileError",
     "ImageHeader",
     "ReadingRules",
-    "add_reading_options",
     "evenly_spread",
     "image_header",
     "image_size",
@@ -25,7 +23,6 @@ __all__ = [
     "is_plain",
     "read_image",
     "read_labels",
-    "reading_rules",
     "to_eight_bit",
     "write_image",
 ]

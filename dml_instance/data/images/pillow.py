@@ -17,7 +17,8 @@ import imagecodecs
 import numpy as np
 from PIL import ExifTags, Image
 
-from .source import ImageFileError, ImageSource
+from ..errors import FileError
+from .source import ImageSource
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 # PNG's colour type to channels.
@@ -88,7 +89,7 @@ class PillowSource(ImageSource):
         if self._image.format == "GIF":
             return self._numbers_of_gif(page)
         if self._image.format not in _KEEP_NUMBERS:
-            raise ImageFileError(
+            raise FileError(
                 f"{self._image.format} may change the numbers of labels: save them as PNG or TIFF"
             )
         numbers = np.atleast_3d(self._stored(page, None))[..., 0]
@@ -104,7 +105,7 @@ class PillowSource(ImageSource):
         if (colours == colours[..., :1]).all():
             return colours[..., 0]
         if page:  # laid over those before it, each with a palette of its own
-            raise ImageFileError("later frames of a GIF keep no numbers: save them as PNG or TIFF")
+            raise FileError("later frames of a GIF keep no numbers: save them as PNG or TIFF")
         return self._stored(page, None)
 
     def _stored(self, page: int, mode: str | None) -> np.ndarray:

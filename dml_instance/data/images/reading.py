@@ -10,10 +10,11 @@ import numpy as np
 from detectron2.utils.file_io import PathManager
 from PIL import UnidentifiedImageError
 
+from ..errors import FileError
 from .intensities import to_eight_bit
 from .pillow import PillowSource
 from .rules import PLAIN, ReadingRules
-from .source import ImageFileError, ImageSource
+from .source import ImageSource
 from .tiff import TiffSource
 
 # TIFF and BigTIFF, of either order of bytes.
@@ -41,7 +42,7 @@ def read_image(file: str, rules: ReadingRules = PLAIN) -> np.ndarray:
         (H, W, 3) uint8, maybe read-only.
 
     Raises:
-        ImageFileError: for a file that is no image, is broken or cut short, is larger than the
+        FileError: for a file that is no image, is broken or cut short, is larger than the
             rules allow, or has several pages or other channels that they do not choose from; one
             line with its name and the cure.
     """
@@ -67,12 +68,12 @@ def read_labels(file: str, rules: ReadingRules = PLAIN) -> np.ndarray:
         (H, W) int32, or int64 where the numbers do not fit. Negative numbers stay.
 
     Raises:
-        ImageFileError: as ``read_image``, and for several channels and other numbers.
+        FileError: as ``read_image``, and for several channels and other numbers.
     """
     with _opened(file, rules) as source:
         page = _page(file, source, rules)
         if source.number_channels != 1:
-            raise ImageFileError(
+            raise FileError(
                 f"{file} has {source.number_channels} channels ({source.layout}); a label image "
                 "has one, a number for each object: export numbers, not colours"
             )
@@ -105,7 +106,7 @@ def image_header(file: str, rules: ReadingRules = PLAIN) -> ImageHeader:
     """The header of an image file: 0.2 ms.
 
     Raises:
-        ImageFileError: as ``read_image``, as far as the header tells.
+        FileError: as ``read_image``, as far as the header tells.
     """
     with _opened(file, rules) as source:
         _chosen(file, source, rules)
@@ -125,7 +126,7 @@ def is_plain(file: str, rules: ReadingRules = PLAIN) -> bool:
     upright as it is stored.
 
     Raises:
-        ImageFileError: as ``read_image``, as far as the header tells.
+        FileError: as ``read_image``, as far as the header tells.
     """
     with _opened(file, rules) as source, _reading(file):
         return source.is_plain and source.orientation() == 1
@@ -154,9 +155,9 @@ def _opened(file: str, rules: ReadingRules) -> Iterator[ImageSource]:
             source = TiffSource(stream, rules.page or 0) if is_tiff else PillowSource(stream)
         height, width = source.size
         if not height * width:
-            raise ImageFileError(f"{file} has no pixels; replace this file, or leave it out")
+            raise FileError(f"{file} has no pixels; replace this file, or leave it out")
         if height * width > rules.max_pixels:
-            raise ImageFileError(
+            raise FileError(
                 f"{file} is {height} x {width} pixels, more than {rules.max_pixels}: cut it into "
                 "tiles, or raise --max-pixels of predict, visualize and prepare where there is "
                 "memory for it"
@@ -166,13 +167,13 @@ def _opened(file: str, rules: ReadingRules) -> Iterator[ImageSource]:
 
 @contextlib.contextmanager
 def _reading(file: str) -> Iterator[None]:
-    """Whatever goes wrong in reading a file becomes an ImageFileError that names it."""
+    """Whatever goes wrong in reading a file becomes a FileError that names it."""
     try:
         yield
     except MemoryError:
         raise
-    except ImageFileError as error:
-        raise ImageFileError(f"cannot read {file}: {error}") from error
+    except FileError as error:
+        raise FileError(f"cannot read {file}: {error}") from error
     except Exception as error:
         # Of a broken file Pillow raises OSError, SyntaxError, ValueError, struct.error and others.
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
@@ -180,7 +181,7 @@ def _reading(file: str) -> Iterator[None]:
             reason = "it is no image, or of a format that is not known"
         elif isinstance(error, OSError) and error.strerror:
             reason = error.strerror
-        raise ImageFileError(
+        raise FileError(
             f"cannot read {file}: {reason}. Mend or replace this file, or leave it out"
         ) from error
 
@@ -190,15 +191,13 @@ def _page(file: str, source: ImageSource, rules: ReadingRules, other_cure: str =
     if source.pages == 1:
         return 0
     if rules.page is None:
-        raise ImageFileError(
+        raise FileError(
             f"{file} holds {source.pages} images ({source.layout}): choose one by --page, 0 to "
             f"{source.pages - 1}, of predict, visualize and prepare{other_cure}, or save it as a "
             "file of its own"
         )
     if rules.page >= source.pages:
-        raise ImageFileError(
-            f"{file} has no page {rules.page}: it holds {source.pages} images, from 0"
-        )
+        raise FileError(f"{file} has no page {rules.page}: it holds {source.pages} images, from 0")
     return rules.page
 
 
@@ -209,7 +208,7 @@ def _chosen(
     wanted, may_be_channels = rules.channels, source.pages > 1 and source.channels == 1
     if wanted is not None and rules.page is None and may_be_channels:
         if max(wanted) >= source.pages:
-            raise ImageFileError(
+            raise FileError(
                 f"{file} has no page {max(wanted)} to be a channel: it holds {source.pages} "
                 "images, from 0"
             )
@@ -219,14 +218,14 @@ def _chosen(
     if wanted is None:
         colours = source.channels - source.has_alpha
         if colours not in (1, 3):
-            raise ImageFileError(
+            raise FileError(
                 f"{file} has {colours} channels ({source.layout}): choose one to three by "
                 f"--channels, 0 to {source.channels - 1}, of predict, visualize and prepare, or "
                 "save it as grey or RGB"
             )
         wanted = tuple(range(colours))
     elif max(wanted) >= source.channels:
-        raise ImageFileError(
+        raise FileError(
             f"{file} has no channel {max(wanted)}: it has {source.channels} ({source.layout}), "
             "from 0"
         )
@@ -250,7 +249,7 @@ def _whole(file: str, numbers: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):
             is_whole = np.isfinite(numbers) & (numbers == np.rint(numbers))
         if not is_whole.all():
-            raise ImageFileError(
+            raise FileError(
                 f"{file} holds {numbers[~is_whole][0]:.6g}, but a label image has a whole number "
                 "for each object: export it as whole numbers, not divided by 255 or 65535"
             )
@@ -258,4 +257,4 @@ def _whole(file: str, numbers: np.ndarray) -> np.ndarray:
     for kind in (np.int32, np.int64):
         if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
             return numbers.astype(kind, copy=False)
-    raise ImageFileError(f"{file} holds {high}, more than any count of objects: number them anew")
+    raise FileError(f"{file} holds {high}, more than any count of objects: number them anew")

@@ -1,6 +1,5 @@
 """What is read of an image file that holds more than one plain image."""
 
-import argparse
 from dataclasses import dataclass
 
 # What tools/predict.py segments in 16 GB: crowded with nuclei and magnified by 1.25 it takes 145
@@ -42,34 +41,3 @@ class ReadingRules:
 
 
 PLAIN = ReadingRules()
-
-
-def add_reading_options(parser: argparse.ArgumentParser) -> None:
-    """``--page``, ``--channels`` and ``--max-pixels`` for a tool that reads images of users;
-    ``reading_rules`` takes what they were given."""
-    parser.add_argument(
-        "--page",
-        type=int,
-        metavar="N",
-        help="of files with several pages, from 0 (default: refuse)",
-    )
-    parser.add_argument(
-        "--channels",
-        type=int,
-        nargs="+",
-        metavar="N",
-        help="of each image, from 0: one for grey, or those for red, green and blue",
-    )
-    parser.add_argument(
-        "--max-pixels",
-        type=int,
-        default=MAX_PIXELS,
-        metavar="N",
-        help="height times width of the largest image that is read (default: %(default)s)",
-    )
-
-
-def reading_rules(args: argparse.Namespace) -> ReadingRules:
-    """What ``add_reading_options`` collected; ValueError for a value out of range."""
-    channels = None if args.channels is None else tuple(args.channels)
-    return ReadingRules(args.page, channels, args.max_pixels)

@@ -9,10 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 
 
-class ImageFileError(ValueError):
-    """An image file that cannot be used as it is; the message names it and says what to do."""
-
-
 class ImageSource(ABC):
     """An opened image file, of which nothing but the header was read.
 
@@ -44,7 +40,7 @@ class ImageSource(ABC):
         palettes, inks and inverted greys are resolved; fewer than 8 bits fill 0 to 255.
 
         Raises:
-            ImageFileError: for a colour space that is not read.
+            FileError: for a colour space that is not read.
         """
 
     @abstractmethod
@@ -53,5 +49,5 @@ class ImageSource(ABC):
         channel of them.
 
         Raises:
-            ImageFileError: for a format that does not keep numbers.
+            FileError: for a format that does not keep numbers.
         """

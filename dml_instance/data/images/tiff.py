@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 import numpy as np
+from imagecodecs import bitorder_decode
 from PIL import Image
 from tifffile import (
     COMPRESSION,
+    FILLORDER,
     PHOTOMETRIC,
     FileHandle,
     TiffFile,
@@ -24,7 +26,9 @@ from tifffile import (
     TiffPageSeries,
 )
 
-from .source import ImageFileError, ImageSource
+from ..errors import FileError
+from .lzw import is_sound
+from .source import ImageSource
 
 # What tifffile notes of metadata that it cannot make out is no concern of who wants the pixels. A
 # program that wants to see it sets up logging.
@@ -33,10 +37,11 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 # Scanners of slides add pictures of the label and of the whole slide.
 _SLIDES = ("svs", "scn", "qpi", "ndpi", "bif", "philips")
 _LOSSY = (COMPRESSION.JPEG, COMPRESSION.OJPEG, COMPRESSION.JPEG_LOSSY)
+# On broken data of these imagecodecs 2026.3.6 may end the program.
+_UNSAFE = (COMPRESSION.JPEGXR, COMPRESSION.JPEGXR_NDPI)
 _PLAIN = (None, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB)
 # Numbers of a tile of 4096 x 4096. A larger one than its image is not decoded.
 _LARGE_TILE = 2**24
-_LZW_CLEAR, _LZW_END = 256, 257
 _ORIENTATION = 274
 _PHOTOMETRIC = 262
 
@@ -66,6 +71,11 @@ class TiffSource(ImageSource):
         self.layout = f"{of.dtype}, {of.axes} {lengths}"
         self._keyframe = of.keyframe
         _check_header(self._tiff, self._keyframe)
+        if self._keyframe.compression in _UNSAFE:
+            raise FileError(
+                "it is compressed by JPEG XR, whose decoder may end the program on a broken file: "
+                "save it with another compression"
+            )
         self.size = self._keyframe.imagelength, self._keyframe.imagewidth
         samples = self._keyframe.samplesperpixel
         self._photometric = self._keyframe.tags.valueof(_PHOTOMETRIC)
@@ -91,7 +101,7 @@ class TiffSource(ImageSource):
 
     def numbers(self, page: int) -> np.ndarray:
         if self._keyframe.compression in _LOSSY:
-            raise ImageFileError("JPEG changes the numbers of labels: save them uncompressed")
+            raise FileError("JPEG changes the numbers of labels: save them uncompressed")
         series, (frame,) = self._frames[page]
         return np.atleast_3d(self._stored(series, frame))[..., 0]
 
@@ -99,7 +109,7 @@ class TiffSource(ImageSource):
         """(H, W) or (H, W, S), the pixels of one TIFF page as they are."""
         keyframe = series.keyframe
         if series.dtype.kind not in "buif":
-            raise ImageFileError(f"it holds {series.dtype} numbers: save their size")
+            raise FileError(f"it holds {series.dtype} numbers: save their size")
         if series.is_truncated:
             # ImageJ's stacks beyond 4 GB: one header, and the planes behind one another.
             pixels = self._tiff.filehandle.read_array(
@@ -110,7 +120,11 @@ class TiffSource(ImageSource):
         else:
             _check_whole(series[frame], self._tiff.filehandle.size)
             _check_lzw(series[frame], self._tiff.filehandle)
-            pixels = series.asarray(key=frame)
+            try:
+                pixels = series.asarray(key=frame)
+            except MemoryError:
+                _check_memory(keyframe)
+                raise ValueError("its data claim to be larger than its image") from None
         return np.moveaxis(pixels, 0, -1) if keyframe.axes == "SYX" else pixels
 
     def _shown(self, series: TiffPageSeries, frame: int) -> np.ndarray:
@@ -130,7 +144,7 @@ class TiffSource(ImageSource):
         if self._photometric == PHOTOMETRIC.YCBCR and pixels.shape[2:] == (3,):
             # tifffile makes red, green and blue of JPEG's pixels, and of no others.
             return pixels if keyframe.compression in _LOSSY else _by_pillow(pixels, "YCbCr")
-        raise ImageFileError(f"its colours are {self._photometric!r}: save it as grey or RGB")
+        raise FileError(f"its colours are {self._photometric!r}: save it as grey or RGB")
 
 
 def _frames_of(series: TiffPageSeries) -> np.ndarray:
@@ -138,7 +152,7 @@ def _frames_of(series: TiffPageSeries) -> np.ndarray:
     own = len(series.keyframe.shape)
     axes, shape = series.axes[: len(series.axes) - own], series.shape[: len(series.axes) - own]
     if series.axes[len(axes) :] not in ("YX", "YXS", "SYX"):
-        raise ImageFileError(f"its axes are {series.axes}; save its planes one by one")
+        raise FileError(f"its axes are {series.axes}; save its planes one by one")
     frames = np.arange(int(np.prod(shape, dtype=int))).reshape(shape)
     if "C" not in axes:
         return frames.reshape(-1, 1)
@@ -195,18 +209,23 @@ def _check_whole(page: TiffPage | None, file_size: int) -> None:
             raise EOFError("the file is cut short")
 
 
-def _check_lzw(page: TiffPage | TiffFrame, handle: FileHandle) -> None:
-    """Raise ValueError for strips or tiles of LZW whose first code is none of a byte.
+def _check_memory(keyframe: TiffPage) -> None:
+    """Raise MemoryError where there is too little for decoding a page. Some codecs take as much as
+    broken data ask for."""
+    numbers = max(math.prod(keyframe.chunks), keyframe.size)
+    np.empty(4 * numbers, keyframe.dtype)
 
-    imagecodecs 2026.3.6 looks it up in a table that nothing was written into, which may end the
-    program. To be deleted with a version that refuses such codes.
-    """
-    if page.keyframe.compression != COMPRESSION.LZW:
+
+def _check_lzw(page: TiffPage | TiffFrame, handle: FileHandle) -> None:
+    """Raise ValueError for strips or tiles of LZW on which the decoder may end the program."""
+    keyframe = page.keyframe
+    if keyframe.compression != COMPRESSION.LZW:
         return
-    for offset in page.dataoffsets:
-        handle.seek(offset)
-        codes = int.from_bytes(handle.read(3), "big")
-        if codes >> 15 == _LZW_CLEAR and codes >> 6 & 511 > _LZW_END:
+    size, count = math.prod(keyframe.chunks), math.prod(keyframe.chunked)
+    for data, _ in handle.read_segments(page.dataoffsets, page.databytecounts, length=count):
+        if data is not None and keyframe.fillorder == FILLORDER.LSB2MSB:
+            data = bitorder_decode(data)
+        if data is not None and not is_sound(data, size * keyframe.dtype.itemsize):
             raise ValueError("its LZW codes are broken")
 
 
@@ -224,5 +243,5 @@ def _by_pillow(pixels: np.ndarray, mode: str) -> np.ndarray:
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     if pixels.dtype != np.uint8:
-        raise ImageFileError(f"it holds {mode} as {pixels.dtype}; save it as RGB")
+        raise FileError(f"it holds {mode} as {pixels.dtype}; save it as RGB")
     return np.asarray(Image.fromarray(np.ascontiguousarray(pixels), mode).convert("RGB"))

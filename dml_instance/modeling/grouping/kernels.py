@@ -1,17 +1,16 @@
 """The loops over cells and pixels of the grouping, compiled by numba.
 
-All compiled functions are in this one file: numba keeps machine code on disk, and notices when the
-file of a function changes, but not when that of another one that it calls does. ``growing.py`` and
-``rendering.py`` say what the functions are for, and are what other code calls.
+All are in this one file, as ``compiled`` wants functions that call each other to be. ``growing.py``
+and ``rendering.py`` say what the functions are for, and are what other code calls.
 
 Shapes: D embedding channels, h x w grid cells, n seeds or masks, H x W output pixels.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from numba import njit
+
+from ...compiled import compiled
 
 # Before interpolation distances are clipped at so many thresholds. Another object can be any
 # distance away; unclipped, the cut between two cells would move the nearer to this one the more
@@ -24,18 +23,8 @@ _FAR = 1e4
 _TINY = float(np.finfo(np.float32).tiny)
 
 
-def _compiled(function: Callable, **options) -> Callable:
-    """Machine code on the first call, kept for the next process wherever a folder for it can be
-    written; it runs without Python's lock, so that images are grouped in threads."""
-    try:
-        return njit(cache=True, nogil=True, **options)(function)
-    except RuntimeError:
-        # Numba's, where neither the package's folder nor the user's cache can be written.
-        return njit(nogil=True, **options)(function)
-
-
 # Free to add the channels in any order, that is, many at once.
-@partial(_compiled, fastmath={"reassoc"})
+@partial(compiled, fastmath={"reassoc"})
 def _squared_distance(embedding, distance_scale, seed, row, column):
     """From a seed, (row, column), to a cell: float32, not finite where an embedding is not."""
     total = np.float32(0)
@@ -45,7 +34,7 @@ def _squared_distance(embedding, distance_scale, seed, row, column):
     return total * distance_scale[seed[0], seed[1]]
 
 
-@_compiled
+@compiled
 def choose(maps, log_score, level, coordinates, count, alpha, by_dissimilarity, context):
     """See ``seeds.select_seeds``.
 
@@ -77,7 +66,7 @@ def choose(maps, log_score, level, coordinates, count, alpha, by_dissimilarity, 
     return chosen
 
 
-@_compiled
+@compiled
 def _is_bridged(is_bridge, row, column, other_row, other_column):
     """Whether a gap may be bridged over all cells between two, on the straight line from one to the
     other."""
@@ -90,7 +79,7 @@ def _is_bridged(is_bridge, row, column, other_row, other_column):
     return True
 
 
-@_compiled
+@compiled
 def _next_new(stamp, beyond, mark, column, last):
     """The first column in [column, last) of a row that the mask of ``mark`` has not seen, else
     ``last``.
@@ -108,7 +97,7 @@ def _next_new(stamp, beyond, mark, column, last):
     return min(column, last)
 
 
-@_compiled
+@compiled
 def _grow(maps, seed, threshold, gap, seen, mark, found, start):
     """Write a mask's cells and their distances, ``found``, from ``start`` on.
 
@@ -156,7 +145,7 @@ def _grow(maps, seed, threshold, gap, seen, mark, found, start):
     return end
 
 
-@_compiled
+@compiled
 def _bounds(cells):
     """First row and column of cells (c, 2), and the first beyond the last."""
     top, left = np.int64(cells[0, 0]), np.int64(cells[0, 1])
@@ -167,7 +156,7 @@ def _bounds(cells):
     return top, left, bottom, right
 
 
-@_compiled
+@compiled
 def _with_room(cells, distances, used, more):
     """Arrays with room for ``more`` entries behind the ``used`` ones: these, or longer copies."""
     if used + more <= len(cells):
@@ -178,7 +167,7 @@ def _with_room(cells, distances, used, more):
     return longer_cells, longer_distances
 
 
-@_compiled
+@compiled
 def _own_elsewhere(owned, stamp, mark, bounds):
     """Own the cells whose first corner a mask of another grid, ``stamp`` == -mark, covers."""
     rows, columns = owned.shape
@@ -189,7 +178,7 @@ def _own_elsewhere(owned, stamp, mark, bounds):
                 owned[row, column] = True
 
 
-@_compiled
+@compiled
 def grow(grids, owned, stamps, beyond, positions, levels, thresholds, gaps, max_overlap):
     """See ``growing.grow_masks``; ``owned`` bool, ``stamps`` and ``beyond`` int32 are zeros of the
     shapes of the grids.
@@ -237,7 +226,7 @@ def grow(grids, owned, stamps, beyond, positions, levels, thresholds, gaps, max_
     return kept[:count], bounds[:count], starts[: count + 1], found[0], found[1]
 
 
-@_compiled
+@compiled
 def _pixels_of(cells, size, limit, interpolate):
     """The pixels in a range of cells, and what lies under each, along one axis.
 
@@ -267,7 +256,7 @@ def _pixels_of(cells, size, limit, interpolate):
     return first, lower, weight
 
 
-@_compiled
+@compiled
 def _clipped_distances(embedding, distance_scale, seed, threshold, window, cells, distances):
     """Distances in a window, (first, last) rows and columns, clipped; what is near but not of the
     mask is far."""
@@ -283,7 +272,7 @@ def _clipped_distances(embedding, distance_scale, seed, threshold, window, cells
     return near
 
 
-@_compiled
+@compiled
 def _draw_one(canvas, near, threshold, rows, columns):
     """Set the pixels of (H, W) ``canvas`` at which the interpolated distance is at most the
     threshold.
@@ -310,7 +299,7 @@ def _draw_one(canvas, near, threshold, rows, columns):
     return top, left, bottom, right
 
 
-@_compiled
+@compiled
 def draw(canvases, order, grids, masks, cell_sizes, interpolate):
     """See ``rendering.draw_masks``; ``canvases`` (N, H, W) are zeros, ``cell_sizes`` (levels, 2).
 

@@ -5,7 +5,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from dml_instance.data.images import ImageFileError, ReadingRules, image_size, read_labels
+from dml_instance.data.errors import FileError
+from dml_instance.data.images import ReadingRules, image_size, read_labels
 from toy_images import (
     GREY,
     OPACITY,
@@ -98,7 +99,7 @@ REFUSED = {
 def test_what_holds_no_numbers_is_refused_with_the_cure(tmp_path, name):
     write, cure = REFUSED[name]
     write(tmp_path / name)
-    with pytest.raises(ImageFileError, match=f"{name}.*{cure}"):
+    with pytest.raises(FileError, match=f"{name}.*{cure}"):
         read_labels(str(tmp_path / name))
 
 
@@ -106,7 +107,7 @@ def test_a_page_of_a_stack_is_chosen(tmp_path):
     path = str(tmp_path / "stack.tif")
     pages = np.stack([GREY * 0, GREY, WIDE // 257 + 1]).astype(np.uint16)
     tifffile.imwrite(path, pages, photometric="minisblack")
-    with pytest.raises(ImageFileError, match="holds 3 images .*--page, 0 to 2"):
+    with pytest.raises(FileError, match="holds 3 images .*--page, 0 to 2"):
         read_labels(path)
     for number, page in enumerate(pages):
         assert (read_labels(path, ReadingRules(page=number, channels=(7,))) == page).all()
@@ -138,11 +139,11 @@ def test_a_frame_of_a_gif_is_chosen(tmp_path):
     path = str(tmp_path / "a.gif")
     frames = [Image.fromarray(GREY // count) for count in (1, 2)]
     frames[0].save(path, save_all=True, append_images=frames[1:])
-    with pytest.raises(ImageFileError, match="holds 2 images .*--page, 0 to 1"):
+    with pytest.raises(FileError, match="holds 2 images .*--page, 0 to 1"):
         read_labels(path)
     for page, count in enumerate((1, 2)):
         assert (read_labels(path, ReadingRules(page=page)) == GREY // count).all()
     path = palette_gif(tmp_path / "b.gif", [GREY, GREY.T.reshape(GREY.shape)])
     assert read_labels(path, ReadingRules(page=0)).shape == GREY.shape
-    with pytest.raises(ImageFileError, match="b.gif: later frames of a GIF keep no numbers"):
+    with pytest.raises(FileError, match="b.gif: later frames of a GIF keep no numbers"):
         read_labels(path, ReadingRules(page=1))

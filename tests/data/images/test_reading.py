@@ -3,14 +3,16 @@
 import io
 import struct
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
-from dml_instance.data.images import PLAIN, ImageFileError, ReadingRules, image_size, read_image
+from dml_instance.data.errors import FileError
+from dml_instance.data.images import PLAIN, ReadingRules, image_size, read_image, tiff
 from dml_instance.data.images import reading as reader
-from toy_images import GREY, KINDS, RGB, SIDES, exif, in_three, stored, stretched
+from toy_images import DEEP, GREY, KINDS, RGB, SIDES, exif, in_three, stored, stretched
 
 # Of 2 times, 3 slices and 5 channels.
 STACK = np.random.default_rng(1).integers(0, 256, (2, 3, 5, 20, 30), dtype=np.uint8)
@@ -43,7 +45,7 @@ def test_an_orientation_is_obeyed(tmp_path, orientation):
 def assert_refused(path, *parts, rules=PLAIN):
     """By one line with the name of the file and all parts, from pixels and header alike."""
     for read in (read_image, image_size):
-        with pytest.raises(ImageFileError) as caught:
+        with pytest.raises(FileError) as caught:
             read(str(path), rules)
         message = str(caught.value)
         assert "\n" not in message and all(part in message for part in (str(path), *parts)), message
@@ -168,7 +170,7 @@ def test_a_file_that_is_cut_short_is_refused_or_whole(tmp_path, name):
         path.write_bytes(content[:kept])
         try:
             assert (read_image(str(path)) == whole).all()
-        except ImageFileError as error:
+        except FileError as error:
             messages.append(str(error))
     assert len(messages) >= 14
     for message in messages:
@@ -186,21 +188,59 @@ def test_a_stack_that_lost_pages_is_no_image_and_neither_is_one_that_lost_strips
     tifffile.imwrite(path, GREY, compression="lzw", rowsperstrip=20)
     one, four = (struct.pack("<HHII", 278, 4, 1, rows_of_a_strip) for rows_of_a_strip in (20, 5))
     path.write_bytes(path.read_bytes().replace(one, four))
-    with pytest.raises(ImageFileError, match="cut short"):
+    with pytest.raises(FileError, match="cut short"):
         read_image(str(path))
 
 
-def test_lzw_that_begins_with_no_byte_is_broken(tmp_path):
+@pytest.mark.parametrize("options", [{"rowsperstrip": 10}, {"tile": (16, 16)}])
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_lzw_on_which_its_decoder_may_end_the_program_is_broken(tmp_path, options, is_reversed):
+    """A strip or tile, not the first, in which no byte follows a code that clears the table."""
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, GREY, compression="lzw", rowsperstrip=10)
+    tifffile.imwrite(path, DEEP, compression="lzw", **options)
+    if is_reversed:
+        # A tag that says that bytes begin with their lowest bit instead of one on resolution.
+        found, other = struct.pack("<HHII", 296, 3, 1, 1), struct.pack("<HHII", 266, 3, 1, 2)
+        assert path.read_bytes().count(found) == 1
+        path.write_bytes(path.read_bytes().replace(found, other))
     with tifffile.TiffFile(path) as file:
-        start = file.pages[0].dataoffsets[1]
-    assert (read_image(str(path)) == in_three(GREY)).all()
+        parts = list(zip(file.pages[0].dataoffsets, file.pages[0].databytecounts, strict=True))
+    in_order = imagecodecs.bitorder_decode if is_reversed else bytes
     content = bytearray(path.read_bytes())
-    content[start : start + 3] = ((256 << 15) | (258 << 6)).to_bytes(3, "big")
+    for start, length in parts:
+        content[start : start + length] = in_order(bytes(content[start : start + length]))
     path.write_bytes(content)
-    with pytest.raises(ImageFileError, match="LZW codes are broken.* Mend"):
+    assert (read_image(str(path)) == in_three(stretched(DEEP))).all()
+    start, _ = parts[1]
+    # Clear, 1 + 2 + ... + 30 bytes, clear, and the first entry of a table that has none; 40 codes
+    # of 9 bits are 45 bytes.
+    codes = [256, 7, *range(258, 287), 256, 258]
+    broken = sum(code << 9 * (39 - place) for place, code in enumerate(codes))
+    content[start : start + 45] = in_order(broken.to_bytes(45, "big"))
+    path.write_bytes(content)
+    with pytest.raises(FileError, match="LZW codes are broken.* Mend"):
         read_image(str(path))
+
+
+def test_a_decoder_that_may_end_the_program_on_broken_files_gets_none(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", GREY, compression="jpegxr")
+    assert_refused(tmp_path / "a.tif", "JPEG XR", "save it with another compression")
+
+
+def test_data_that_claim_more_memory_than_their_image_are_broken(tmp_path, monkeypatch):
+    """As LERC may, that takes what its data ask for; fuzz_images.py breaks some."""
+    tifffile.imwrite(tmp_path / "a.tif", GREY, compression="lerc")
+
+    def fail(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", fail)
+    with pytest.raises(FileError, match=r"a\.tif: .*larger than its image.* Mend"):
+        read_image(str(tmp_path / "a.tif"))
+    # Where there is too little for the image itself, the file is not to blame.
+    monkeypatch.setattr(tiff.np, "empty", fail)
+    with pytest.raises(MemoryError):
+        read_image(str(tmp_path / "a.tif"))
 
 
 def test_pages_may_differ(tmp_path):
@@ -221,7 +261,7 @@ def test_what_is_no_image_is_named(tmp_path):
     assert_refused(tmp_path / "folder.png", "Is a directory")
     assert_refused(tmp_path / "absent.png", "No such file or directory")
     tifffile.imwrite(tmp_path / "a.tif", GREY.astype(np.complex64))
-    with pytest.raises(ImageFileError, match=r"a\.tif: it holds complex64"):
+    with pytest.raises(FileError, match=r"a\.tif: it holds complex64"):
         read_image(str(tmp_path / "a.tif"))
     tifffile.imwrite(tmp_path / "a.tif", GREY, metadata=None)
     some, none = (struct.pack("<HHII", 257, 4, 1, height) for height in (20, 0))
@@ -251,7 +291,7 @@ def test_a_tile_much_larger_than_its_image_is_refused(tmp_path):
         start = content.index(struct.pack("<H", tag), 8) + 8
         content = content[:start] + struct.pack("<H", 60_000) + content[start + 2 :]
     path.write_bytes(content)
-    with pytest.raises(ImageFileError, match=r"a\.tif: .*its tiles are larger than it: .60000"):
+    with pytest.raises(FileError, match=r"a\.tif: .*its tiles are larger than it: .60000"):
         read_image(str(path))
 
 
@@ -262,7 +302,7 @@ def test_planes_that_are_not_there_are_refused(tmp_path):
     content = path.read_bytes()
     start = content.index(struct.pack("<HHI", 284, 3, 1)) + 8
     path.write_bytes(content[:start] + struct.pack("<H", 16) + content[start + 2 :])
-    with pytest.raises(ImageFileError, match=r"a\.tif: .*cut short"):
+    with pytest.raises(FileError, match=r"a\.tif: .*cut short"):
         read_image(str(path))
 
 

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from dml_instance.modeling.grouping import kernels
 from dml_instance.modeling.grouping.growing import grow_masks
 from dml_instance.modeling.similarity import pairwise_squared_distance
 
@@ -208,17 +207,3 @@ def test_values_that_are_not_finite_join_no_mask_and_grow_none(bad, gap):
     assert masks.seed.tolist() == [1]
     part = masks_on((5, 5), masks)[0]
     assert part.sum() == 24 and not part[0, 2]
-
-
-@pytest.mark.parametrize("has_folder", [True, False])
-def test_functions_are_compiled_for_threads_and_anew_without_a_folder_for_machine_code(
-    has_folder, monkeypatch
-):
-    def njit(cache=False, **options):
-        if cache and not has_folder:
-            raise RuntimeError("cannot cache function: no locator available")
-        return lambda function: (function, cache, options)
-
-    monkeypatch.setattr(kernels, "njit", njit)
-    expected = (len, has_folder, {"fastmath": True, "nogil": True})
-    assert kernels._compiled(len, fastmath=True) == expected

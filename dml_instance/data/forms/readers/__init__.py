@@ -1,7 +1,7 @@
 """Readers of annotations, a module for each form; all yield images with run-length masks."""
 
 from .drawing import BOX
-from .forms import FORMS, form_of
+from .forms import SOURCE_FORMS, read_annotations
 from .rules import DEFAULT_CLASS, SourceRules
 
-__all__ = ["BOX", "DEFAULT_CLASS", "FORMS", "SourceRules", "form_of"]
+__all__ = ["BOX", "DEFAULT_CLASS", "SOURCE_FORMS", "SourceRules", "read_annotations"]

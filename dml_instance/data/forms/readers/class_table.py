@@ -4,8 +4,8 @@ import csv
 import os
 from dataclasses import dataclass
 
+from ...errors import FileError
 from ...input_files import InputFile
-from ..annotated import FormError
 from .exports import understood
 
 
@@ -27,7 +27,7 @@ class ClassTable:
 
     @classmethod
     def read(cls, file: str) -> "ClassTable":
-        """Read a table; FormError for one that lacks a column or contradicts itself."""
+        """Read a table; FileError for one that lacks a column or contradicts itself."""
         classes: dict[tuple[str, int], str] = {}
         form = "a table of label and class"
         with understood(file, form), open(file, encoding="utf-8-sig", newline="") as stream:
@@ -54,12 +54,12 @@ class ClassTable:
             file: label image, for the message.
 
         Raises:
-            FormError: for a number that is not in the table.
+            FileError: for a number that is not in the table.
         """
         stem = os.path.splitext(image.relative)[0]
         for name in (stem, os.path.basename(stem), ""):
             if (name, number) in self.classes:
                 return self.classes[name, number]
-        raise FormError(
+        raise FileError(
             f"{file} has a label {number}, which {self.file} does not name: add a line for it"
         )

@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from ....rle import as_rle
-from ...coco_check import CheckedCoco, check_coco
-from ..annotated import AnnotatedImage, AnnotatedObject
+from ...annotated import AnnotatedImage, AnnotatedObject
+from ...coco import CheckedCoco, check_parsed
+from ...json_file import JsonFile
 from .exports import SPLITS, files_below, one_file, parsed_json
 from .rules import SourceRules
 
@@ -16,22 +17,18 @@ FORM = "COCO"
 _logger = logging.getLogger(__name__)
 
 
-def is_coco(content) -> bool:
-    """Whether JSON has the lists of COCO's format."""
-    return isinstance(content, dict) and {"images", "annotations", "categories"} <= content.keys()
-
-
-def read_coco(rules: SourceRules) -> Iterator[AnnotatedImage]:
+def read_coco(rules: SourceRules, known: JsonFile | None = None) -> Iterator[AnnotatedImage]:
     """The images; polygons become the pixels that they cover.
 
     Raises:
-        ValueError, FileNotFoundError: as the check of COCO files.
+        FileError, FileNotFoundError: as the check of COCO files.
     """
-    for file, split in _files(rules.labels).items():
+    for path, split in _files(rules.labels).items():
+        file = parsed_json(path, known)
         root = rules.images or _image_root(file)
-        coco = check_coco(file, root, rules.reading)
+        coco = check_parsed(file, root, rules.reading)
         if coco.repairs:
-            _logger.warning("%s was repaired: %s", file, coco.repairs)
+            _logger.warning("%s was repaired: %s", path, coco.repairs)
         yield from _images(coco, root, split)
 
 
@@ -45,12 +42,11 @@ def _files(path: str) -> dict[str, str]:
     return dict(zip(files, splits, strict=True))
 
 
-def _image_root(file: str) -> str:
+def _image_root(file: JsonFile) -> str:
     """The folder that holds the first image that the file lists: beside it, or where others go."""
-    here = os.path.dirname(file) or "."
-    content = parsed_json(file)
+    here = os.path.dirname(file.path) or "."
     try:
-        name = content["images"][0]["file_name"].replace("\\", "/")
+        name = file.content["images"][0]["file_name"].replace("\\", "/")
     except (LookupError, TypeError, AttributeError):
         return here
     places = (here, f"{here}/images", f"{here}/../images")

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..annotated import AnnotatedImage, FormError
+from ...annotated import AnnotatedImage
+from ...errors import FileError
 from .drawing import NO_AREA, Drawing
 from .exports import ImageFolder, files_below, understood
 from .rules import SourceRules
@@ -35,13 +36,13 @@ def _root(file: str) -> str:
 
 
 def read_cvat(rules: SourceRules) -> Iterator[AnnotatedImage]:
-    """The images of all XML files; FormError for what is wrong with one."""
+    """The images of all XML files; FileError for what is wrong with one."""
     for file in cvat_files(rules.labels) or files_below(rules.labels, ".xml"):
         here = os.path.dirname(file) or "."
         folder = ImageFolder(rules.images, [os.path.join(here, "images"), here])
         for element in _elements(file):
             if element.tag == "track":
-                raise FormError(
+                raise FileError(
                     f"{file} is of CVAT for video: export CVAT for images 1.1, and give that"
                 )
             if element.tag == "image":
@@ -55,7 +56,7 @@ def _elements(file: str) -> Iterator[ElementTree.Element]:
         for _, element in ElementTree.iterparse(file):
             yield element
     except (ElementTree.ParseError, LookupError, ValueError) as error:
-        raise FormError(f"{file} is no XML ({error}): export it again") from error
+        raise FileError(f"{file} is no XML ({error}): export it again") from error
 
 
 def _annotated(

@@ -16,9 +16,10 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from ....rle import as_rle, encoded_inside, union
-from ...coco_check.masks import MaskError, check_mask
+from ...annotated import AnnotatedImage, AnnotatedObject
+from ...coco.check.masks import MaskError, check_mask
+from ...errors import FileError
 from ...images import image_header
-from ..annotated import AnnotatedImage, AnnotatedObject, FormError
 from .rules import DEFAULT_CLASS, SourceRules
 
 # Corners of the polygon that stands for an ellipse: within 0.02 pixels of one of 40 pixels.
@@ -50,7 +51,7 @@ class Drawing:
             rules: whether boxes are objects, and how the image is read.
 
         Raises:
-            FormError: for an image of another size; ImageFileError: for one that is no image.
+            FileError: for an image of another size, and for what is no image.
         """
         header = image_header(file, rules.reading)
         self.file, self.size = file, header.size
@@ -60,7 +61,7 @@ class Drawing:
         self._parts: dict[Hashable, list[dict]] = {}
         self._left_out: Counter[str] = Counter()
         if declared is not None and tuple(map(int, declared)) != self.size:
-            raise FormError(
+            raise FileError(
                 f"{source} was drawn on an image of {_text(declared)} pixels (height x width), but "
                 f"{file} is {_text(self.size)}: give the image that it was drawn on"
             )
@@ -83,7 +84,7 @@ class Drawing:
                 have it, see ``check_mask``.
 
         Raises:
-            FormError: for numbers that are none, or a point outside of the image.
+            FileError: for numbers that are none, or a point outside of the image.
         """
         points = np.asarray(points, dtype=float).reshape(-1, 2)
         if len(points) < 3:
@@ -95,17 +96,17 @@ class Drawing:
             polygons = check_mask([points.ravel().tolist()], *self.size).segmentation
         except MaskError as error:
             name = os.path.basename(self.file)
-            raise FormError(f"{self._source}: a {class_name or _BARE} of {name} {error}") from error
+            raise FileError(f"{self._source}: a {class_name or _BARE} of {name} {error}") from error
         self._add(as_rle(polygons, *self.size), class_name, group)
 
     def _check_inside(self, points: np.ndarray, class_name: str | None) -> None:
-        """FormError for (N, 2) points of which one lies outside of the image."""
+        """FileError for (N, 2) points of which one lies outside of the image."""
         sides = np.array(self.size[::-1])
         slack = 1 + _SLACK * sides
         is_outside = ~((points >= -slack) & (points <= sides + slack)).all(axis=1)
         if is_outside.any():
             x, y = points[is_outside][0]
-            raise FormError(
+            raise FileError(
                 f"{self._source}: a {class_name or _BARE} has a point at x {x:g}, y {y:g}, outside "
                 f"of its image {os.path.basename(self.file)} of {_text(self.size)} pixels (height "
                 "x width): mend it, or give the image that it was drawn on"
@@ -203,7 +204,7 @@ class Drawing:
         if class_name is None:
             class_name = self._default_class()
         if not isinstance(class_name, str) or not class_name.strip():
-            raise FormError(
+            raise FileError(
                 f"{self._source}: an object of {os.path.basename(self.file)} is of class "
                 f"{class_name!r}, which is no name: give it one"
             )

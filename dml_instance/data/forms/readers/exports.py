@@ -4,18 +4,16 @@ import base64
 import binascii
 import contextlib
 import io
-import json
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from ...images import ImageFileError
+from ...errors import FileError
 from ...input_files import files_below as walked
 from ...input_files import images_below
-from ..annotated import FormError
+from ...json_file import JsonFile, parsed
 
 # What programs call the splits, and what they are called here.
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -23,7 +21,7 @@ SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "
 
 @contextlib.contextmanager
 def understood(what: str, form: str) -> Iterator[None]:
-    """What is missing or of another type inside the block becomes a FormError.
+    """What is missing or of another type inside the block becomes a FileError.
 
     Args:
         what: the file, or the file and the entry, for the message.
@@ -31,24 +29,30 @@ def understood(what: str, form: str) -> Iterator[None]:
     """
     try:
         yield
-    except (FormError, ImageFileError):
+    except FileError:
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise FormError(
+        raise FileError(
             f"{what} is not as {form} writes it ({' '.join(reason.split())}): mend it, or export "
             "it again"
         ) from error
 
 
-def parsed_json(file: str) -> Any:
-    """The content of a JSON file in UTF-8, 16 or 32; FormError for one that is none."""
+def parsed_json(file: str, known: JsonFile | None = None) -> JsonFile:
+    """A JSON file in UTF-8, 16 or 32; FileError for one that is none.
+
+    Args:
+        file: its path.
+        known: a file that was parsed before; taken where it is this one.
+    """
+    if known is not None and known.path == file:
+        return known
     try:
-        with open(file, "rb") as stream:
-            return json.loads(stream.read())
-    except (ValueError, RecursionError) as error:
+        return parsed(file)
+    except ValueError as error:
         reason = " ".join(str(error).split())
-        raise FormError(f"{file} is no JSON ({reason}): export it again") from error
+        raise FileError(f"{file} is no JSON ({reason}): export it again") from error
 
 
 def files_below(path: str, ending: str) -> list[str]:
@@ -59,10 +63,10 @@ def files_below(path: str, ending: str) -> list[str]:
 
 
 def one_file(path: str, ending: str) -> str:
-    """The only file of an ending that a path is, or that lies below it; FormError for others."""
+    """The only file of an ending that a path is, or that lies below it; FileError for others."""
     files = files_below(path, ending)
     if len(files) != 1:
-        raise FormError(f"{path} holds {len(files)} {ending} files: give the one that is meant")
+        raise FileError(f"{path} holds {len(files)} {ending} files: give the one that is meant")
     return files[0]
 
 
@@ -108,7 +112,7 @@ class ImageFolder:
             source: file of the annotations, for messages.
 
         Raises:
-            FormError: for names of no file, or of several.
+            FileError: for names of no file, or of several.
         """
         tails = []
         for name in names:
@@ -121,19 +125,19 @@ class ImageFolder:
         for tail in tails:
             found = self._named(os.path.basename(tail))
             if len(found) > 1:
-                raise FormError(
+                raise FileError(
                     f"{source} names the image {names[0]}, but {found[0]} and {found[1]} have that "
                     "name: give the folder that it lies in with --images"
                 )
             if found and (self._is_given or not any(map(os.path.dirname, tails))):
                 return found[0]
             if found:
-                raise FormError(
+                raise FileError(
                     f"{source} names the image {names[0]}, which is not there, but {found[0]} has "
                     "that name: if it is meant, give the folder of the images with --images"
                 )
         places = " or ".join(self._folders) or "any folder"
-        raise FormError(
+        raise FileError(
             f"{source} names the image {names[0]}, which is not in {places}: give the folder of "
             "the images with --images, or take this annotation out"
         )

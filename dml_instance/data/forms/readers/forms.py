@@ -5,8 +5,11 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
+from ...annotated import AnnotatedImage
+from ...coco import is_coco
+from ...errors import FileError
 from ...images import is_image_name
-from ..annotated import AnnotatedImage, FormError
+from ...json_file import JsonFile
 from . import coco, cvat, label_images, label_studio, labelme, via, voc_masks, yolo
 from .exports import files_below, parsed_json
 from .rules import SourceRules
@@ -20,18 +23,18 @@ class Form:
 
     Attributes:
         title: what people call it.
-        read: yields its images.
+        read: yields its images; of a form in JSON it takes a file that was parsed before, too.
         options: fields of ``SourceRules`` that it heeds beside the paths.
         has_images_beside: images without annotations lie in one folder with them.
     """
 
     title: str
-    read: Callable[[SourceRules], Iterator[AnnotatedImage]]
+    read: Callable[..., Iterator[AnnotatedImage]]
     options: tuple[str, ...] = ()
     has_images_beside: bool = False
 
 
-FORMS = {
+SOURCE_FORMS = {
     "labels": Form(
         label_images.FORM,
         label_images.read_label_images,
@@ -48,7 +51,7 @@ FORMS = {
     ),
 }
 _OF_JSON = {
-    "coco": coco.is_coco,
+    "coco": is_coco,
     "labelme": labelme.is_labelme,
     "label-studio": label_studio.is_label_studio,
     "via": via.is_via,
@@ -63,57 +66,70 @@ _OPTIONS = {
 }
 
 
-def form_of(rules: SourceRules, name: str | None = None) -> Form:
-    """The form of some annotations.
+def read_annotations(
+    rules: SourceRules, name: str | None = None
+) -> tuple[Form, Iterator[AnnotatedImage]]:
+    """The form of some annotations, and their images, each read when it is asked for.
+
+    A JSON file that tells the form is not parsed again.
 
     Args:
         rules: where they lie.
-        name: a key of FORMS; None: what is found there decides.
+        name: a key of SOURCE_FORMS; None: what is found there decides.
 
     Raises:
-        FormError: where no form is found.
+        FileError: where no form is found.
         ValueError: for an option that the form has no use for.
     """
-    form = FORMS[name or detected_form(rules.labels)]
+    known = None
+    if name is None:
+        name, known = _detected(rules.labels)
+    form = SOURCE_FORMS[name]
+    _check_options(form, rules)
+    return form, form.read(rules) if known is None else form.read(rules, known)
+
+
+def _check_options(form: Form, rules: SourceRules) -> None:
+    """ValueError for an option that a form has no use for."""
     for field in fields(rules):
         option = _OPTIONS.get(field.name)
         is_set = option and getattr(rules, field.name) != field.default
         if is_set and field.name not in form.options:
             raise ValueError(
-                f"{option} is of no use for {form.title}: leave it out, or give another --form"
+                f"{option} is of no use for {form.title}: leave it out, or give another --format"
             )
     if len(rules.class_names) > 1 and form.title != label_images.FORM:
         raise ValueError(f"{form.title} takes one --class-name, for objects that have none")
-    return form
 
 
-def detected_form(path: str) -> str:
-    """The form, a key of FORMS, of a folder or a file, by what it holds; FormError for none."""
+def _detected(path: str) -> tuple[str, JsonFile | None]:
+    """The form of a folder or a file, a key of SOURCE_FORMS, by what it holds, and the JSON file
+    that told it; FileError for no form."""
     if os.path.isfile(path) and is_image_name(path):
-        return "labels"
+        return "labels", None
     if voc_masks.voc_folder(path):
-        return "voc"
+        return "voc", None
     if yolo.yolo_file(path):
-        return "yolo"
+        return "yolo", None
     if cvat.cvat_files(path):
-        return "cvat"
+        return "cvat", None
     if via.is_via_csv(path):
-        return "via"
+        return "via", None
     for file in files_below(path, ".json"):
         try:
-            content = parsed_json(file)
-        except FormError as error:
+            known = parsed_json(file)
+        except FileError as error:
             if os.path.isfile(path):
                 raise
             _logger.warning("passed over: %s", error)
             continue
         for name, is_of in _OF_JSON.items():
-            if is_of(content):
-                return name
+            if is_of(known.content):
+                return name, known
     if any(is_image_name(file) for file in files_below(path, "")):
-        return "labels"
-    titles = ", ".join(form.title for form in FORMS.values())
-    raise FormError(
+        return "labels", None
+    titles = ", ".join(form.title for form in SOURCE_FORMS.values())
+    raise FileError(
         f"{path} holds nothing that is known: {titles}. Unpack it where it is an archive, or give "
         "the folder or file of the annotations"
     )

@@ -11,8 +11,9 @@ import numpy as np
 from scipy import ndimage
 
 from ....rle import encoded_part
+from ...annotated import AnnotatedImage, AnnotatedObject
+from ...errors import FileError
 from ...images import image_header, read_labels
-from ..annotated import AnnotatedImage, AnnotatedObject, FormError
 from .class_table import ClassTable
 from .pairing import LabelFile, LabelledImage, labelled_images
 from .rules import SourceRules
@@ -31,7 +32,7 @@ Window = tuple[slice, slice]
 
 
 def read_label_images(rules: SourceRules) -> Iterator[AnnotatedImage]:
-    """The images; FormError and ImageFileError for what is wrong with a file."""
+    """The images; FileError for what is wrong with a file."""
     pairs = labelled_images(rules.images, rules.labels, rules.class_names)
     table = None if rules.class_table is None else ClassTable.read(rules.class_table)
     if (
@@ -39,7 +40,7 @@ def read_label_images(rules: SourceRules) -> Iterator[AnnotatedImage]:
         and len(rules.class_names) > 1
         and any(part.class_name is None for pair in pairs for part in pair.labels)
     ):
-        raise FormError(
+        raise FileError(
             f"the files of {rules.labels} do not end in {', '.join(rules.class_names)}: give one "
             "name with --class-name, or a table of numbers and classes with --classes"
         )
@@ -89,18 +90,18 @@ def _labels_of(
     """
     labels = read_labels(part.file, rules.reading)
     if labels.shape != size:
-        raise FormError(
+        raise FileError(
             f"{image} is {size}, but {part.file} is {labels.shape} (height, width): give the label "
             "image that was drawn on it"
         )
     if labels.min() < 0:
-        raise FormError(
+        raise FileError(
             f"{part.file} has a label {labels.min()}: make what is no object 0, and give each "
             "object a number above"
         )
     if is_smooth(labels):
         if not (part.is_one_object or rules.number_pieces):
-            raise FormError(
+            raise FileError(
                 f"{part.file} has smooth edges, as masks that were blurred, resized or saved as "
                 "JPEG: its numbers are no objects. --number-pieces takes what is at least half of "
                 "the largest number, each piece an object; or give label images"
@@ -110,7 +111,7 @@ def _labels_of(
         )
         labels = hardened(labels)
     if part.is_one_object and np.count_nonzero(labels) != np.count_nonzero(labels == labels.max()):
-        raise FormError(
+        raise FileError(
             f"{part.file} has several numbers, but is the mask of one object by its name: where it "
             f"is a label image, name it as {image}"
         )

@@ -16,8 +16,9 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from ...annotated import AnnotatedImage
 from ...images import is_image_name
-from ..annotated import AnnotatedImage
+from ...json_file import JsonFile
 from .drawing import NO_AREA, Drawing
 from .exports import ImageFolder, embedded_png, one_file, parsed_json, understood
 from .rules import SourceRules
@@ -35,12 +36,14 @@ def is_label_studio(content) -> bool:
     return {"data", "annotations"} <= task.keys() or {"annotator", "annotation_id"} <= task.keys()
 
 
-def read_label_studio(rules: SourceRules) -> Iterator[AnnotatedImage]:
-    """The images of a file; FormError for what is wrong with it."""
+def read_label_studio(
+    rules: SourceRules, known: JsonFile | None = None
+) -> Iterator[AnnotatedImage]:
+    """The images of a file; FileError for what is wrong with it."""
     file = one_file(rules.labels, ".json")
     here = os.path.dirname(file) or "."
     folder = ImageFolder(rules.images, [os.path.join(here, "images"), here])
-    for number, task in enumerate(parsed_json(file), start=1):
+    for number, task in enumerate(parsed_json(file, known).content, start=1):
         what = f"{file}, task {number},"
         with understood(what, FORM):
             data = task.get("data", task)

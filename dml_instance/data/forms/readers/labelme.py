@@ -13,7 +13,9 @@ from functools import cache
 
 import numpy as np
 
-from ..annotated import AnnotatedImage, FormError
+from ...annotated import AnnotatedImage
+from ...errors import FileError
+from ...json_file import JsonFile
 from .drawing import NO_AREA, Drawing
 from .exports import ImageFolder, embedded_png, files_below, parsed_json, understood
 from .rules import SourceRules
@@ -26,14 +28,14 @@ def is_labelme(content) -> bool:
     return isinstance(content, dict) and {"shapes", "imagePath"} <= content.keys()
 
 
-def read_labelme(rules: SourceRules) -> Iterator[AnnotatedImage]:
-    """The images of a JSON file, or of all of a folder; FormError for what is wrong with one."""
+def read_labelme(rules: SourceRules, known: JsonFile | None = None) -> Iterator[AnnotatedImage]:
+    """The images of a JSON file, or of all of a folder; FileError for what is wrong with one."""
     folder_of = cache(lambda place: ImageFolder(rules.images, [place]))
     for file in files_below(rules.labels, ".json"):
-        content = parsed_json(file)
+        content = parsed_json(file, known).content
         with understood(file, FORM):
             if not is_labelme(content):
-                raise FormError(f"{file} is not of LabelMe: move it elsewhere, or give --form")
+                raise FileError(f"{file} is not of LabelMe: move it elsewhere, or give --format")
             folder = folder_of(os.path.dirname(file) or ".")
             image = folder.find([content["imagePath"]], file)
             height, width = content.get("imageHeight"), content.get("imageWidth")

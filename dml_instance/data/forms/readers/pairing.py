@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from ...errors import FileError
 from ...input_files import InputFile, input_files
-from ..annotated import FormError
 from .exports import files_below
 
 _LABEL_WORDS = (
@@ -85,12 +85,12 @@ def labelled_images(
             they do not.
 
     Raises:
-        FormError: for files without counterpart, or that several could be the counterpart of;
+        FileError: for files without counterpart, or that several could be the counterpart of;
             names them, and the cure.
     """
     if images is not None and os.path.isfile(images) and os.path.isfile(labels):
         if os.path.samefile(images, labels):
-            raise FormError(f"{images} was given as image and as its label image: give two files")
+            raise FileError(f"{images} was given as image and as its label image: give two files")
         (image,) = input_files([images])
         return [LabelledImage(image, (LabelFile(labels),))]
     if images is None or (os.path.isdir(images) and os.path.samefile(images, labels)):
@@ -197,7 +197,7 @@ def _matched(
         found = [names[key] for names in (plain, shortened) for key in keys if key in names]
         of_label = [image for image in (found or [[]])[0] if not _same(image, label)]
         if len(of_label) > 1:
-            raise FormError(
+            raise FileError(
                 f"{label.path} may belong to {of_label[0].path} or to {of_label[1].path}: rename "
                 "one of these images, or take it away"
             )
@@ -221,11 +221,11 @@ def _same(one: InputFile, other: InputFile) -> bool:
 
 
 def _unambiguous(pairs: dict[InputFile, list[LabelFile]]) -> list[LabelledImage]:
-    """The same by name of the image; FormError for two files with numbers of the same objects."""
+    """The same by name of the image; FileError for two files with numbers of the same objects."""
     for image, labels in pairs.items():
         is_clear = len({label.class_name for label in labels}) == len(labels)
         if not (is_clear or all(label.is_one_object for label in labels)):
-            raise FormError(
+            raise FileError(
                 f"{image.path} has several label images, {labels[0].file} and {labels[1].file}: "
                 "leave one, or give several names with --class-name where each is of one class"
             )
@@ -235,25 +235,25 @@ def _unambiguous(pairs: dict[InputFile, list[LabelFile]]) -> list[LabelledImage]
 
 def _lone_error(
     images: str, labels: str, without: Sequence[InputFile], lone: Sequence[InputFile]
-) -> FormError:
+) -> FileError:
     """What is said where images have no label file, or label files no image."""
     pickles = files_below(labels, "_seg.npy")
     if pickles and not lone:
-        return FormError(
+        return FileError(
             f"{pickles[0]} is Cellpose's own file, a pickle, which may run "
             "any code when it is read: save the masks as PNG or TIFF in Cellpose (File, or "
             "--save_png and --save_tif of its command)"
         )
     for one, other in pairwise(sorted(without, key=_key)):
         if _key(one) == _key(other):
-            return FormError(
+            return FileError(
                 f"{one.path} and {other.path} are of one name: where one is the label image of the "
                 "other, put label images in a folder of their own (--images, --labels), or add "
                 "_mask to their names; else rename one"
             )
     alone = [file.path for file in [*without, *lone]]
     named = f"{', '.join(alone[:3])}{' ...' if len(alone) > 3 else ''}"
-    return FormError(
+    return FileError(
         f"every image of {images} needs a label image of its name in {labels}, such as a.png or "
         f"a_mask.png for a.tif; {named} stand{'s' if len(alone) == 1 else ''} alone: add the other "
         "one, or take this one away"

@@ -12,7 +12,9 @@ import math
 import os
 from collections.abc import Iterator
 
-from ..annotated import AnnotatedImage, FormError
+from ...annotated import AnnotatedImage
+from ...errors import FileError
+from ...json_file import JsonFile
 from .drawing import NO_AREA, Drawing
 from .exports import ImageFolder, one_file, parsed_json, understood
 from .rules import SourceRules
@@ -42,11 +44,11 @@ def is_via_csv(file: str) -> bool:
         return "region_shape_attributes" in stream.readline()
 
 
-def read_via(rules: SourceRules) -> Iterator[AnnotatedImage]:
-    """The images of a file; FormError for what is wrong with it."""
+def read_via(rules: SourceRules, known: JsonFile | None = None) -> Iterator[AnnotatedImage]:
+    """The images of a file; FileError for what is wrong with it."""
     file = rules.labels if is_via_csv(rules.labels) else one_file(rules.labels, ".json")
     with understood(file, FORM):
-        entries = _from_csv(file) if is_via_csv(file) else _from_json(file)
+        entries = _from_csv(file) if is_via_csv(file) else _from_json(parsed_json(file, known))
         key = _class_key(entries, rules, file)
     folder = ImageFolder(rules.images, [os.path.dirname(file) or "."])
     for name, regions in entries.items():
@@ -60,11 +62,13 @@ def read_via(rules: SourceRules) -> Iterator[AnnotatedImage]:
         yield drawing.annotated()
 
 
-def _from_json(file: str) -> dict[str, list[dict]]:
+def _from_json(file: JsonFile) -> dict[str, list[dict]]:
     """Regions by name of the image."""
-    content = parsed_json(file)
+    content = file.content
     if isinstance(content, dict) and _is_version_3(content):
-        raise FormError(f"{file} is of VIA 3: export it to COCO's format in VIA, and give that")
+        raise FileError(
+            f"{file.path} is of VIA 3: export it to COCO's format in VIA, and give that"
+        )
     images = content.get("_via_img_metadata", content)
     regions: dict[str, list[dict]] = {}
     for entry in images.values():
@@ -98,7 +102,7 @@ def _class_key(entries: dict[str, list[dict]], rules: SourceRules, file: str) ->
     if rules.class_key is None and len(used) < 2:
         return next(iter(used), None)
     if rules.class_key not in used:
-        raise FormError(
+        raise FileError(
             f"{file} has the attributes {', '.join(used) or 'none'}: choose the one that is the "
             "class with --class-key"
         )

@@ -14,6 +14,8 @@ from detectron2.data.datasets.pascal_voc import CLASS_NAMES
 from PIL import Image
 
 from ....rle import encoded, encoded_part
+from ...annotated import AnnotatedImage, AnnotatedObject
+from ...errors import FileError
 from ...images import (
     IMAGE_ENDINGS,
     ImageHeader,
@@ -22,7 +24,6 @@ from ...images import (
     read_image,
     read_labels,
 )
-from ..annotated import AnnotatedImage, AnnotatedObject, FormError
 from .class_table import ClassTable
 from .exports import ImageFolder, files_below, understood
 from .label_images import numbered
@@ -42,11 +43,10 @@ def voc_folder(path: str) -> str | None:
 
 
 def read_voc_masks(rules: SourceRules) -> Iterator[AnnotatedImage]:
-    """The images, their borders as crowds; FormError and ImageFileError for what is wrong with a
-    file."""
+    """The images, their borders as crowds; FileError for what is wrong with a file."""
     folder = voc_folder(rules.labels)
     if folder is None:
-        raise FormError(f"{rules.labels} has no folder {_OBJECTS}: give the one that holds it")
+        raise FileError(f"{rules.labels} has no folder {_OBJECTS}: give the one that holds it")
     names = _class_names(folder, rules)
     images = ImageFolder(rules.images, [os.path.join(folder, "JPEGImages")])
     masks = os.path.join(folder, _OBJECTS)
@@ -55,7 +55,7 @@ def read_voc_masks(rules: SourceRules) -> Iterator[AnnotatedImage]:
         image = images.find([name + ending for ending in (".jpg", *IMAGE_ENDINGS)], file)
         of_class = os.path.join(folder, _CLASSES, f"{name}.png")
         if not os.path.isfile(of_class):
-            raise FormError(f"{of_class} is missing: it says what the objects of {file} are")
+            raise FileError(f"{of_class} is missing: it says what the objects of {file} are")
         yield _annotated(image, file, of_class, names, image_header(image, rules.reading))
 
 
@@ -109,7 +109,7 @@ def _annotated(
     objects, classes = _numbers(object_file), _numbers(class_file)
     for file, numbers in ((object_file, objects), (class_file, classes)):
         if numbers.shape != size:
-            raise FormError(
+            raise FileError(
                 f"{image} is {size}, but {file} is {numbers.shape} (height, width): give the masks "
                 "that were drawn on it"
             )
@@ -122,7 +122,7 @@ def _annotated(
             # Something is there, but nobody says what.
             void[window] |= mask
         elif int(of_object) not in names:
-            raise FormError(
+            raise FileError(
                 f"{class_file} has a class {of_object}, which has no name: give its name in a "
                 "table with --classes"
             )

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 import numpy as np
 import yaml
 
+from ...annotated import AnnotatedImage
+from ...errors import FileError
 from ...images import is_image_name
 from ...input_files import InputFile, images_below, named
-from ..annotated import AnnotatedImage, FormError
 from .drawing import Drawing
 from .exports import SPLITS, ImageFolder, understood
 from .rules import SourceRules
@@ -50,12 +51,12 @@ def yolo_file(path: str) -> str | None:
 
 
 def read_yolo(rules: SourceRules) -> Iterator[AnnotatedImage]:
-    """The images of all splits; FormError for what is wrong with a file."""
+    """The images of all splits; FileError for what is wrong with a file."""
     file = yolo_file(rules.labels)
     if file is None:
-        raise FormError(
+        raise FileError(
             f"{rules.labels} has no data.yaml: write one with the names of the classes, or "
-            "give another --form"
+            "give another --format"
         )
     here = os.path.dirname(file) or "."
     with understood(file, FORM), open(file, encoding="utf-8-sig") as stream:
@@ -90,7 +91,7 @@ def _splits(content: dict, here: str, file: str, *, is_given: bool) -> dict[str,
     Exports name splits that were not exported, such as ``test``; those are left out with a warning.
 
     Raises:
-        FormError: where the images to train on are not there.
+        FileError: where the images to train on are not there.
     """
     given = {split: content[key] for key, split in SPLITS.items() if content.get(key)}
     if given and is_given:
@@ -103,7 +104,7 @@ def _splits(content: dict, here: str, file: str, *, is_given: bool) -> dict[str,
         if None not in places:
             splits[split] = places
         elif split == "train":
-            raise FormError(f"{file} names {entry} for {split}, which is not there: correct it")
+            raise FileError(f"{file} names {entry} for {split}, which is not there: correct it")
         else:
             _logger.warning("%s names %s for %s, which is not there: left out", file, entry, split)
     return splits

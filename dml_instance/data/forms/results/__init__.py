@@ -3,11 +3,11 @@
 from .form import ResultForm, ResultImage
 from .found import FoundObject, found_objects
 from .table import object_row
-from .writer import DEFAULT_FORMS, FORMS, ResultWriter, result_files
+from .writer import DEFAULT_FORMS, RESULT_FORMS, ResultWriter, result_files
 
 __all__ = [
     "DEFAULT_FORMS",
-    "FORMS",
+    "RESULT_FORMS",
     "FoundObject",
     "ResultForm",
     "ResultImage",

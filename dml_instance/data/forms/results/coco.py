@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from ....files import GrowingFile
 from ....keys.classes import Classes
-from ..coco_writer import annotation_of
+from ...coco import annotation_of
 from .form import ResultForm, ResultImage
 from .found import FoundObject
 

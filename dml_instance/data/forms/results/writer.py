@@ -12,7 +12,7 @@ from .label_images import DeepLabelImages, LabelImages
 from .rois import Rois
 from .table import Table
 
-FORMS: dict[str, type[ResultForm]] = {
+RESULT_FORMS: dict[str, type[ResultForm]] = {
     "labels": LabelImages,
     "labels32": DeepLabelImages,
     "csv": Table,
@@ -31,9 +31,9 @@ def result_files(folder: str, forms: Sequence[str], names: Sequence[str]) -> lis
         names: of the images, see ``ResultImage``.
     """
     return [
-        os.path.join(folder, FORMS[form].target, f"{name}{ending}")
+        os.path.join(folder, RESULT_FORMS[form].target, f"{name}{ending}")
         for form in forms
-        for ending in FORMS[form].endings
+        for ending in RESULT_FORMS[form].endings
         for name in names
     ]
 
@@ -56,7 +56,7 @@ class ResultWriter:
         Args:
             folder: is made where it does not exist.
             classes: of the model.
-            forms: keys of FORMS.
+            forms: keys of RESULT_FORMS.
             replaced: the images, by ``file_name``, of which earlier results are replaced; None: no
                 result is.
 
@@ -65,7 +65,7 @@ class ResultWriter:
                 it, where a file that all images share has results of others, or is something else;
                 or for a file in the place of the folder.
         """
-        self._forms = [FORMS[form](folder, classes) for form in dict.fromkeys(forms)]
+        self._forms = [RESULT_FORMS[form](folder, classes) for form in dict.fromkeys(forms)]
         there = [form for form in self._forms if os.path.exists(form.path)]
         if there and replaced is None:
             raise FileExistsError(

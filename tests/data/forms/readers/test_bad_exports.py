@@ -5,12 +5,12 @@ import json
 import pytest
 
 import toy_exports as toy
-from dml_instance.data.forms.readers import SourceRules, form_of
+from dml_instance.data.forms.readers import SourceRules, read_annotations
 
 
 def read(path, form=None, **options):
     rules = SourceRules(str(path), **options)
-    return list(form_of(rules, form).read(rules))
+    return list(read_annotations(rules, form)[1])
 
 
 def assert_refused(path, named, *words, form=None, **options):

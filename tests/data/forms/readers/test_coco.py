@@ -5,8 +5,8 @@ import shutil
 import pytest
 import tifffile
 
-from dml_instance.data.forms.annotated import FormError
-from dml_instance.data.forms.readers import SourceRules, form_of
+from dml_instance.data.errors import FileError
+from dml_instance.data.forms.readers import SourceRules, read_annotations
 from dml_instance.data.images import ReadingRules
 from toy_scenes import square_and_disc, write_coco
 
@@ -26,7 +26,7 @@ def stack(tmp_path):
 
 def read(stack, reading):
     rules = SourceRules(*stack, reading=reading)
-    return list(form_of(rules, "coco").read(rules))
+    return list(read_annotations(rules, "coco")[1])
 
 
 def test_a_page_of_a_stack_is_an_image(stack):
@@ -47,17 +47,17 @@ def write_splits(folder, of_split):
 def test_a_file_for_each_split_is_the_split_of_its_images(tmp_path):
     one = square_and_disc()
     rules = write_splits(tmp_path, {"train": [one, one], "valid": [one]})
-    images = list(form_of(rules).read(rules))
+    images = list(read_annotations(rules)[1])
     assert [(image.split, len(image.objects)) for image in images] == [
         *(("train", 2), ("train", 2), ("val", 2))
     ]
     assert len({image.file for image in images}) == 3
     (tmp_path / "valid").rename(tmp_path / "unknown")
-    with pytest.raises(FormError, match="holds 2 .json files: give the one that is meant"):
-        list(form_of(rules).read(rules))
+    with pytest.raises(FileError, match="holds 2 .json files: give the one that is meant"):
+        list(read_annotations(rules)[1])
     (tmp_path / "unknown").rename(tmp_path / "val")
     shutil.copytree(tmp_path / "val", tmp_path / "more" / "val")
-    with pytest.raises(FormError, match="holds 3 .json files"):
-        list(form_of(rules).read(rules))
+    with pytest.raises(FileError, match="holds 3 .json files"):
+        list(read_annotations(rules)[1])
     rules = SourceRules(str(tmp_path / "val"))
-    assert [image.split for image in form_of(rules).read(rules)] == [""]
+    assert [image.split for image in read_annotations(rules)[1]] == [""]

@@ -1,18 +1,21 @@
 """Which form is found among other files, and which folders are searched."""
 
+import json
 import shutil
 
 import pytest
 
 import toy_exports as toy
-from dml_instance.data.forms.annotated import FormError
-from dml_instance.data.forms.readers import SourceRules, form_of
+from dml_instance.data.errors import FileError
+from dml_instance.data.forms.readers import SourceRules, read_annotations
+from fuzz.exports import WRITERS
+from toy_scenes import square_and_disc, write_coco
 
 
 def read(path, **options):
     rules = SourceRules(str(path), **options)
-    form = form_of(rules)
-    return form.title, list(form.read(rules))
+    form, images = read_annotations(rules)
+    return form.title, list(images)
 
 
 def test_notes_beside_label_images_are_passed_over(tmp_path, caplog):
@@ -39,6 +42,33 @@ def test_json_of_any_unicode(tmp_path, encoding):
     path.write_text(path.read_text(), encoding=encoding)
     title, (image,) = read(path)
     assert title == "Label Studio" and len(image.objects) == len(toy.ALL)
+
+
+def counted_parsing(monkeypatch):
+    """What JSON is parsed from now on."""
+    parsed, loads = [], json.loads
+    monkeypatch.setattr(json, "loads", lambda text: parsed.append(text) or loads(text))
+    return parsed
+
+
+@pytest.mark.parametrize("name", ["coco", "labelme", "label-studio", "via"])
+def test_a_json_file_is_parsed_once(tmp_path, monkeypatch, name):
+    if name == "coco":
+        path, _ = write_coco(tmp_path, "images", [square_and_disc()])
+    else:
+        path = WRITERS[name](tmp_path, toy.PLAIN)
+    parsed = counted_parsing(monkeypatch)
+    _, (image,) = read(path)
+    assert image.objects and parsed == [path.read_bytes()]
+
+
+def test_each_of_several_json_files_is_parsed_once(tmp_path, monkeypatch):
+    for name, shapes in (("a.png", toy.PLAIN), ("b.png", toy.PLAIN[:1])):
+        toy.write_labelme(tmp_path, shapes, name)
+    parsed = counted_parsing(monkeypatch)
+    _, images = read(tmp_path)
+    assert [len(image.objects) for image in images] == [len(toy.PLAIN), 1]
+    assert parsed == [(tmp_path / name).read_bytes() for name in ("a.json", "b.json")]
 
 
 @pytest.mark.parametrize("place", [".", "images", "images/train"])
@@ -80,12 +110,12 @@ def test_yolo_goes_on_without_a_split_that_was_not_exported(tmp_path, caplog, sp
         f" for {split[:3].replace('tes', 'test')}, which is not there: left out"
     )
     (tmp_path / "data.yaml").write_text(text.replace("train: ", "train: gone/"))
-    with pytest.raises(FormError, match="names gone/images/train for train, .* correct it"):
+    with pytest.raises(FileError, match="names gone/images/train for train, .* correct it"):
         read(tmp_path)
 
 
 def test_a_missing_image_of_voc_is_not_its_mask(tmp_path):
     folder = toy.write_voc_colours(tmp_path, toy.PLAIN)
     (tmp_path / "JPEGImages" / "a.jpg").unlink()
-    with pytest.raises(FormError, match="is not in .*JPEGImages: give the folder"):
+    with pytest.raises(FileError, match="is not in .*JPEGImages: give the folder"):
         read(folder)

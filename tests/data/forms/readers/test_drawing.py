@@ -5,7 +5,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 import toy_exports as toy
-from dml_instance.data.forms.annotated import FormError
+from dml_instance.data.errors import FileError
 from dml_instance.data.forms.readers import SourceRules
 from dml_instance.data.forms.readers.drawing import Drawing
 from dml_instance.data.forms.readers.exports import ImageFolder
@@ -49,7 +49,7 @@ def test_what_sticks_out_of_the_image_is_cut_off(drawing):
     drawing.ellipse((0, 70), (20, 20), "cell")
     along, across = turned((0, 70), 0)
     assert_is_nearly(drawing, along**2 + across**2 <= 400)
-    with pytest.raises(FormError, match="a.json: a cell of a.png has a polygon from"):
+    with pytest.raises(FileError, match="a.json: a cell of a.png has a polygon from"):
         drawing.ellipse((0, 70), (1e9, 1e9), "cell")
 
 
@@ -61,15 +61,15 @@ def test_image_files_are_found_by_as_much_of_their_names_as_there_is(tmp_path):
         assert folder.find([name], "x.json") == str(tmp_path / "B01" / "a.png")
     assert folder.find(["c.png", "b.png"], "x.json") == str(tmp_path / "B01" / "b.png")
     assert folder.find([str(tmp_path / "A01" / "a.png")], "x.json").endswith("A01/a.png")
-    with pytest.raises(FormError, match="x.json names the image a.png, but .*A01.*B01"):
+    with pytest.raises(FileError, match="x.json names the image a.png, but .*A01.*B01"):
         folder.find(["a.png"], "x.json")
-    with pytest.raises(FormError, match="x.json names the image c.png, which is .*--images"):
+    with pytest.raises(FileError, match="x.json names the image c.png, which is .*--images"):
         folder.find(["c.png"], "x.json")
 
 
 def test_another_image_of_the_same_name_is_not_taken_unasked(tmp_path):
     file = str(toy.write_image(tmp_path / "other" / "a.png"))
-    with pytest.raises(FormError, match="x.json names .*missing/a.png, which is not there, but"):
+    with pytest.raises(FileError, match="x.json names .*missing/a.png, which is not there, but"):
         ImageFolder(None, [str(tmp_path)]).find(["missing/a.png"], "x.json")
     assert ImageFolder(str(tmp_path), []).find(["missing/a.png"], "x.json") == file
     assert ImageFolder(None, [str(tmp_path)]).find(["a.png"], "x.json") == file

@@ -9,11 +9,10 @@ from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
-from dml_instance.data.forms.annotated import FormError
-from dml_instance.data.forms.readers import SourceRules, form_of
+from dml_instance.data.errors import FileError
+from dml_instance.data.forms.readers import SourceRules, read_annotations
 from dml_instance.data.forms.readers.label_images import numbered
 from dml_instance.data.forms.readers.smooth_masks import hardened, is_smooth
-from dml_instance.data.images import ImageFileError
 from toy_layouts import write_palette_png
 
 
@@ -30,7 +29,7 @@ def read(folders, labels=None, **options):
     if labels is not None:
         cv2.imwrite(str(masks / "a.tif"), labels)
     rules = SourceRules(str(masks), str(images), **options)
-    (image,) = form_of(rules).read(rules)
+    (image,) = read_annotations(rules)[1]
     return image
 
 
@@ -150,7 +149,7 @@ def as_jpeg(mask, quality):
 @pytest.mark.parametrize("mask", [DISC, SMALL_DISCS], ids=["one disc", "small discs"])
 def test_a_mask_with_smooth_edges_is_refused_or_taken_at_half(folders, mask, soften):
     soft = soften(mask)
-    with pytest.raises(FormError, match=r"a.tif has smooth edges.* --number-pieces takes what is"):
+    with pytest.raises(FileError, match=r"a.tif has smooth edges.* --number-pieces takes what is"):
         read(folders, soft)
     image = read(folders, soft, number_pieces=True)
     assert [*image.doubts] == ["smooth"]
@@ -236,7 +235,7 @@ def test_a_table_names_the_classes(folders, tmp_path, text):
 def test_a_table_that_does_not_fit_is_refused(folders, tmp_path, text, words):
     table = tmp_path / "classes.csv"
     table.write_text(text)
-    with pytest.raises(FormError, match=words) as error:
+    with pytest.raises(FileError, match=words) as error:
         read(folders, two_squares(), class_table=str(table))
     assert str(table) in str(error.value)
 
@@ -249,12 +248,12 @@ def test_what_is_no_label_image_is_refused_by_name(folders):
         (labels[:30], r"\(40, 60\).*\(30, 60\)"),
         (np.zeros((40, 60, 3), np.uint8), "3 channels"),
     ):
-        with pytest.raises((FormError, ImageFileError), match=words) as error:
+        with pytest.raises(FileError, match=words) as error:
             read(folders, bad)
         assert str(folders[1] / "a.tif") in str(error.value)
     (folders[1] / "a.tif").rename(folders[1] / "a_1.tif")
     cv2.imwrite(str(folders[1] / "a_1.tif"), labels)
-    with pytest.raises(FormError, match="a_1.tif has several numbers"):
+    with pytest.raises(FileError, match="a_1.tif has several numbers"):
         read(folders)
     soft = cv2.GaussianBlur(DISC, (0, 0), 1)
     cv2.imwrite(str(folders[1] / "a_1.tif"), soft)
@@ -262,5 +261,5 @@ def test_what_is_no_label_image_is_refused_by_name(folders):
     np.testing.assert_array_equal(masks_of(image)[0], soft >= 128)
     assert [*image.doubts] == ["smooth"]
     (folders[1] / "a_1.tif").unlink()
-    with pytest.raises(FormError, match="do not end in cell, egg"):
+    with pytest.raises(FileError, match="do not end in cell, egg"):
         read(folders, labels, class_names=("cell", "egg"))

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dml_instance.data.forms.annotated import FormError
+from dml_instance.data.errors import FileError
 from dml_instance.data.forms.readers.pairing import labelled_images
 
 
@@ -121,7 +121,7 @@ def test_a_file_for_each_object(tmp_path):
 
 
 def refused(images, labels, *words):
-    with pytest.raises(FormError) as error:
+    with pytest.raises(FileError) as error:
         pairs_of(images, labels)
     assert all(word in str(error.value) for word in words), error.value
 

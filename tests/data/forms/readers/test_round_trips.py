@@ -9,7 +9,7 @@ from PIL import ExifTags, Image
 from pycocotools import mask as coco_mask
 
 import toy_exports as toy
-from dml_instance.data.forms.readers import SourceRules, form_of
+from dml_instance.data.forms.readers import SourceRules, read_annotations
 from toy_layouts import write_voc
 from toy_scenes import write_coco
 
@@ -17,8 +17,8 @@ from toy_scenes import write_coco
 def read(path, **options):
     """Title of the form that is found, and its images."""
     rules = SourceRules(str(path), **options)
-    form = form_of(rules)
-    return form.title, list(form.read(rules))
+    form, images = read_annotations(rules)
+    return form.title, list(images)
 
 
 def objects_of(image):

@@ -9,9 +9,9 @@ import pytest
 import roifile
 from PIL import Image
 
-from dml_instance.data.coco_check import check_coco
+from dml_instance.data.coco import check_coco
 from dml_instance.data.forms.results import (
-    FORMS,
+    RESULT_FORMS,
     ResultImage,
     ResultWriter,
     found_objects,
@@ -52,7 +52,7 @@ def contents(folder, names):
 
 
 def test_every_form_is_complete_after_each_image(tmp_path):
-    writer = ResultWriter(str(tmp_path), CLASSES, list(FORMS))
+    writer = ResultWriter(str(tmp_path), CLASSES, list(RESULT_FORMS))
     numbers = {"a": 2, "sub/b": 0, "sub/deep/a": 1, "c": 2}
     so_far = {}
     for name, number in numbers.items():
@@ -85,7 +85,7 @@ class FullDisk:
 def test_a_full_disk_loses_the_image_at_hand_alone(tmp_path, form, room):
     with ResultWriter(str(tmp_path), CLASSES, [form]) as writer:
         add(writer, "a")
-        path = tmp_path / FORMS[form].target
+        path = tmp_path / RESULT_FORMS[form].target
         before = path.read_bytes()
         grown = writer._forms[0].file
         grown._file = FullDisk(grown._file, len(before) + room)
@@ -117,7 +117,7 @@ def test_the_results_are_a_data_set_with_the_categories_of_the_training(tmp_path
     assert coco["annotations"][3]["area"] == 48
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", RESULT_FORMS)
 def test_earlier_results_are_replaced_only_where_that_is_wanted(tmp_path, form):
     def files():
         return {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
@@ -126,7 +126,9 @@ def test_earlier_results_are_replaced_only_where_that_is_wanted(tmp_path, form):
         add(writer, "a", TWO)
         add(writer, "sub/b", TWO)
     before = files()
-    with pytest.raises(FileExistsError, match=rf"{FORMS[form].target} exists .* --overwrite"):
+    with pytest.raises(
+        FileExistsError, match=rf"{RESULT_FORMS[form].target} exists .* --overwrite"
+    ):
         ResultWriter(str(tmp_path), CLASSES, [form])
     with ResultWriter(str(tmp_path), CLASSES, [form], replaced=["a.tif", "sub/b.tif"]) as writer:
         assert files() == before, "until there is something to put in their place"
@@ -141,7 +143,7 @@ def test_results_of_other_images_are_never_replaced(tmp_path, form):
     with ResultWriter(str(tmp_path), CLASSES, [form]) as writer:
         for name in ("a", "b", "c", "d", "e"):
             add(writer, name)
-    path = tmp_path / FORMS[form].target
+    path = tmp_path / RESULT_FORMS[form].target
     before = path.read_bytes()
     others = r"4 images that are not given now \(b.tif, c.tif, d.tif \.\.\.\)"
     with pytest.raises(FileExistsError, match=f"{path} has results of {others}.* another --output"):
@@ -156,7 +158,7 @@ def test_results_of_other_images_are_never_replaced(tmp_path, form):
 @pytest.mark.parametrize("form", ["csv", "coco"])
 @pytest.mark.parametrize("content", ["", "name,size\n1,2\n", "[1, 2]", '{"images": 3}'])
 def test_a_file_of_somebody_else_is_never_replaced(tmp_path, form, content):
-    path = tmp_path / FORMS[form].target
+    path = tmp_path / RESULT_FORMS[form].target
     path.write_text(content)
     with pytest.raises(FileExistsError, match=f"{path} is .*, and would be replaced: give another"):
         ResultWriter(str(tmp_path), CLASSES, [form], replaced=["a.tif"])

@@ -1,0 +1,44 @@
+"""Images with their annotated objects: what every reader yields and the writer takes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class AnnotatedObject:
+    """One object of an image.
+
+    Attributes:
+        mask: compressed RLE of the size of the image, not empty.
+        class_name: of the object.
+        is_crowd: the mask is of several objects, or of what is neither object nor background.
+    """
+
+    mask: dict
+    class_name: str
+    is_crowd: bool = False
+
+
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """One image with its objects. Memory is that of run-length masks, some 300 bytes an object.
+
+    Attributes:
+        file: of the image.
+        size: (H, W) of it.
+        objects: which may overlap.
+        split: that the annotations put it in; empty: none.
+        left_out: what was annotated and is not among the objects, and how often.
+        doubts: what looks like a mistake, or was decided without being asked: for each kind a line
+            for people, with the cure.
+        may_lie_turned: EXIF turns or mirrors the image, and nothing tells whether the annotations
+            were made before or after.
+    """
+
+    file: str
+    size: tuple[int, int]
+    objects: tuple[AnnotatedObject, ...]
+    split: str = ""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    doubts: Mapping[str, str] = field(default_factory=dict)
+    may_lie_turned: bool = False
