@@ -139,7 +139,7 @@ def read_keys():
     for path in PACKAGE.rglob("*.py"):
         if path.parent != PACKAGE or path.name not in silent:
             of_configs |= set(attributes(path, of_rules=False))
-        if path.is_relative_to(PACKAGE / "modeling"):
+        if any(path.is_relative_to(PACKAGE / part) for part in ("modeling", "grouping")):
             of_rules = path.name == "rules.py"
             owners = {"rules", "pair_loss", "mask_loss", "seed_loss", *(["self"] * of_rules)}
             read = attributes(path, of_rules=of_rules)

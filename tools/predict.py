@@ -39,7 +39,6 @@ from dml_instance.data.forms.results import (
     found_objects,
     result_files,
 )
-from dml_instance.data.images import add_reading_options, reading_rules
 from dml_instance.data.input_files import check_apart, input_files
 from dml_instance.engine import (
     Tally,
@@ -52,9 +51,10 @@ from dml_instance.engine import (
     min_score_of,
     use_huge_pages,
 )
+from dml_instance.grouping import limits_of
+from dml_instance.images import add_reading_options, reading_rules
 from dml_instance.keys.classes import classes_of
 from dml_instance.modeling import DMLInstance
-from dml_instance.modeling.grouping.limits import limits_of
 
 
 def main(args: argparse.Namespace) -> int:

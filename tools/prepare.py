@@ -24,7 +24,7 @@ from dml_instance.data.coco import parse_registration
 from dml_instance.data.forms.preparing import SplitRules, prepare
 from dml_instance.data.forms.preparing.splits import TRAIN, VAL
 from dml_instance.data.forms.readers import FORMS, SourceRules
-from dml_instance.data.images import add_reading_options, reading_rules
+from dml_instance.images import add_reading_options, reading_rules
 
 
 def main(args: argparse.Namespace) -> None:

@@ -19,12 +19,6 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.logger import setup_logger
 
 from dml_instance.data import register_given
-from dml_instance.data.images import (
-    add_reading_options,
-    evenly_spread,
-    reading_rules,
-    write_image,
-)
 from dml_instance.data.input_files import check_apart, input_files, named
 from dml_instance.engine import (
     Tally,
@@ -41,6 +35,12 @@ from dml_instance.engine import (
     weights_of,
 )
 from dml_instance.engine.pictures import picture_of
+from dml_instance.images import (
+    add_reading_options,
+    evenly_spread,
+    reading_rules,
+    write_image,
+)
 
 
 def main(args: argparse.Namespace) -> int:

@@ -17,8 +17,8 @@ from detectron2.data.datasets import load_coco_json
 from iopath.common.file_io import get_cache_dir
 
 from ..files import write_text
+from ..images import PLAIN, ReadingRules
 from .coco_check import check_coco
-from .images import PLAIN, ReadingRules
 
 _logger = logging.getLogger(__name__)
 

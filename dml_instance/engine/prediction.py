@@ -14,7 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from ..data import add_registration_option
-from ..data.images import ImageFileError
+from ..images import ImageFileError
 from ..keys.classes import known_dataset
 from ..model_zoo import facts_of
 from ..modeling import DMLInstance, fuse_conv_norms

@@ -11,9 +11,9 @@ from detectron2.engine import DefaultTrainer
 from detectron2.utils import comm
 
 from ..data import build_test_mapper, build_train_mapper, build_train_sampler, training_records
+from ..grouping import limits_of
 from ..keys.honoured import honouring_keys
 from ..modeling import DMLInstance, fused_copy
-from ..modeling.grouping.limits import limits_of
 from .evaluators import build_evaluator
 from .fitting import fitted_lengths
 from .hooks import InferenceTimer, TrainingClock

@@ -3,8 +3,8 @@ import logging
 import pytest
 import torch
 
-from dml_instance.data.images import ImageFileError
 from dml_instance.engine import for_each_image, list_of_skipped, metadata_of
+from dml_instance.images import ImageFileError
 from toy_scenes import data_config, square_and_disc, write_coco
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 import toy_images as toy
 from dml_instance.data import build_test_mapper
-from dml_instance.data.images import (
+from dml_instance.images import (
     IMAGE_ENDINGS,
     ImageFileError,
     ReadingRules,

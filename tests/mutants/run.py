@@ -186,7 +186,7 @@ def _changed_lines(before: str, after: str) -> list[str]:
 def report(session: WorkDB) -> str:
     """The share of mutants that were killed, and those that were not."""
     known = {
-        (f"dml_instance/modeling/{entry['file']}", _SPACES.sub("", f"-{entry['was']}+{now}"))
+        (f"dml_instance/{entry['file']}", _SPACES.sub("", f"-{entry['was']}+{now}"))
         for entry in EQUIVALENT
         for now in entry["now"]
     }

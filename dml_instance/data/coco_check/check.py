@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..images import PLAIN, ReadingRules
+from ...images import PLAIN, ReadingRules
 from .annotations import checked_annotations, without_doubles
 from .categories import check_categories
 from .fields import shown

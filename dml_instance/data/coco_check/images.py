@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..images import PLAIN, ImageFileError, ReadingRules, image_size
+from ...images import PLAIN, ImageFileError, ReadingRules, image_size
 from .fields import is_text, shown, whole
 from .findings import Findings
 from .ids import identity, number_entries

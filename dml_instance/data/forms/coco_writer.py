@@ -10,8 +10,8 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from ...files import replacing_folder
+from ...images import write_image
 from ...rle import encoded, encoded_part
-from ..images import write_image
 from .annotated import AnnotatedObject
 
 

@@ -1,6 +1,13 @@
-"""Inference: from the maps of an image to its instances."""
+"""Inference: from the maps of an image to its instances, as a part of the model."""
 
+from ...grouping import GroupingRules
 from .grouping import GROUPING_REGISTRY, InstanceGrouping, build_grouping
-from .rules import GroupingRules
+from .probability import class_probability
 
-__all__ = ["GROUPING_REGISTRY", "GroupingRules", "InstanceGrouping", "build_grouping"]
+__all__ = [
+    "GROUPING_REGISTRY",
+    "GroupingRules",
+    "InstanceGrouping",
+    "build_grouping",
+    "class_probability",
+]

@@ -1,9 +1,9 @@
-"""The maps of an image to its instances: seeds are chosen, masks grown, scored and drawn.
+"""The grouping as a part of the model: maps of torch in, Detectron2's ``Instances`` out.
 
-This is the torch side; what it calls beside ``seeds`` takes and gives NumPy arrays.
+What happens between stands in ``dml_instance/grouping/``, without torch.
 
-Shapes: D embedding channels, T thresholds, K classes, h x w grid cells, N seeds or instances,
-n masks, H x W output pixels.
+Shapes: D embedding channels, T thresholds, K classes, h x w grid cells, N instances, H x W output
+pixels.
 """
 
 from collections.abc import Sequence
@@ -15,16 +15,19 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils.registry import Registry
 from torch import Tensor, nn
 
+from ...grouping import (
+    GridMaps,
+    GroupingRules,
+    GroupingSettings,
+    ReachedLimits,
+    Seeds,
+    group,
+    seeds_of,
+)
 from ...keys.rule_nodes import rules_of
-from ..similarity import distance_threshold, similarity
-from ..structures import ImageMaps, Seeds
-from .growing import Grids, GrowingSeeds, GrownMasks, grow_masks
-from .limits import ReachedLimits
+from ..structures import ImageMaps
 from .pieces import PieceCounter
-from .rendering import draw_masks
-from .rules import GroupingRules
-from .scoring import seed_probability, small_mask_factor, vote_classes
-from .seeds import Candidates, as_array, class_probability, find_candidates, select_seeds
+from .probability import class_probability
 
 GROUPING_REGISTRY = Registry("GROUPING")
 GROUPING_REGISTRY.__doc__ = """
@@ -76,11 +79,9 @@ class InstanceGrouping(nn.Module):
             ValueError: for a threshold or a least score out of its range.
         """
         super().__init__()
-        if not 0 <= min_score <= 1:
-            raise ValueError(f"MODEL.DML.SCORE_THRESH_TEST is in [0, 1], got {min_score}")
+        GroupingSettings(rules, tuple(taus), context, max_instances, min_score)  # or refused
         self.rules = rules
         self.taus = tuple(taus)
-        self.thresholds = np.array([distance_threshold(tau) for tau in self.taus])
         self.context = context
         self.max_instances = max_instances
         self.min_score = min_score
@@ -88,6 +89,14 @@ class InstanceGrouping(nn.Module):
         self.pieces = None
         if rules.bridges_by_class:
             self.pieces = PieceCounter(num_classes, rules.min_share_apart)
+
+    @property
+    def settings(self) -> GroupingSettings:
+        """The rules, and what else instances depend on, as they are now."""
+        in_pieces = None if self.pieces is None else self.pieces.in_pieces().cpu().numpy()
+        return GroupingSettings(
+            *(self.rules, self.taus, self.context, self.max_instances, self.min_score, in_pieces)
+        )
 
     @classmethod
     def from_config(cls, cfg, num_classes: int):
@@ -112,8 +121,8 @@ class InstanceGrouping(nn.Module):
             self.pieces.count(masks, classes)
 
     def seeds(self, pyramid: Sequence[ImageMaps]) -> Seeds:
-        """The seeds of an image, in the order of choice; see ``select_seeds``."""
-        return self._seeds(pyramid, [class_probability(maps.class_logits) for maps in pyramid])
+        """The seeds of an image, in the order of choice; see ``grouping.seeds.select_seeds``."""
+        return seeds_of([_as_arrays(maps) for maps in pyramid], self.settings, self.limits)
 
     def forward(
         self,
@@ -135,125 +144,33 @@ class InstanceGrouping(nn.Module):
             in, and that of ``grow_masks``. A limit that was reached is noted in ``limits``, and the
             first time it is a warning in the log.
         """
-        probabilities = [class_probability(maps.class_logits) for maps in pyramid]
-        seeds = self._seeds(pyramid, probabilities, image_name)
-        grids = self._grids(pyramid, probabilities)
-        growing, order = self._growing(pyramid, seeds)
-        masks = grow_masks(grids, growing, self.rules.max_overlap)
-        classes, scores = self._classify(masks, seeds, order[masks.seed], probabilities)
-
-        ranked = np.argsort(-scores, kind="stable")
-        scores = scores.astype(np.float32)
-        ranked = ranked[scores[ranked] >= self.min_score]
-        limit = len(ranked) if self.max_instances is None else self.max_instances
-        drawn, pixels, boxes = draw_masks(
-            masks,
-            ranked,
-            grids,
-            cell_sizes=[maps.cell_size(output_size) for maps in pyramid],
-            output_size=output_size,
-            interpolate=self.rules.mask_resolution == "output",
-            limit=limit,
-        )
-        if len(drawn) == limit < len(ranked):
-            self.limits.add(
-                "TEST.DETECTIONS_PER_IMAGE",
-                image_name,
-                f"the best {limit} of {len(ranked)} instances are returned; raise "
-                "TEST.DETECTIONS_PER_IMAGE, or MODEL.DML.SCORE_THRESH_TEST to leave out weak ones",
-            )
+        arrays = [_as_arrays(maps) for maps in pyramid]
+        found = group(arrays, output_size, self.settings, self.limits, image_name)
         result = Instances(output_size)
-        result.pred_boxes = Boxes(torch.from_numpy(boxes.astype(np.float32)))
-        result.scores = torch.from_numpy(scores[drawn])
-        result.pred_classes = torch.from_numpy(classes[drawn])
-        result.pred_masks = torch.from_numpy(pixels)
-        if pixels.nbytes > _LARGEST_ON_DEVICE:
+        result.pred_boxes = Boxes(torch.from_numpy(found.boxes.astype(np.float32)))
+        result.scores = torch.from_numpy(found.scores)
+        result.pred_classes = torch.from_numpy(found.classes)
+        result.pred_masks = torch.from_numpy(found.masks)
+        if found.masks.nbytes > _LARGEST_ON_DEVICE:
             return result
         return result.to(pyramid[0].embedding.device)
 
-    def _seeds(
-        self,
-        pyramid: Sequence[ImageMaps],
-        probabilities: list[Tensor],
-        image_name: str | None = None,
-    ) -> Seeds:
-        """Seeds; a limit that was reached is a warning where the image has a name."""
-        candidates = Candidates.cat(
-            [
-                find_candidates(maps, probability, level, self.rules)
-                for level, (maps, probability) in enumerate(
-                    zip(pyramid, probabilities, strict=True)
-                )
-            ]
-        )
-        height, width = (side / pyramid[0].scale for side in pyramid[0].image_size)
-        limit = self.rules.seed_limit((round(height), round(width)))
-        # Of all pixels only a few are ever wanted; of peaks every one may be an object.
-        is_told = image_name is not None
-        if is_told and self.rules.candidates == "peaks" and len(candidates) > limit:
-            self.limits.add(
-                "MODEL.DML.GROUPING.MAX_SEEDS",
-                image_name,
-                f"{limit} of {len(candidates)} possible seeds are grown; raise "
-                "MODEL.DML.GROUPING.MAX_SEEDS",
-            )
-        return select_seeds(candidates, self.rules, limit=limit, context=self.context)
 
-    def _grids(self, pyramid: Sequence[ImageMaps], probabilities: list[Tensor]) -> Grids:
-        """The maps as NumPy arrays."""
-        is_bridge = [
-            # Asked where there is a gap to bridge: with many classes it takes its time.
-            p.sum(dim=1).amax(dim=0) >= self.rules.bridge_probability
-            if self._gap(maps) > 0
-            else torch.zeros(p.shape[-2:], dtype=torch.bool)
-            for maps, p in zip(pyramid, probabilities, strict=True)
-        ]
-        return Grids(
-            tuple(as_array(maps.embedding.permute(1, 2, 0).float()) for maps in pyramid),
-            tuple(as_array(maps.distance_scale.float()) for maps in pyramid),
-            tuple(as_array(values) for values in is_bridge),
-        )
+def _as_arrays(maps: ImageMaps) -> GridMaps:
+    """The maps of one scale as arrays on the CPU, without their gradients."""
+    return GridMaps(
+        embedding=_array(maps.embedding.permute(1, 2, 0)),
+        distance_scale=_array(maps.distance_scale),
+        # In whatever layout: of many classes a copy takes its time.
+        probability=class_probability(maps.class_logits).cpu().numpy(),
+        stride=maps.stride,
+        scale=maps.scale,
+        image_size=maps.image_size,
+    )
 
-    def _gap(self, maps: ImageMaps) -> int:
-        """Cells bridged within a mask at a scale; -1: masks are taken whole."""
-        if self.rules.connect_gap < 0:
-            return -1
-        return round(self.rules.connect_gap * maps.scale / maps.stride)
 
-    def _growing(
-        self, pyramid: Sequence[ImageMaps], seeds: Seeds
-    ) -> tuple[GrowingSeeds, np.ndarray]:
-        """Seeds by descending score as NumPy arrays, and the index of each in ``seeds``."""
-        gap = torch.tensor([self._gap(maps) for maps in pyramid], device=seeds.level.device)
-        gap = gap[seeds.level]
-        if self.pieces is not None:
-            is_in_pieces = self.pieces.in_pieces().to(gap.device)[seeds.pred_class]
-            gap = torch.where(is_in_pieces, gap, gap.clamp(max=0))
-        order = as_array(seeds.score.argsort(descending=True, stable=True))
-        position, level, tau_index, gap = (
-            as_array(values)[order]
-            for values in (seeds.position, seeds.level, seeds.tau_index, gap)
-        )
-        return GrowingSeeds(position, level, self.thresholds[tau_index], gap), order
-
-    def _classify(
-        self, masks: GrownMasks, seeds: Seeds, seed: np.ndarray, probabilities: list[Tensor]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Class (n,) int64 and score (n,) float64 of each mask; ``seed`` (n,) is its index."""
-        tau_index, scores, classes = (
-            as_array(values)[seed] for values in (seeds.tau_index, seeds.score, seeds.pred_class)
-        )
-        scores = scores.astype(np.float64)
-        if self.rules.class_by == "vote":
-            arrays = [probability.cpu().numpy() for probability in probabilities]
-            scores = seed_probability(arrays, tau_index, masks)
-            if arrays[0].shape[1] > 1:  # with one class there is nothing to vote on
-                classes, share = vote_classes(arrays, tau_index, masks)
-                scores *= share
-        if self.rules.score == "seediness_similarity":
-            alike = similarity(torch.from_numpy(masks.squared_distance)).numpy()
-            scores *= masks.total(alike) / masks.area
-        return classes, scores * small_mask_factor(masks, self.rules.small_mask_cells)
+def _array(values: Tensor) -> np.ndarray:
+    return values.detach().float().cpu().contiguous().numpy()
 
 
 def _min_score(cfg) -> float:

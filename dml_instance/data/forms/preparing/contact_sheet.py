@@ -8,8 +8,8 @@ from detectron2.data import Metadata
 from detectron2.utils.visualizer import Visualizer
 from pycocotools import mask as coco_mask
 
+from ....images import write_image
 from ....rle import decoded_part
-from ...images import write_image
 from ..annotated import AnnotatedObject
 
 # On a sheet.

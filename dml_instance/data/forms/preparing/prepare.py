@@ -7,7 +7,7 @@ from itertools import groupby
 
 from tqdm import tqdm
 
-from ...images import ReadingRules, evenly_spread, is_plain, read_image
+from ....images import ReadingRules, evenly_spread, is_plain, read_image
 from ...input_files import images_below, named
 from ..annotated import AnnotatedImage, AnnotatedObject, FormError
 from ..coco_writer import CocoWriter, counts_line

@@ -15,9 +15,9 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from ....images import image_size
 from ....rle import as_rle, encoded_inside, union
 from ...coco_check.masks import MaskError, check_mask
-from ...images import image_size
 from ..annotated import AnnotatedImage, AnnotatedObject, FormError
 from .rules import SourceRules
 

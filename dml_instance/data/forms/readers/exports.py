@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ...images import ImageFileError
+from ....images import ImageFileError
 from ...input_files import files_below as walked
 from ...input_files import images_below
 from ..annotated import FormError

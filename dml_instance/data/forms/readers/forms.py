@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
-from ...images import is_image_name
+from ....images import is_image_name
 from ..annotated import AnnotatedImage, FormError
 from . import coco, cvat, label_images, label_studio, labelme, via, voc_masks, yolo
 from .exports import files_below, parsed_json

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy import ndimage
 
+from ....images import image_size, read_labels
 from ....rle import encoded_part
-from ...images import image_size, read_labels
 from ..annotated import AnnotatedImage, AnnotatedObject, FormError
 from .class_table import ClassTable
 from .pairing import LabelFile, LabelledImage, labelled_images

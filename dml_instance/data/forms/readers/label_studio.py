@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from ...images import is_image_name
+from ....images import is_image_name
 from ..annotated import AnnotatedImage
 from .drawing import NO_AREA, Drawing
 from .exports import ImageFolder, embedded_png, one_file, parsed_json, understood

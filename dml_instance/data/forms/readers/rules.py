@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from ...images import PLAIN, ReadingRules
+from ....images import PLAIN, ReadingRules
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import numpy as np
 from detectron2.data.datasets.pascal_voc import CLASS_NAMES
 from PIL import Image
 
+from ....images import IMAGE_ENDINGS, image_size, read_image, read_labels
 from ....rle import encoded, encoded_part
-from ...images import IMAGE_ENDINGS, image_size, read_image, read_labels
 from ..annotated import AnnotatedImage, AnnotatedObject, FormError
 from .class_table import ClassTable
 from .exports import ImageFolder, files_below, understood

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 import yaml
 
-from ...images import is_image_name
+from ....images import is_image_name
 from ...input_files import InputFile, images_below, named
 from ..annotated import AnnotatedImage, FormError
 from .drawing import Drawing

@@ -16,7 +16,7 @@ from dml_instance.data.coco_check import check_coco
 from dml_instance.data.forms.annotated import FormError
 from dml_instance.data.forms.preparing import SplitRules, prepare
 from dml_instance.data.forms.readers import SourceRules
-from dml_instance.data.images import ImageFileError, to_eight_bit
+from dml_instance.images import ImageFileError, to_eight_bit
 
 
 @pytest.fixture

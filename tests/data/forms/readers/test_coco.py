@@ -4,7 +4,7 @@ import pytest
 import tifffile
 
 from dml_instance.data.forms.readers import SourceRules, form_of
-from dml_instance.data.images import ReadingRules
+from dml_instance.images import ReadingRules
 from toy_scenes import square_and_disc, write_coco
 
 

@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 from dml_instance.data.forms.annotated import FormError
 from dml_instance.data.forms.readers import SourceRules, form_of
 from dml_instance.data.forms.readers.label_images import numbered
-from dml_instance.data.images import ImageFileError
+from dml_instance.images import ImageFileError
 from toy_layouts import write_palette_png
 
 

@@ -1,12 +1,13 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dml_instance.modeling.grouping import GroupingRules
-from dml_instance.modeling.grouping.seeds import Candidates, select_seeds
+from dml_instance.grouping import GroupingRules, Seeds
+from dml_instance.grouping.seeds import Candidates, select_seeds
 
 
 def candidates_of(embedding, score, place=None, level=None, distance_scale=None):
@@ -14,16 +15,17 @@ def candidates_of(embedding, score, place=None, level=None, distance_scale=None)
     count = len(score)
     index = torch.arange(count)
     position = torch.stack([index, 2 * index], 1)
-    return Candidates(
-        embedding=embedding,
-        distance_scale=torch.ones(count) if distance_scale is None else distance_scale,
-        coordinates=position.float() if place is None else place,
-        position=position,
-        seediness=score,
-        tau_index=index % 3,
-        pred_class=index % 5,
-        level=torch.zeros(count, dtype=torch.int64) if level is None else level,
-    )
+    columns = {
+        "embedding": embedding,
+        "distance_scale": torch.ones(count) if distance_scale is None else distance_scale,
+        "coordinates": position.float() if place is None else place,
+        "position": position,
+        "seediness": score,
+        "tau_index": index % 3,
+        "pred_class": index % 5,
+        "level": torch.zeros(count, dtype=torch.int64) if level is None else level,
+    }
+    return Candidates(**{name: column.numpy() for name, column in columns.items()})
 
 
 def chosen(candidates, limit, context=-1, **rules):
@@ -34,7 +36,10 @@ def chosen(candidates, limit, context=-1, **rules):
 
 def slow_seed_order(candidates, limit, context, alpha, diversity):
     """The greedy rule, word by word: the first by S alone, then by log S + alpha log D."""
-    embedding, place = candidates.embedding.double(), candidates.coordinates.double()
+    embedding, place = (
+        torch.from_numpy(values).double()
+        for values in (candidates.embedding, candidates.coordinates)
+    )
     score, factor = candidates.seediness.tolist(), candidates.distance_scale.tolist()
 
     def distance(p, q):
@@ -93,7 +98,7 @@ def test_a_seed_keeps_what_its_candidate_knows(alpha):
     assert seeds.tau_index.tolist() == [1, 2, 0]
     assert seeds.pred_class.tolist() == [1, 2, 3]
     assert seeds.level.tolist() == [1, 1, 0]
-    torch.testing.assert_close(seeds.score, torch.tensor([0.9, 0.5, 0.4]))
+    assert seeds.score == pytest.approx([0.9, 0.5, 0.4])
 
 
 def test_alpha_zero_orders_by_score():
@@ -217,3 +222,33 @@ def test_candidates_that_coincide_or_are_of_no_score_come_last_and_do_come():
 def test_no_candidates_give_no_seeds(alpha):
     empty = candidates_of(torch.zeros(0, 2), torch.zeros(0))
     assert chosen(empty, 5, alpha=alpha) == []
+
+
+def seeds_of(count=3, **changes):
+    index = np.arange(count)
+    fields = {
+        "position": np.zeros((count, 2), dtype=np.int64),
+        "tau_index": index,
+        "pred_class": index,
+        "score": np.zeros(count, dtype=np.float32),
+        "level": index,
+    }
+    return Seeds(**{**fields, **changes})
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_seeds_know_how_many_they_are(count):
+    assert len(seeds_of(count)) == count
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"score": np.zeros(2)}, "one entry a seed.*'score': 2"),
+        ({"position": np.zeros(3)}, r"position must be \(N, 2\)"),
+        ({"position": np.zeros((3, 3))}, r"position must be \(N, 2\)"),
+    ],
+)
+def test_seeds_that_do_not_fit_together_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        seeds_of(**changes)

@@ -5,9 +5,9 @@ import logging
 import pytest
 import torch
 
-from .hand_made import HandSeed, flat_embedding, grouping_of, maps_of, picture
+from hand_made import HandSeed, flat_embedding, grouping_of, maps_of, picture
 
-LOGGER = "dml_instance.modeling.grouping"
+LOGGER = "dml_instance.grouping"
 
 
 @pytest.fixture

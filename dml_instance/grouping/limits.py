@@ -4,8 +4,6 @@ import logging
 import threading
 from collections import Counter
 
-from torch import nn
-
 _logger = logging.getLogger(__name__)
 
 
@@ -36,6 +34,6 @@ class ReachedLimits:
         ]
 
 
-def limits_of(model: nn.Module) -> ReachedLimits:
+def limits_of(model: object) -> ReachedLimits:
     """Those of a model's grouping; of a model without one, limits that nothing has reached."""
     return getattr(getattr(model, "grouping", None), "limits", ReachedLimits())

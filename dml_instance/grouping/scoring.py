@@ -8,6 +8,34 @@ from collections.abc import Sequence
 import numpy as np
 
 from .growing import GrownMasks
+from .metric import similarity
+from .rules import GroupingRules
+from .seeds import Seeds
+
+
+def classify(
+    masks: GrownMasks, seeds: Seeds, probabilities: Sequence[np.ndarray], rules: GroupingRules
+) -> tuple[np.ndarray, np.ndarray]:
+    """Class and score of each mask.
+
+    Args:
+        masks: n of them.
+        seeds: the n that they were grown from.
+        probabilities: (T, K, h, w) for every scale, of each class for the mask grown from a cell.
+        rules: ``class_by``, ``score`` and ``small_mask_cells`` count.
+
+    Returns:
+        Classes (n,) int64, and scores (n,) float64 in [0, 1].
+    """
+    classes, scores = seeds.pred_class, seeds.score.astype(np.float64)
+    if rules.class_by == "vote":
+        scores = seed_probability(probabilities, seeds.tau_index, masks)
+        if probabilities[0].shape[1] > 1:  # with one class there is nothing to vote on
+            classes, share = vote_classes(probabilities, seeds.tau_index, masks)
+            scores *= share
+    if rules.score == "seediness_similarity":
+        scores *= masks.total(similarity(masks.squared_distance)) / masks.area
+    return classes, scores * small_mask_factor(masks, rules.small_mask_cells)
 
 
 def seed_probability(

@@ -6,11 +6,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from dml_instance.modeling.grouping import kernels
-from dml_instance.modeling.grouping.growing import grow_masks
+from dml_instance.grouping import kernels
+from dml_instance.grouping.growing import grow_masks
 from dml_instance.modeling.similarity import pairwise_squared_distance
-
-from .hand_made import (
+from hand_made import (
     TAUS,
     flat_embedding,
     grids_of,

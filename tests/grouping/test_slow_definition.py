@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from .hand_made import (
+from hand_made import (
     HandSeed,
     grouping_of,
     logits_of,

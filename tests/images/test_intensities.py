@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dml_instance.data.images import intensities, to_eight_bit
+from dml_instance.images import intensities, to_eight_bit
 from toy_images import DEEP, DEEP_RGB, GREY, RGB, in_three, stretched
 
 

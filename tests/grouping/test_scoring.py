@@ -2,14 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from dml_instance.modeling.grouping.growing import GrownMasks, grow_masks
-from dml_instance.modeling.grouping.scoring import (
+from dml_instance.grouping.growing import GrownMasks, grow_masks
+from dml_instance.grouping.scoring import (
     seed_probability,
     small_mask_factor,
     vote_classes,
 )
-
-from .hand_made import HandSeed, flat_embedding, grids_of, growing_seeds, instances_of, picture
+from hand_made import HandSeed, flat_embedding, grids_of, growing_seeds, instances_of, picture
 
 # Thresholds, classes, and the cells of two scales.
 T, K, FINE, COARSE = 2, 3, (3, 5), (2, 3)

@@ -7,11 +7,9 @@ import pytest
 import torch
 from detectron2.structures import Instances
 
-from dml_instance.modeling.grouping import grouping as grouping_module
-from dml_instance.modeling.grouping.growing import grow_masks
-from toy_scenes import assert_is_instance_result
-
-from .hand_made import (
+from dml_instance.grouping import grouping as grouping_module
+from dml_instance.grouping.growing import grow_masks
+from hand_made import (
     HandSeed,
     flat_embedding,
     grouping_of,
@@ -20,6 +18,7 @@ from .hand_made import (
     picture,
     threshold_of,
 )
+from toy_scenes import assert_is_instance_result
 
 
 def test_two_objects_become_two_instances_with_tight_boxes():

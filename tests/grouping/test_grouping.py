@@ -6,8 +6,7 @@ from detectron2.config import get_cfg
 
 from dml_instance import add_dml_config
 from dml_instance.modeling.grouping import GroupingRules, InstanceGrouping, build_grouping
-
-from .hand_made import (
+from hand_made import (
     TAUS,
     HandSeed,
     flat_embedding,

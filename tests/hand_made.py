@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from dml_instance.modeling.grouping import GroupingRules, InstanceGrouping
-from dml_instance.modeling.grouping.growing import Grids, GrowingSeeds, GrownMasks, grow_masks
+from dml_instance.grouping import GridMaps, GroupingRules
+from dml_instance.grouping.growing import Grids, GrowingSeeds, GrownMasks, grow_masks
+from dml_instance.modeling.grouping import InstanceGrouping, class_probability
 from dml_instance.modeling.similarity import distance_threshold
 from dml_instance.modeling.structures import ImageMaps
 
@@ -98,6 +99,16 @@ def maps_of(
         stride=stride,
         scale=scale,
         image_size=image_size or tuple(stride * side for side in shape),
+    )
+
+
+def grid_maps(maps: ImageMaps) -> GridMaps:
+    """The same as arrays."""
+    return GridMaps(
+        np.ascontiguousarray(maps.embedding.numpy().transpose(1, 2, 0)),
+        maps.distance_scale.numpy(),
+        class_probability(maps.class_logits).numpy(),
+        *(maps.stride, maps.scale, maps.image_size),
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from dml_instance.data.images import ImageFileError, ReadingRules, image_size, read_labels
+from dml_instance.images import ImageFileError, ReadingRules, image_size, read_labels
 from toy_images import (
     GREY,
     OPACITY,

@@ -3,10 +3,11 @@
 import contextlib
 import io
 import os
+import sys
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
-from detectron2.utils.file_io import PathManager
 from PIL import UnidentifiedImageError
 
 from .intensities import to_eight_bit
@@ -31,7 +32,7 @@ def read_image(file: str, rules: ReadingRules = PLAIN) -> np.ndarray:
     stretched, and of the result.
 
     Args:
-        file: path, or what Detectron2's ``PathManager`` takes for one.
+        file: path, or, in a process that uses Detectron2, what its ``PathManager`` takes for one.
         rules: the page and the channels of a file that is no plain image, and the largest size.
 
     Returns:
@@ -115,12 +116,20 @@ class _Clipped(io.BufferedReader):
         return super().read(-1 if size is None else min(size, self._length))
 
 
+def _file(name: str) -> BinaryIO:
+    """A file, opened."""
+    # Not imported for this: it would bring torch. Where nobody has imported it, nobody has taught
+    # it what else a name may mean.
+    of_detectron2 = sys.modules.get("detectron2.utils.file_io")
+    return of_detectron2.PathManager.open(name, "rb") if of_detectron2 else open(name, "rb")
+
+
 @contextlib.contextmanager
 def _opened(file: str, rules: ReadingRules) -> Iterator[ImageSource]:
     """The header of a file that is small enough."""
     with contextlib.ExitStack() as stack:
         with _reading(file):
-            stream = _Clipped(stack.enter_context(PathManager.open(file, "rb")))
+            stream = _Clipped(stack.enter_context(_file(file)))
             is_tiff = stream.read(4) in _TIFF
             stream.seek(0)
             source = TiffSource(stream, rules.page or 0) if is_tiff else PillowSource(stream)

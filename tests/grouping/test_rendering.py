@@ -6,11 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dml_instance.modeling.grouping import rendering
-from dml_instance.modeling.grouping.growing import grow_masks
-from dml_instance.modeling.grouping.rendering import draw_masks, sparse_masks
-
-from .hand_made import flat_embedding, grids_of, growing_seeds, masks_on, picture, ramp
+from dml_instance.grouping import rendering
+from dml_instance.grouping.growing import grow_masks
+from dml_instance.grouping.rendering import draw_masks, sparse_masks
+from hand_made import flat_embedding, grids_of, growing_seeds, masks_on, picture, ramp
 
 # What is sure of a pixel: it is in, out, or so near to the border that rounding may decide.
 IN, OUT, DOUBTFUL = 1, 0, -1

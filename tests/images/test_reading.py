@@ -6,10 +6,11 @@ import struct
 import numpy as np
 import pytest
 import tifffile
+from detectron2.utils.file_io import PathHandler, PathManager
 from PIL import Image
 
-from dml_instance.data.images import PLAIN, ImageFileError, ReadingRules, image_size, read_image
-from dml_instance.data.images import reading as reader
+from dml_instance.images import PLAIN, ImageFileError, ReadingRules, image_size, read_image
+from dml_instance.images import reading as reader
 from toy_images import GREY, KINDS, RGB, SIDES, exif, in_three, stored, stretched
 
 # Of 2 times, 3 slices and 5 channels.
@@ -324,3 +325,18 @@ def test_broken_exif_is_none(tmp_path, recwarn):
 def test_rules_out_of_range_are_refused(options, named):
     with pytest.raises(ValueError, match=named):
         ReadingRules(**options)
+
+
+def test_paths_of_detectron2_are_opened_by_it(tmp_path):
+    class InFolder(PathHandler):
+        def _get_supported_prefixes(self):
+            return ["kept://"]
+
+        def _open(self, path, mode="r", **kwargs):
+            return open(tmp_path / path.removeprefix("kept://"), mode)
+
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    PathManager.register_handler(InFolder(), allow_override=True)
+    np.testing.assert_array_equal(read_image("kept://a.png"), RGB)
+    with pytest.raises(ImageFileError, match=r"cannot read kept://b\.png: No such file"):
+        read_image("kept://b.png")

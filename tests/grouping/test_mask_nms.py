@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dml_instance.modeling.grouping.growing import grow_masks
-
-from .hand_made import flat_embedding, grids_of, growing_seeds, masks_on, picture, ramp
+from dml_instance.grouping.growing import grow_masks
+from hand_made import flat_embedding, grids_of, growing_seeds, masks_on, picture, ramp
 
 
 def test_masks_come_with_all_that_is_known_of_them():

@@ -1,0 +1,24 @@
+"""From the maps of an image to its instances: NumPy in, NumPy out.
+
+Neither torch nor Detectron2 is imported: ``modeling.grouping`` calls this with the maps of a
+network of torch, and ``runtime`` with those of an exported one.
+"""
+
+from .grouping import FoundInstances, GroupingSettings, group, seeds_of
+from .limits import ReachedLimits, limits_of
+from .maps import GridMaps
+from .rules import GroupingRules
+from .seeds import Seeds, seediness
+
+__all__ = [
+    "FoundInstances",
+    "GridMaps",
+    "GroupingRules",
+    "GroupingSettings",
+    "ReachedLimits",
+    "Seeds",
+    "group",
+    "limits_of",
+    "seediness",
+    "seeds_of",
+]
