@@ -3,6 +3,7 @@
 Main memory in MiB; that of a GPU is not counted.
 """
 
+import contextlib
 import multiprocessing
 import sys
 from collections.abc import Callable
@@ -21,6 +22,9 @@ def peak_memory_mib() -> float:
     Returns:
         MiB; NaN on Windows, where Python's standard library does not say.
     """
+    with contextlib.suppress(OSError):
+        # Linux's other account, below, begins with what the process that started this one held.
+        return _peak_since_cleared()
     if resource is None:
         return float("nan")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -13,6 +13,7 @@ from dml_instance.data.forms.results import FORMS
 from dml_instance.engine import load_config
 from doc_inputs import CHECKPOINT
 from doc_pages import ROOT, blocks, commands
+from toy_network import write_toy_model
 
 CPU = ["MODEL.DEVICE", "cpu"]
 TINY = [
@@ -63,6 +64,13 @@ def predict(words):
         stems = {os.path.splitext(file)[0] for file in os.listdir(f"{args.output}/{form}")}
         assert stems == {os.path.splitext(image)[0] for image in images}
     return printed
+
+
+def export(words):
+    """The options, and a model in the place of what takes half a minute to write."""
+    _, args = page_commands.parsed(words)
+    write_toy_model(args.output)
+    return ""
 
 
 def prepare_shapes(words):
@@ -151,12 +159,14 @@ RULES = {
     "pip": only_files,
     "sh": borrowed_gpu,
     "benchmarks.compare": compare_models,
+    "benchmarks.exported_model": only_parsed,
     "benchmarks.gpu.photographs": only_parsed,
     "benchmarks.model_cost": model_cost,
     "benchmarks.speed": measure_speed,
     "benchmarks.stock_trainer": only_parsed,
     "detectron2.tools.lazyconfig_train_net": lazy_train_net,
     "docs/generate_configuration.py": lambda words: page_commands.run([*words, "--check"]),
+    "tools/export.py": export,
     "tools/extract_backbone.py": extract_backbone,
     "tools/predict.py": predict,
     "tools/prepare.py": page_commands.run,

@@ -94,6 +94,8 @@ def execute(reader):
     def execute(text):
         if "output/cell/" in text:
             reader.first("tools/train_net.py", "README.md")
+        if '"nuclei_model"' in text:
+            reader.first("tools/export.py", "docs/export.md")
         names = {"bgr_image": IMAGE}
         exec(compile(text, "a page", "exec"), names)
         return names
@@ -169,7 +171,7 @@ def layout(reader, lines):
     """The data flow is one of modules and what they pass on; below it lie folders and files,
     indented by two columns a level."""
     end = lines.index("") if "" in lines else len(lines)
-    modules = {path.stem for path in (ROOT / "dml_instance" / "modeling").rglob("*")}
+    modules = {path.stem for path in (ROOT / "dml_instance").rglob("*")}
     passed_on = {
         "batched_inputs",
         "images",
