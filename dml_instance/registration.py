@@ -57,7 +57,7 @@ class _Watch(importlib.abc.MetaPathFinder):
 def _is_bound(name: str) -> bool:
     """Whether the import of a part has come to its end, at which Python binds it to its parent."""
     parent, _, part = name.rpartition(".")
-    return part in vars(sys.modules[parent])
+    return parent not in sys.modules or part in vars(sys.modules[parent])
 
 
 def _call_after(loader: importlib.abc.Loader, act: Callable[[ModuleType], None]) -> None:

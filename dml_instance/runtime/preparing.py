@@ -10,7 +10,9 @@ from PIL import Image
 from .rules import ImageRules
 
 
-def network_input(image: np.ndarray, rules: ImageRules, unit: int) -> tuple[np.ndarray, tuple]:
+def network_input(
+    image: np.ndarray, rules: ImageRules, unit: int
+) -> tuple[np.ndarray, tuple[int, int]]:
     """The input of the network.
 
     Args:

@@ -205,7 +205,7 @@ def report(session: WorkDB) -> str:
     lines += [
         f"equivalent.toml: {entry['file']} no longer has the line {entry['was']!r}"
         for entry in EQUIVALENT
-        if not _is_in_file(entry["was"], ROOT / "dml_instance" / "modeling" / entry["file"])
+        if not _is_in_file(entry["was"], ROOT / "dml_instance" / entry["file"])
     ]
     for name in [*sorted({name for name, _ in counts}), ""]:
         total = Counter()
