@@ -3,6 +3,7 @@
 Main memory in MiB; that of a GPU is not counted.
 """
 
+import contextlib
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -38,22 +39,11 @@ class AddedMemory:
     """
 
     def __enter__(self):
-        try:
-            with open("/proc/self/clear_refs", "w") as file:
-                file.write("5")  # the peak becomes what is held now
-            self._peak = _peak_since_cleared
-        except OSError:
-            self._peak = peak_memory_mib
-        self._before = self._peak()
+        with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
+            file.write("5")  # the peak becomes what is held now
+        self._before = peak_memory_mib()
         return self
 
     def __exit__(self, *_):
         # Linux counts pages of each processor apart: sums may be off by some.
-        self.mib = round(max(self._peak() - self._before, 0.0), 1)
-
-
-def _peak_since_cleared() -> float:
-    """Peak memory in MiB by Linux's account."""
-    with open("/proc/self/status") as file:
-        (line,) = (line for line in file if line.startswith("VmHWM:"))
-    return int(line.split()[1]) / 2**10
+        self.mib = round(max(peak_memory_mib() - self._before, 0.0), 1)

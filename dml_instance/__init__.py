@@ -1,35 +1,24 @@
 """Box-free instance segmentation by deep metric learning, as a Detectron2 plugin.
 
-Importing it registers the meta-architecture ``DMLInstance``, the backbones
+Registered with Detectron2 are the meta-architecture ``DMLInstance``, the backbones
 ``build_slim_resnet_backbone`` and ``build_efficientnet_lite_backbone``, the built-in data sets, and
-the trained models that come with it as ``dml://NAME``; ``add_dml_config(cfg)`` adds this project's
-keys to a Detectron2 config.
+the trained models that come with the package, as ``dml://NAME``. ``add_dml_config(cfg)`` adds this
+project's keys to a Detectron2 config.
+
+Where Detectron2 is imported already, all this happens at once. Otherwise it happens with the first
+use of a name below but ``__version__``, or with the import of a part that needs Detectron2; that
+imports Detectron2, and torch with it. ``dml_instance.runtime``, which runs exported models, needs
+neither.
 """
 
-try:
-    import detectron2
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "dml_instance is a plugin of Detectron2, which is not installed here. From the "
-        "repository's root, `pip install ./third_party/d2wheel` installs it from PyPI without a "
-        "compiler; or build the official one: "
-        "https://detectron2.readthedocs.io/en/latest/tutorials/install.html",
-        name=error.name,
-    ) from error
-try:
-    from detectron2.layers import move_device_like  # noqa: F401
-except ImportError as error:
-    raise ImportError(
-        f"{detectron2.__file__} is older than dml_instance can use: it needs Detectron2's main "
-        "branch of June 2022 or newer, not the release 0.6; `pip install ./third_party/d2wheel` "
-        "installs one of August 2024"
-    ) from error
+import importlib
+import sys
+from typing import TYPE_CHECKING
 
-from . import data, model_zoo, modeling
-from .config import add_dml_config
-from .segmentation import Segmentation
-from .segmenter import Segmenter, load
 from .version import __version__
+
+if TYPE_CHECKING:
+    from .plugin import Segmentation, Segmenter, add_dml_config, data, load, model_zoo, modeling
 
 __all__ = [
     "Segmentation",
@@ -41,3 +30,17 @@ __all__ = [
     "model_zoo",
     "modeling",
 ]
+
+
+def __getattr__(name: str):
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(".plugin", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+if sys.modules.get("detectron2") is not None:
+    importlib.import_module(".plugin", __name__)

@@ -3,7 +3,7 @@
 ``MODEL.DML`` holds the model. What training and data need stands where Detectron2 keeps its own:
 ``SOLVER``, ``INPUT`` and ``DATALOADER``. The keys of ``MODEL.DML.GROUPING``, ``PAIR_LOSS``,
 ``MASK_LOSS`` and ``SEED_LOSS`` are the fields of the frozen dataclasses that travel through the
-code, and are explained there: ``modeling/grouping/rules.py`` and ``modeling/criterion/rules.py``.
+code, and are explained there: ``grouping/rules.py`` and ``modeling/criterion/rules.py``.
 
 "Paper" is Fathi et al., Semantic Instance Segmentation via Deep Metric Learning, arXiv:1703.10277.
 "Measured" points to a row of docs/accuracy.md or of the notebook of experiments. Lengths in pixels
@@ -14,10 +14,10 @@ this file and those two.
 from detectron2.config import CfgNode as CN
 from detectron2.projects.deeplab import add_deeplab_config
 
+from .grouping.rules import GroupingRules
 from .keys.renamed import take_old_spellings
 from .keys.rule_nodes import node_of
 from .modeling.criterion.rules import CriterionRules
-from .modeling.grouping.rules import GroupingRules
 
 
 def add_dml_config(cfg: CN) -> None:

@@ -4,8 +4,8 @@ import argparse
 import os
 import sys
 
-from .data.images import MAX_PIXELS, ReadingRules, is_image_name
 from .engine.config import check_pairs_come_last, is_key
+from .images import MAX_PIXELS, ReadingRules, is_image_name
 
 
 class ModelArgumentParser(argparse.ArgumentParser):

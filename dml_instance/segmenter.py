@@ -21,9 +21,9 @@ from torch import nn
 
 from .data import PixelMapper
 from .data.forms.results import found_objects
-from .data.images import read_image, read_labels, to_eight_bit
 from .engine import find_model, load_model, min_score_of
 from .files import replacing
+from .images import read_image, read_labels, to_eight_bit
 from .keys.classes import Classes, classes_of
 from .learning import train_further, write_training_set
 from .modeling import DMLInstance

@@ -13,6 +13,7 @@ from dml_instance.data.forms.results import RESULT_FORMS
 from dml_instance.engine import load_config
 from doc_inputs import CHECKPOINT
 from doc_pages import ROOT, blocks, commands
+from toy_network import write_toy_model
 
 CPU = ["MODEL.DEVICE", "cpu"]
 TINY = [
@@ -72,6 +73,13 @@ def predict(words):
         stems = {os.path.splitext(file)[0] for file in os.listdir(f"{args.output}/{form}")}
         assert stems == {os.path.splitext(image)[0] for image in images}
     return printed
+
+
+def export(words):
+    """The options, and a model in the place of what takes half a minute to write."""
+    _, args = page_commands.parsed(words)
+    write_toy_model(args.output)
+    return ""
 
 
 def prepare_shapes(words):
@@ -160,6 +168,7 @@ RULES = {
     "pip": only_files,
     "sh": borrowed_gpu,
     "benchmarks.compare": compare_models,
+    "benchmarks.exported_model": only_parsed,
     "benchmarks.gpu.photographs": only_parsed,
     "benchmarks.model_cost": model_cost,
     "benchmarks.page_clicks": only_parsed,
@@ -167,6 +176,7 @@ RULES = {
     "benchmarks.stock_trainer": only_parsed,
     "detectron2.tools.lazyconfig_train_net": lazy_train_net,
     "dml app": only_parsed,
+    "dml export": export,
     "dml look": visualize,
     "dml prepare": page_commands.run,
     "dml segment": predict,

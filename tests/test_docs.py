@@ -95,6 +95,8 @@ def execute(reader):
     def execute(text, names=None):
         if "output/cell/" in text:
             reader.first("dml train", "README.md")
+        if '"nuclei_model"' in text:
+            reader.first("dml export", "docs/export.md")
         names = {"bgr_image": IMAGE} if names is None else names
         exec(compile(text.replace("minutes=3", "minutes=0.005"), "a page", "exec"), names)
         return names
@@ -194,7 +196,7 @@ def layout(reader, lines):
     """The data flow is one of modules and what they pass on; below it lie folders and files,
     indented by two columns a level."""
     end = lines.index("") if "" in lines else len(lines)
-    modules = {path.stem for path in (ROOT / "dml_instance" / "modeling").rglob("*")}
+    modules = {path.stem for path in (ROOT / "dml_instance").rglob("*")}
     passed_on = {
         "batched_inputs",
         "images",

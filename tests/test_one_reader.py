@@ -12,9 +12,9 @@ from detectron2.structures import Instances
 
 from dml_instance.data import build_test_mapper, build_train_mapper
 from dml_instance.data.forms.readers import SourceRules
-from dml_instance.data.images import read_image
 from dml_instance.data.preparing import SplitRules, prepare
 from dml_instance.engine import pictures
+from dml_instance.images import read_image
 from tool_runner import load_tool
 from toy_images import KINDS
 from toy_scenes import data_config

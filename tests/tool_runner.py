@@ -24,6 +24,7 @@ TINY = [
 
 # Tools that are commands by another name.
 _COMMANDS = {
+    "export": "export",
     "predict": "segment",
     "prepare": "prepare",
     "train_net": "train_net",

@@ -12,7 +12,7 @@ from dml_instance.app.models import Sight
 from dml_instance.app.project import Marked, Project
 from dml_instance.app.teaching import Teacher
 from dml_instance.app.workspace import Workspace
-from dml_instance.data.images import ReadingRules, read_image
+from dml_instance.images import ReadingRules, read_image
 from dml_instance.keys.classes import Classes
 from dml_instance.modeling.grouping import GroupingRules, InstanceGrouping
 from dml_instance.modeling.structures import ImageMaps

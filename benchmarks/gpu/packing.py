@@ -17,8 +17,8 @@ from scipy.io import loadmat, savemat
 from tqdm import tqdm
 
 from dml_instance.data.datasets.voc import load_sbd, load_train_aug, load_voc
-from dml_instance.data.images import evenly_spread
 from dml_instance.files import write_json, write_text
+from dml_instance.images import evenly_spread
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 

@@ -12,8 +12,7 @@ import torch
 from detectron2.structures import Instances
 from torch import Tensor
 
-from dml_instance.modeling.grouping import InstanceGrouping
-from dml_instance.modeling.grouping.seeds import class_probability
+from dml_instance.modeling.grouping import InstanceGrouping, class_probability
 from dml_instance.modeling.similarity import distance_threshold, similarity
 
 from ..timing.predicted import Predicted
@@ -173,7 +172,7 @@ def loop_over_seeds(
     seeds = grouping.seeds([image.maps])
     is_owned = torch.zeros(len(pixels), dtype=torch.bool, device=pixels.device)
     masks, kept = [], []
-    for index in seeds.score.argsort(descending=True, stable=True).tolist():
+    for index in np.argsort(-seeds.score, kind="stable").tolist():
         row, column = seeds.position[index].tolist()
         cell = row * embedding.shape[2] + column
         distance = (pixels - pixels[cell]).square().sum(dim=1) * scales[cell]
@@ -186,6 +185,6 @@ def loop_over_seeds(
     return Instances(
         image.output_size,
         pred_masks=_at_output_size(of_cells, image.cell_size, image.output_size),
-        scores=seeds.score[kept].cpu(),
-        pred_classes=seeds.pred_class[kept].cpu(),
+        scores=torch.from_numpy(seeds.score[kept]),
+        pred_classes=torch.from_numpy(seeds.pred_class[kept]),
     )

@@ -23,10 +23,10 @@ import torch
 from tabulate import tabulate
 from ultralytics import YOLO
 
-from dml_instance.data.images import evenly_spread
 from dml_instance.data.input_files import input_files
 from dml_instance.engine import load_trained, machine, use_huge_pages
 from dml_instance.files import write_json
+from dml_instance.images import evenly_spread
 
 from ..timing.inference import model_inputs
 from ..timing.measure import quartiles

@@ -123,7 +123,7 @@ def _variants(
     for count in thresholds:
         index = torch.arange(count) % len(logits)
         changed = replace(maps, class_logits=logits[index])
-        repeated = _with(grouping, thresholds=grouping.thresholds[index.numpy()])
+        repeated = _with(grouping, taus=tuple(grouping.taus[i] for i in index.tolist()))
         yield "thresholds", count, repeated, changed
 
 

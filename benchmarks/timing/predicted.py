@@ -8,7 +8,7 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 from detectron2.data import detection_utils as utils
 
-from dml_instance.data.images import evenly_spread
+from dml_instance.images import evenly_spread
 from dml_instance.modeling import DMLInstance
 from dml_instance.modeling.structures import ImageMaps
 

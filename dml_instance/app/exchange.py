@@ -6,11 +6,11 @@ import tempfile
 from collections.abc import Sequence
 
 from ..data.annotated import AnnotatedImage
-from ..data.errors import FileError
 from ..data.forms.readers import SourceRules, read_annotations
 from ..data.forms.results import RESULT_FORMS, FoundObject, ResultImage, ResultWriter
-from ..data.images import is_image_name
+from ..errors import FileError
 from ..files import replacing_folder
+from ..images import is_image_name
 from ..rle import decoded_part
 from .gallery import PageError
 from .project import IGNORED, Marked

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..data.errors import FileError
-from ..data.images import ReadingRules, image_size, is_image_name, read_image
 from ..data.input_files import InputFile, input_files
+from ..errors import FileError
+from ..images import ReadingRules, image_size, is_image_name, read_image
 
 UPLOADS = "uploads"
 

@@ -9,10 +9,11 @@ import torch
 
 from ..data import build_test_mapper
 from ..data.forms.results import found_objects
-from ..data.images import ReadingRules
 from ..files import write_json
+from ..grouping import RULES, PointGround
+from ..images import ReadingRules
 from ..modeling import DMLInstance
-from ..modeling.grouping import RULES, PointGround, explain
+from ..modeling.grouping import explain
 from ..rle import encoded_part
 from ..segmenter import load
 from .job import LESSON

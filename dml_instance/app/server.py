@@ -20,7 +20,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from ..data.errors import FileError
+from ..errors import FileError
 from . import exchange
 from .gallery import PageError
 from .security import LOCAL_HOSTS, Guard

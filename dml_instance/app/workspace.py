@@ -11,8 +11,8 @@ from collections import OrderedDict
 
 import numpy as np
 
-from ..data.errors import FileError
-from ..modeling.grouping.at_point import PointChoice, PointGround
+from ..errors import FileError
+from ..grouping import PointChoice, PointGround
 from .editing import Editor, standing, told
 from .gallery import Gallery, PageError, png
 from .models import PageModel, Sight, similarity_picture

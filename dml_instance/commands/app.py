@@ -25,8 +25,8 @@ from ..app.security import LOCAL_HOSTS
 from ..app.teaching import Teacher
 from ..app.workspace import Workspace
 from ..data.forms.readers import SourceRules
-from ..data.images import ReadingRules
 from ..engine import message_of
+from ..images import ReadingRules
 
 PROJECT = "dml_project"
 MAX_PIXELS = 4096 * 4096

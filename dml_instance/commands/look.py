@@ -18,7 +18,6 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.logger import setup_logger
 
 from ..data import register_given
-from ..data.images import evenly_spread, write_image
 from ..data.input_files import check_apart, input_files, named, remarks_on_names
 from ..engine import (
     NO_DATA,
@@ -32,6 +31,7 @@ from ..engine import (
     run_over_images,
 )
 from ..engine.pictures import picture_of
+from ..images import evenly_spread, write_image
 from ..options import (
     ModelArgumentParser,
     add_reading_options,

@@ -6,8 +6,8 @@ import re
 from detectron2.data import DatasetCatalog
 
 from ..data.coco import parse_registration, register_coco
-from ..data.images import PLAIN, ReadingRules
 from ..data.preparing.splits import TRAIN, VAL
+from ..images import PLAIN, ReadingRules
 
 
 def register_prepared(root: str, reading: ReadingRules = PLAIN) -> str:

@@ -45,9 +45,9 @@ from ..engine import (
     min_score_of,
     run_over_images,
 )
+from ..grouping import limits_of
 from ..keys.classes import classes_of
 from ..modeling import DMLInstance
-from ..modeling.grouping.limits import limits_of
 from ..options import ModelArgumentParser, add_reading_options, add_score_option, reading_rules
 
 

@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from tqdm import tqdm
 
-from ..data.images import read_image
+from ..images import read_image
 from ..visualization import draw_ground_truth, draw_instances, panel
 from .scores import group_ap
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from .images import IMAGE_ENDINGS, is_image_name
+from ..images import IMAGE_ENDINGS, is_image_name
 
 # By these a folder of results is known, or the project of a page, which holds images, too.
 RESULT_FILES = frozenset({"objects.csv", "instances.json", "actions.jsonl"})

@@ -14,11 +14,11 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
+from ..errors import FileError
+from ..images import PLAIN, ReadingRules, read_image
 from ..rle import as_rle
 from .augmentation import build_test_augmentation, build_train_augmentation
 from .copy_paste import CopyPaste
-from .errors import FileError
-from .images import PLAIN, ReadingRules, read_image
 
 # Objects that share one label map: what an 8-bit map, which every transform takes, can tell apart.
 _OBJECTS_A_LAYER = 255

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from ..images import evenly_spread
 from ..rle import areas, as_rle, decoded_part
-from .images import evenly_spread
 
 # Enough to know quartiles by a few per cent; spread over the whole data set.
 _IMAGES = 1000

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from tqdm import tqdm
 
-from ..data.errors import FileError
+from ..errors import FileError
 from .errors import is_out_of_memory, message_of
 from .tally import Tally
 

@@ -1,16 +1,18 @@
 """What a trained model sees in an image, as one picture."""
 
 import numpy as np
+import torch
 from detectron2.config import CfgNode
 from detectron2.data import Metadata
 from detectron2.data.detection_utils import annotations_to_instances
 from torch import Tensor, nn
 
 from ..data import build_test_mapper
-from ..data.images import PLAIN, ReadingRules, read_image
+from ..grouping import seediness
+from ..images import PLAIN, ReadingRules, read_image
 from ..modeling import DMLInstance
 from ..modeling.ground_truth import object_masks
-from ..modeling.grouping.seeds import class_probability, seediness
+from ..modeling.grouping import class_probability
 from ..visualization import (
     draw_ground_truth,
     draw_instances,
@@ -67,7 +69,8 @@ def _maps_of(
     """Titled pictures (H, W, 3) of what the network says of one image."""
     ((*_, maps),) = model.pyramids(inputs)  # of several scales the finest, as a rule
     seeds = model.grouping.seeds([maps])
-    cells = seeds.position[seeds.score >= min_score].cpu().numpy()
+    cells = seeds.position[seeds.score >= min_score]
     places = (cells + 0.5) * np.array(maps.cell_size(size))
-    heat = seediness_heat(seediness(class_probability(maps.class_logits)), places, size)
+    score = seediness(class_probability(maps.class_logits).cpu().numpy())
+    heat = seediness_heat(torch.from_numpy(score), places, size)
     return [("embedding", embedding_colors(maps.embedding, size)), ("seediness and seeds", heat)]

@@ -13,8 +13,8 @@ from detectron2.utils import comm
 from detectron2.utils.events import EventWriter
 
 from ..data import build_test_mapper, build_train_mapper, build_train_sampler, training_records
+from ..grouping import limits_of
 from ..keys.honoured import honouring_keys
-from ..modeling.grouping.limits import limits_of
 from ..stored_config import StoredConfig
 from .evaluators import build_evaluator
 from .fitting import fitted_lengths

@@ -14,8 +14,8 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import HookBase
 
-from ..data.images import write_image
 from ..files import replacing
+from ..images import write_image
 from .inference import at_inference
 from .pictures import picture_of
 

@@ -9,7 +9,8 @@ whatever dtype it is given, since ``exp(d)`` leaves the range of float16 at d = 
     log(1 - sigma) = log tanh(d / 2)
     sigma >= tau  <=>  d <= log(2 / tau - 1)
 
-``grouping/kernels.py`` has the same distance as compiled loops; tests hold the two together.
+``dml_instance/grouping`` has the same for arrays: the distance as compiled loops in ``kernels.py``,
+sigma and its threshold in ``metric.py``; tests hold them together.
 
 The paper is Fathi et al., arXiv:1703.10277.
 
@@ -22,6 +23,8 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ..grouping.metric import distance_threshold as distance_threshold
 
 # Keeps log(1 - sigma) and its gradient finite where two different objects coincide: log tanh((d +
 # margin) / 2) is at least -5.3 and its slope at most 1 / sinh(margin) = 100.
@@ -121,12 +124,3 @@ def self_similarity(
     if distance_scale is not None:
         distance *= distance_scale.float()[:, None, ::step, ::step]
     return similarity(distance).nan_to_num_(0.0)
-
-
-def distance_threshold(tau: float) -> float:
-    """The squared distance at which sigma equals ``tau``; raises ValueError unless 0 < tau < 1."""
-    if not 0 < tau < 1:
-        raise ValueError(
-            f"a similarity threshold, of MODEL.DML.TAUS, lies strictly between 0 and 1, got {tau}"
-        )
-    return math.log(2 / tau - 1)

@@ -1,12 +1,13 @@
 """What flows between the parts of the model; shapes are checked here and nowhere else.
 
-Shapes: B images, D embedding channels, T similarity thresholds, K classes, h x w grid cells, N
-seeds.
+Shapes: B images, D embedding channels, T similarity thresholds, K classes, h x w grid cells.
 """
 
 from dataclasses import dataclass
 
 from torch import Tensor
+
+from ..grouping.maps import cell_size
 
 # The tensors of the maps, by their names.
 MAPS = ("embedding", "distance_scale", "class_logits")
@@ -41,8 +42,7 @@ class ImageMaps:
 
     def cell_size(self, output_size: tuple[int, int]) -> tuple[float, float]:
         """Pixels a cell, (vertical, horizontal), of the image at another (height, width)."""
-        sides = zip(output_size, self.image_size, strict=True)
-        return tuple(self.stride * wanted / side for wanted, side in sides)
+        return cell_size(self.stride, self.image_size, output_size)
 
 
 @dataclass(frozen=True)
@@ -86,35 +86,3 @@ def _check_maps(maps: ImageMaps | BatchMaps, batch: str) -> None:
             raise ValueError(f"{name} must be ({batch}{form}), got {shapes[name]}")
     if len({(*shape[:more], *shape[-2:]) for shape in shapes.values()}) != 1:
         raise ValueError(f"all maps must be of the same images and grid, got {shapes}")
-
-
-@dataclass(frozen=True)
-class Seeds:
-    """Pixels to grow masks from, best first.
-
-    Attributes:
-        position: (N, 2) int64, (row, column) in the grid of its pyramid scale.
-        tau_index: (N,) int64, which threshold the mask is grown with.
-        pred_class: (N,) int64 in [0, K).
-        score: (N,) float32 seediness in [0, 1].
-        level: (N,) int64, index of the pyramid scale.
-
-    Raises:
-        ValueError: for fields of different lengths or shapes.
-    """
-
-    position: Tensor
-    tau_index: Tensor
-    pred_class: Tensor
-    score: Tensor
-    level: Tensor
-
-    def __post_init__(self):
-        lengths = {name: len(value) for name, value in vars(self).items()}
-        if len(set(lengths.values())) != 1:
-            raise ValueError(f"every field of Seeds needs one entry a seed, got {lengths}")
-        if self.position.dim() != 2 or self.position.shape[1] != 2:
-            raise ValueError(f"position must be (N, 2), got {tuple(self.position.shape)}")
-
-    def __len__(self):
-        return len(self.score)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from dml_instance.data.datasets.shapes import draw_split
-from dml_instance.data.images import read_labels
+from dml_instance.images import read_labels
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 sync_api = pytest.importorskip("playwright.sync_api", reason="pip install -e .[dev] for this")

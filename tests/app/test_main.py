@@ -9,7 +9,7 @@ import pytest
 from dml_instance.app.gallery import PageError
 from dml_instance.commands import app as command
 from dml_instance.data.forms.readers import SourceRules
-from dml_instance.data.images import ReadingRules
+from dml_instance.images import ReadingRules
 from toy_page import BLOCKS, SIZE, ToyModel, draw_blocks, workspace_in
 
 pytest.importorskip("uvicorn", reason="pip install -e .[app] for these")

@@ -11,7 +11,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from dml_instance.app import job
-from dml_instance.data.images import read_labels
+from dml_instance.images import read_labels
 from toy_page import BLOCKS, SIZE, draw_blocks, teacher_of, workspace_in
 
 testclient = pytest.importorskip("starlette.testclient", reason="pip install -e .[dev] for these")

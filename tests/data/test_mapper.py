@@ -7,8 +7,8 @@ from PIL import Image
 
 from dml_instance.data import build_test_mapper, build_train_mapper
 from dml_instance.data.augmentation import build_train_augmentation
-from dml_instance.data.errors import FileError
 from dml_instance.data.mapper import FileNamingMapper
+from dml_instance.errors import FileError
 from toy_scenes import data_config, rle, square_and_disc, write_coco
 
 

@@ -4,8 +4,8 @@ import logging
 import pytest
 import torch
 
-from dml_instance.data.errors import FileError
 from dml_instance.engine import Tally, for_each_image, list_of_skipped, run_over_images
+from dml_instance.errors import FileError
 
 
 def test_files_that_fail_are_skipped(caplog):

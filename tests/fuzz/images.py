@@ -23,8 +23,8 @@ import numpy as np
 
 import toy_images as toy
 from dml_instance.data import build_test_mapper
-from dml_instance.data.errors import FileError
-from dml_instance.data.images import (
+from dml_instance.errors import FileError
+from dml_instance.images import (
     IMAGE_ENDINGS,
     ReadingRules,
     image_size,

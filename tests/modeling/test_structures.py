@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dml_instance.modeling.structures import BatchMaps, ImageMaps, Seeds
+from dml_instance.modeling.structures import BatchMaps, ImageMaps
 
 SHAPES = {"embedding": (2, 4, 5, 6), "distance_scale": (2, 5, 6), "class_logits": (2, 3, 2, 5, 6)}
 
@@ -72,33 +72,3 @@ def test_the_size_of_a_cell_in_an_image_of_another_size():
     # Cells of 4 pixels in 20 x 24 pixels: in 40 x 24 pixels they are twice as high.
     assert image_maps().cell_size((40, 24)) == (8.0, 4.0)
     assert image_maps().cell_size((5, 6)) == (1.0, 1.0)
-
-
-def seeds(count=3, **changes):
-    index = torch.arange(count)
-    fields = {
-        "position": torch.zeros(count, 2, dtype=torch.int64),
-        "tau_index": index,
-        "pred_class": index,
-        "score": torch.rand(count),
-        "level": index,
-    }
-    return Seeds(**{**fields, **changes})
-
-
-@pytest.mark.parametrize("count", [0, 3])
-def test_seeds_know_how_many_they_are(count):
-    assert len(seeds(count)) == count
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"score": torch.rand(2)}, "one entry a seed.*'score': 2"),
-        ({"position": torch.zeros(3)}, r"position must be \(N, 2\)"),
-        ({"position": torch.zeros(3, 3)}, r"position must be \(N, 2\)"),
-    ],
-)
-def test_seeds_that_do_not_fit_together_are_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
-        seeds(**changes)

@@ -186,7 +186,7 @@ def _changed_lines(before: str, after: str) -> list[str]:
 def report(session: WorkDB) -> str:
     """The share of mutants that were killed, and those that were not."""
     known = {
-        (f"dml_instance/modeling/{entry['file']}", _SPACES.sub("", f"-{entry['was']}+{now}"))
+        (f"dml_instance/{entry['file']}", _SPACES.sub("", f"-{entry['was']}+{now}"))
         for entry in EQUIVALENT
         for now in entry["now"]
     }
@@ -205,7 +205,7 @@ def report(session: WorkDB) -> str:
     lines += [
         f"equivalent.toml: {entry['file']} no longer has the line {entry['was']!r}"
         for entry in EQUIVALENT
-        if not _is_in_file(entry["was"], ROOT / "dml_instance" / "modeling" / entry["file"])
+        if not _is_in_file(entry["was"], ROOT / "dml_instance" / entry["file"])
     ]
     for name in [*sorted({name for name, _ in counts}), ""]:
         total = Counter()

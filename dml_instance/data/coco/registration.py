@@ -15,9 +15,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 from iopath.common.file_io import get_cache_dir
 
+from ...errors import FileError
 from ...files import write_text
-from ..errors import FileError
-from ..images import PLAIN, ReadingRules
+from ...images import PLAIN, ReadingRules
 from .check import check_coco
 
 _logger = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from ...files import replacing_folder
+from ...images import write_image
 from ...rle import encoded, encoded_part
 from ..annotated import AnnotatedObject
-from ..images import write_image
 
 
 def annotation_of(

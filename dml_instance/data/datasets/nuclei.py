@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ...errors import FileError
 from ...rle import encoded
 from ..annotated import AnnotatedObject
 from ..coco import CocoWriter
-from ..errors import FileError
 
 # Ids are cut to this many hexadecimal digits, which still tell all images apart.
 _NAME_LENGTH = 16

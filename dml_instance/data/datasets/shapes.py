@@ -11,8 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ...files import replacing_folder
+from ...images import write_image
 from ..coco import annotation_of
-from ..images import write_image
 from .shapes_drawing import (
     CLASS_NAMES,
     DEFAULT_DIFFICULTY,

@@ -17,9 +17,9 @@ from PIL import Image
 from scipy.io import loadmat
 from tqdm import tqdm
 
+from ...errors import FileError
 from ...rle import encoded
 from ..coco import annotation_of
-from ..errors import FileError
 from ..parse_cache import cached
 
 VOC_CLASSES = CLASS_NAMES

@@ -8,9 +8,9 @@ from detectron2.data import Metadata
 from detectron2.utils.visualizer import Visualizer
 from pycocotools import mask as coco_mask
 
+from ...images import write_image
 from ...rle import decoded_part
 from ..annotated import AnnotatedObject
-from ..images import write_image
 
 # On a sheet.
 PICTURES = 12

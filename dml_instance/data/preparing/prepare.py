@@ -7,11 +7,11 @@ from itertools import groupby
 
 from tqdm import tqdm
 
+from ...errors import FileError
+from ...images import ReadingRules, evenly_spread, is_plain, read_image
 from ..annotated import AnnotatedImage, AnnotatedObject
 from ..coco import CocoWriter, counts_line
-from ..errors import FileError
 from ..forms.readers import BOX, SourceRules, read_annotations
-from ..images import ReadingRules, evenly_spread, is_plain, read_image
 from ..input_files import images_below, named, remarks_on_names
 from .contact_sheet import PICTURES, small_picture, write_contact_sheet
 from .splits import TRAIN, VAL, SplitRules, split_of_each

@@ -11,7 +11,6 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from torch import nn
 
 from ...data import build_test_mapper
-from ...data.images import evenly_spread
 from ...evaluation import (
     Fates,
     ImageMasks,
@@ -24,6 +23,7 @@ from ...evaluation import (
     ratios,
 )
 from ...evaluation.matching import THRESHOLDS
+from ...images import evenly_spread
 from ...rle import areas, encoded
 from ..least_score import saved_masks
 

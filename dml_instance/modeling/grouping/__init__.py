@@ -1,18 +1,14 @@
-"""Inference: from the maps of an image to its instances."""
+"""Inference: from the maps of an image to its instances, as a part of the model."""
 
-from .at_point import PointGround, PointMask
-from .explaining import RULES, SeedAccount, explain
-from .grouping import GROUPING_REGISTRY, InstanceGrouping, build_grouping
-from .rules import GroupingRules
+from ...grouping import GroupingRules
+from .grouping import GROUPING_REGISTRY, InstanceGrouping, build_grouping, explain
+from .probability import class_probability
 
 __all__ = [
     "GROUPING_REGISTRY",
-    "RULES",
     "GroupingRules",
     "InstanceGrouping",
-    "PointGround",
-    "PointMask",
-    "SeedAccount",
     "build_grouping",
+    "class_probability",
     "explain",
 ]

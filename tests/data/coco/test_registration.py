@@ -8,7 +8,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from dml_instance.data import build_train_mapper, register_coco
 from dml_instance.data.coco import parse_registration, register_checked
-from dml_instance.data.images import ReadingRules
+from dml_instance.images import ReadingRules
 from fuzz.coco_files import ap_against_itself
 from toy_scenes import CLASS_NAMES, data_config, square_and_disc, write_coco
 

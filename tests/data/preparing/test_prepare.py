@@ -13,10 +13,10 @@ from pycocotools.cocoeval import COCOeval
 
 import toy_exports as toy
 from dml_instance.data.coco import check_coco
-from dml_instance.data.errors import FileError
 from dml_instance.data.forms.readers import SourceRules
-from dml_instance.data.images import to_eight_bit
 from dml_instance.data.preparing import SplitRules, prepare
+from dml_instance.errors import FileError
+from dml_instance.images import to_eight_bit
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from dml_instance.modeling.grouping.pieces import PieceCounter
-
-from .hand_made import HandSeed, flat_embedding, grouping_of, maps_of, picture
+from hand_made import HandSeed, flat_embedding, grouping_of, maps_of, picture
 
 
 def bars(count, gap):

@@ -8,34 +8,11 @@ import pytest
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.modeling import build_model
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dml_instance.modeling.structures import BatchMaps
 from dml_instance.modeling.test_time import predict_tiles
-from dml_instance.modeling.test_time.tiles import tile_spans
 from toy_models import config_of_file
 from toy_scenes import crowd_of_cells
-
-
-@given(
-    st.integers(1, 60), st.integers(1, 700), st.integers(0, 300), st.sampled_from([1, 2, 16, 32])
-)
-def test_spans_cover_every_pixel_once_and_know_their_surroundings(units, size, overlap, unit):
-    length = units * unit
-    overlap = min(overlap, size - 1)
-    spans = tile_spans(length, size, overlap, unit)
-    assert [span.first for span in spans] == [0, *(span.last for span in spans[:-1])]
-    assert spans[-1].last == length
-    largest = max(size // unit, 1) * unit
-    for span in spans:
-        assert 0 <= span.start <= span.first < span.last <= span.stop <= length
-        assert span.start % unit == span.stop % unit == 0 and span.stop - span.start <= largest
-        # Tiles move on by a unit at least; what is shared can be less only where tiles are that
-        # small.
-        known = min(overlap, largest - unit) // 2
-        assert span.start == 0 or span.first - span.start >= known
-        assert span.stop == length or span.stop - span.last >= known
 
 
 @pytest.mark.parametrize("stride", [1, 2, 8])

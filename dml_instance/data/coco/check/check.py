@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ....errors import FileError
+from ....images import PLAIN, ReadingRules
 from ....keys.classes import doubts_of_names
-from ...errors import FileError
-from ...images import PLAIN, ReadingRules
 from ...json_file import JsonFile, parsed
 from .annotations import checked_annotations, without_doubles
 from .categories import check_categories

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 
-from ...errors import FileError
+from ....errors import FileError
 
 # Faults that an error lists; the others are counted.
 _LISTED = 10

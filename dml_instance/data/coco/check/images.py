@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import FileError
-from ...images import PLAIN, ImageHeader, ReadingRules, image_header
+from ....errors import FileError
+from ....images import PLAIN, ImageHeader, ReadingRules, image_header
 from .fields import is_text, shown, whole
 from .findings import Findings
 from .ids import identity, number_entries

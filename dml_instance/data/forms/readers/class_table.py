@@ -4,7 +4,7 @@ import csv
 import os
 from dataclasses import dataclass
 
-from ...errors import FileError
+from ....errors import FileError
 from ...input_files import InputFile
 from .exports import understood
 

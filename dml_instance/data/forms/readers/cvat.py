@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ....errors import FileError
 from ...annotated import AnnotatedImage
-from ...errors import FileError
 from .drawing import NO_AREA, Drawing
 from .exports import ImageFolder, files_below, understood
 from .rules import SourceRules

@@ -15,11 +15,11 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from ....errors import FileError
+from ....images import image_header
 from ....rle import as_rle, encoded_inside, union
 from ...annotated import AnnotatedImage, AnnotatedObject
 from ...coco.check.masks import MaskError, check_mask
-from ...errors import FileError
-from ...images import image_header
 from .rules import DEFAULT_CLASS, SourceRules
 
 # Corners of the polygon that stands for an ellipse: within 0.02 pixels of one of 40 pixels.

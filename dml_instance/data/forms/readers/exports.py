@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from ...errors import FileError
+from ....errors import FileError
 from ...input_files import files_below as walked
 from ...input_files import images_below
 from ...json_file import JsonFile, parsed

@@ -5,10 +5,10 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
+from ....errors import FileError
+from ....images import is_image_name
 from ...annotated import AnnotatedImage
 from ...coco import is_coco
-from ...errors import FileError
-from ...images import is_image_name
 from ...json_file import JsonFile
 from . import coco, cvat, label_images, label_studio, labelme, via, voc_masks, yolo
 from .exports import files_below, parsed_json

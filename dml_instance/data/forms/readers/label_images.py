@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import ndimage
 
+from ....errors import FileError
+from ....images import image_header, read_labels
 from ....rle import encoded_part
 from ...annotated import AnnotatedImage, AnnotatedObject
-from ...errors import FileError
-from ...images import image_header, read_labels
 from .class_table import ClassTable
 from .pairing import LabelFile, LabelledImage, labelled_images
 from .rules import SourceRules

@@ -16,8 +16,8 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from ....images import is_image_name
 from ...annotated import AnnotatedImage
-from ...images import is_image_name
 from ...json_file import JsonFile
 from .drawing import NO_AREA, Drawing
 from .exports import ImageFolder, embedded_png, one_file, parsed_json, understood

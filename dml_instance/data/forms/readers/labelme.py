@@ -13,8 +13,8 @@ from functools import cache
 
 import numpy as np
 
+from ....errors import FileError
 from ...annotated import AnnotatedImage
-from ...errors import FileError
 from ...json_file import JsonFile
 from .drawing import NO_AREA, Drawing
 from .exports import ImageFolder, embedded_png, files_below, parsed_json, understood

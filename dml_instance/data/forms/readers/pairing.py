@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ...errors import FileError
+from ....errors import FileError
 from ...input_files import InputFile, input_files
 from .exports import files_below
 

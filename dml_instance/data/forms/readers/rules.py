@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from ...images import PLAIN, ReadingRules
+from ....images import PLAIN, ReadingRules
 
 # Of objects without a class, of which a user says nothing.
 DEFAULT_CLASS = "object"

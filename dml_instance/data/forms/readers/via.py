@@ -12,8 +12,8 @@ import math
 import os
 from collections.abc import Iterator
 
+from ....errors import FileError
 from ...annotated import AnnotatedImage
-from ...errors import FileError
 from ...json_file import JsonFile
 from .drawing import NO_AREA, Drawing
 from .exports import ImageFolder, one_file, parsed_json, understood

@@ -13,10 +13,8 @@ import numpy as np
 from detectron2.data.datasets.pascal_voc import CLASS_NAMES
 from PIL import Image
 
-from ....rle import encoded, encoded_part
-from ...annotated import AnnotatedImage, AnnotatedObject
-from ...errors import FileError
-from ...images import (
+from ....errors import FileError
+from ....images import (
     IMAGE_ENDINGS,
     ImageHeader,
     image_header,
@@ -24,6 +22,8 @@ from ...images import (
     read_image,
     read_labels,
 )
+from ....rle import encoded, encoded_part
+from ...annotated import AnnotatedImage, AnnotatedObject
 from .class_table import ClassTable
 from .exports import ImageFolder, files_below, understood
 from .label_images import numbered

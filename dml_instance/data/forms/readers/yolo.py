@@ -15,9 +15,9 @@ from collections.abc import Iterator
 import numpy as np
 import yaml
 
+from ....errors import FileError
+from ....images import is_image_name
 from ...annotated import AnnotatedImage
-from ...errors import FileError
-from ...images import is_image_name
 from ...input_files import InputFile, images_below, named
 from .drawing import Drawing
 from .exports import SPLITS, ImageFolder, understood

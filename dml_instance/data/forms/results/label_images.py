@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import tifffile
 
+from ....images import write_image
 from ....keys.classes import Classes
-from ...images import write_image
 from .form import ResultForm, ResultImage
 from .found import FoundObject
 

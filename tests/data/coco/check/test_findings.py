@@ -1,7 +1,7 @@
 """How faults and repairs are put into words."""
 
 from dml_instance.data.coco.check.findings import Findings
-from dml_instance.data.errors import FileError
+from dml_instance.errors import FileError
 
 
 def test_one_fault_is_one_line_with_the_file_and_the_cure():

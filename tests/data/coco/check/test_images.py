@@ -5,7 +5,7 @@ from PIL import Image as Picture
 
 from dml_instance.data.coco.check.findings import Findings
 from dml_instance.data.coco.check.images import check_images
-from dml_instance.data.images import ReadingRules
+from dml_instance.images import ReadingRules
 
 
 def draw(path, width=9, height=8, orientation=None):

@@ -5,9 +5,9 @@ import shutil
 import pytest
 import tifffile
 
-from dml_instance.data.errors import FileError
 from dml_instance.data.forms.readers import SourceRules, read_annotations
-from dml_instance.data.images import ReadingRules
+from dml_instance.errors import FileError
+from dml_instance.images import ReadingRules
 from toy_scenes import square_and_disc, write_coco
 
 

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 import toy_exports as toy
-from dml_instance.data.errors import FileError
 from dml_instance.data.forms.readers import SourceRules, read_annotations
+from dml_instance.errors import FileError
 from fuzz.exports import WRITERS
 from toy_scenes import square_and_disc, write_coco
 

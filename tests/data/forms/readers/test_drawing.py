@@ -5,10 +5,10 @@ import pytest
 from pycocotools import mask as coco_mask
 
 import toy_exports as toy
-from dml_instance.data.errors import FileError
 from dml_instance.data.forms.readers import SourceRules
 from dml_instance.data.forms.readers.drawing import Drawing
 from dml_instance.data.forms.readers.exports import ImageFolder
+from dml_instance.errors import FileError
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
-from dml_instance.data.errors import FileError
 from dml_instance.data.forms.readers import SourceRules, read_annotations
 from dml_instance.data.forms.readers.label_images import numbered
 from dml_instance.data.forms.readers.smooth_masks import hardened, is_smooth
+from dml_instance.errors import FileError
 from toy_layouts import write_palette_png
 
 

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from dml_instance.data.errors import FileError
 from dml_instance.data.forms.readers.pairing import labelled_images
+from dml_instance.errors import FileError
 
 
 def touch(folder, *names):

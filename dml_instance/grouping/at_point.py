@@ -1,0 +1,204 @@
+"""One mask from any point of an image: what a click grows, and how alike everything is to a point.
+
+NumPy in, NumPy out. What the network says is computed once an image and kept; a mask then takes
+milliseconds.
+
+Shapes: T thresholds, K classes, h x w grid cells, H x W pixels of the image.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from .grouping import GroupingSettings, gaps_of, grids_of
+from .growing import Grids, GrowingSeeds, grow_masks
+from .maps import GridMaps, cell_size
+from .metric import distance_threshold, similarity
+from .rendering import draw_masks
+from .rules import GroupingRules
+from .scoring import classify
+from .seeds import Seeds
+
+# Cells whose similarity is worked out at once, so that a large grid needs no second copy of itself.
+_CELLS_AT_ONCE = 2**18
+
+
+class PointChoice(NamedTuple):
+    """How the model itself would grow a mask from a point.
+
+    Attributes:
+        level: index of the scale.
+        cell: (row, column) in its grid.
+        tau_index: which threshold.
+        pred_class: in [0, K).
+        seediness: the probability of that class for that threshold, in [0, 1].
+    """
+
+    level: int
+    cell: tuple[int, int]
+    tau_index: int
+    pred_class: int
+    seediness: float
+
+
+class PointMask(NamedTuple):
+    """The mask that grows from a point.
+
+    Attributes:
+        pixels: (h, w) bool, the part of the image that the mask just fills.
+        corner: row and column of its first pixel in the image.
+        tau: the least similarity to the point within it.
+        pred_class: in [0, K).
+        score: in [0, 1], as an object that was found would have it.
+    """
+
+    pixels: np.ndarray
+    corner: tuple[int, int]
+    tau: float
+    pred_class: int
+    score: float
+
+
+@dataclass(frozen=True)
+class PointGround:
+    """All that masks of one image grow in, whatever point they grow from.
+
+    Attributes:
+        grids: the maps of the network, one entry a scale.
+        probabilities: (T, K, h, w) float32 for every scale, of each class for the mask grown from a
+            cell.
+        taus: the T thresholds that the model knows.
+        gaps: (scales, K) int64, cells bridged within a mask of each class; see ``GrowingSeeds``.
+        cell_sizes: for every scale the pixels a cell, (vertical, horizontal).
+        image_size: (H, W).
+        rules: of the grouping.
+    """
+
+    grids: Grids
+    probabilities: tuple[np.ndarray, ...]
+    taus: tuple[float, ...]
+    gaps: np.ndarray
+    cell_sizes: tuple[tuple[float, float], ...]
+    image_size: tuple[int, int]
+    rules: GroupingRules
+
+    @classmethod
+    def of(
+        cls,
+        pyramid: Sequence[GridMaps],
+        output_size: tuple[int, int],
+        settings: GroupingSettings,
+    ) -> "PointGround":
+        """What masks of an image grow in; the arguments are those of ``group``."""
+        return cls(
+            grids_of(pyramid, settings.rules),
+            tuple(maps.probability for maps in pyramid),
+            settings.taus,
+            gaps_of(pyramid, settings),
+            tuple(cell_size(maps.stride, maps.image_size, output_size) for maps in pyramid),
+            (output_size[0], output_size[1]),
+            settings.rules,
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are kept."""
+        return sum(values.nbytes for maps in (*self.grids, self.probabilities) for values in maps)
+
+    def cell_of(self, point: Sequence[float], level: int) -> tuple[int, int]:
+        """The cell of a scale that a point, (row, column) in pixels, lies in.
+
+        Raises:
+            ValueError: for a point outside of the image.
+        """
+        if not all(0 <= x < side for x, side in zip(point, self.image_size, strict=True)):
+            raise ValueError(
+                f"the point {tuple(point)} (row, column) lies outside of the image, which is "
+                f"{self.image_size[0]} x {self.image_size[1]} pixels"
+            )
+        shape = self.grids.distance_scales[level].shape
+        row, column = (
+            min(int(x / size), side - 1)
+            for x, size, side in zip(point, self.cell_sizes[level], shape, strict=True)
+        )
+        return row, column
+
+    def choice(self, point: Sequence[float]) -> PointChoice:
+        """Scale, threshold and class that the model finds likeliest at a point.
+
+        Args:
+            point: (row, column) in pixels, in the image.
+        """
+        choices = []
+        for level, probability in enumerate(self.probabilities):
+            cell = self.cell_of(point, level)
+            here = probability[:, :, cell[0], cell[1]]
+            tau_index, pred_class = np.unravel_index(here.argmax(), here.shape)
+            seediness = float(here[tau_index, pred_class])
+            choices.append(PointChoice(level, cell, int(tau_index), int(pred_class), seediness))
+        return max(choices, key=lambda choice: choice.seediness)
+
+    def grow(self, point: Sequence[float], tau: float | None = None) -> PointMask | None:
+        """The cells that are as similar to the point as ``tau`` says and hang together with it.
+
+        Distances count by the point's own scale of distance, and gaps are bridged as in masks of
+        its likeliest class.
+
+        Args:
+            point: (row, column) in pixels, in the image.
+            tau: in (0, 1); None: the model's choice at the point.
+
+        Returns:
+            The mask, drawn as the model's own are; None where nothing grows: a point whose
+            embedding is not finite, or a mask that covers the centre of no pixel.
+
+        Raises:
+            ValueError: for a point outside of the image, or a tau out of its range.
+        """
+        level, cell, tau_index, pred_class, seediness = self.choice(point)
+        if tau is None:
+            tau = self.taus[tau_index]
+        seed = Seeds(
+            np.array([cell]),
+            np.array([np.abs(np.array(self.taus) - tau).argmin()]),
+            np.array([pred_class]),
+            np.array([seediness], dtype=np.float32),
+            np.array([level]),
+        )
+        growing = GrowingSeeds(
+            seed.position,
+            seed.level,
+            np.array([distance_threshold(tau)]),
+            self.gaps[level, pred_class][None],
+        )
+        masks = grow_masks(self.grids, growing, max_overlap=1.0)
+        drawn, canvas, boxes = draw_masks(
+            masks,
+            np.arange(len(masks.seed)),
+            self.grids,
+            cell_sizes=self.cell_sizes,
+            output_size=self.image_size,
+            interpolate=self.rules.mask_resolution == "output",
+            limit=1,
+        )
+        if len(drawn) == 0:
+            return None
+        (found,), (score,) = classify(masks, seed, self.probabilities, self.rules)
+        left, top, right, bottom = boxes[0].tolist()
+        pixels = canvas[0, top:bottom, left:right].copy()
+        return PointMask(pixels, (top, left), float(tau), int(found), float(score))
+
+    def similarity(self, point: Sequence[float]) -> np.ndarray:
+        """sigma from a point to every cell of its likeliest scale, (h, w) float32 in [0, 1]; 0
+        where an embedding is not finite."""
+        level, cell, *_ = self.choice(point)
+        embedding, scale = self.grids.embeddings[level], self.grids.distance_scales[level][cell]
+        result = np.empty(embedding.shape[:2], np.float32)
+        rows = max(_CELLS_AT_ONCE // embedding.shape[1], 1)
+        for first in range(0, len(embedding), rows):
+            part = embedding[first : first + rows]
+            squared = np.square(part - embedding[cell]).sum(axis=2) * scale
+            result[first : first + rows] = similarity(squared)
+        return np.nan_to_num(result, copy=False)

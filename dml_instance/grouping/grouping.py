@@ -1,0 +1,227 @@
+"""The maps of an image to its instances: seeds are chosen, masks grown, scored and drawn.
+
+Shapes: T thresholds, K classes, N seeds or instances, n masks, H x W output pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from .growing import Grids, GrowingSeeds, GrownMasks, grow_masks
+from .limits import ReachedLimits
+from .maps import GridMaps, cell_size
+from .metric import distance_threshold
+from .rendering import draw_masks
+from .rules import GroupingRules
+from .scoring import classify
+from .seeds import Seeds, find_all_candidates, select_seeds
+
+
+@dataclass(frozen=True, eq=False)
+class GroupingSettings:
+    """The rules, and what else the instances of an image depend on.
+
+    Attributes:
+        rules: how it goes about it.
+        taus: the T similarity thresholds, each in (0, 1).
+        context: pixels of the image beyond which two seeds are not compared; negative: all are.
+        max_instances: the best this many are returned; None: all.
+        min_score: least score of an instance, in [0, 1].
+        in_pieces: (K,) bool, the classes in whose objects gaps are bridged; None: all.
+
+    Raises:
+        ValueError: for a threshold or a least score out of its range.
+    """
+
+    rules: GroupingRules
+    taus: tuple[float, ...]
+    context: float
+    max_instances: int | None = None
+    min_score: float = 0.0
+    in_pieces: np.ndarray | None = None
+
+    def __post_init__(self):
+        if not 0 <= self.min_score <= 1:
+            raise ValueError(f"MODEL.DML.SCORE_THRESH_TEST is in [0, 1], got {self.min_score}")
+        for tau in self.taus:
+            distance_threshold(tau)
+
+    @property
+    def thresholds(self) -> np.ndarray:
+        """(T,) float64, the squared distances at which masks are cut."""
+        return np.array([distance_threshold(tau) for tau in self.taus])
+
+
+class FoundInstances(NamedTuple):
+    """The instances of an image by descending score.
+
+    Attributes:
+        scores: (N,) float32 in [0, 1].
+        classes: (N,) int64 in [0, K).
+        masks: (N, H, W) bool, each with a pixel at least; only the pages of memory that hold a mask
+            are taken, see ``rendering.sparse_masks``.
+        boxes: (N, 4) int64: left, top, right, bottom, half open.
+    """
+
+    scores: np.ndarray
+    classes: np.ndarray
+    masks: np.ndarray
+    boxes: np.ndarray
+
+
+class Grown(NamedTuple):
+    """What has grown in an image, before it is ranked and drawn.
+
+    Attributes:
+        seeds: N, by descending score, in which order they grow; those of one score in the order in
+            which they were chosen.
+        growing: the same, as masks are grown from them.
+        grids: that masks grew in.
+        masks: n that stayed; their seeds count in that order.
+        classes: (n,) int64 in [0, K).
+        scores: (n,) float64 in [0, 1].
+    """
+
+    seeds: Seeds
+    growing: GrowingSeeds
+    grids: Grids
+    masks: GrownMasks
+    classes: np.ndarray
+    scores: np.ndarray
+
+
+def group(
+    pyramid: Sequence[GridMaps],
+    output_size: tuple[int, int],
+    settings: GroupingSettings,
+    limits: ReachedLimits,
+    image_name: str = "an image",
+) -> FoundInstances:
+    """The instances of an image.
+
+    Args:
+        pyramid: its maps, one a scale.
+        output_size: (H, W) wanted.
+        settings: rules, and what else they depend on.
+        limits: gets those that the image reaches.
+        image_name: for them.
+    """
+    grown = grown_of(pyramid, settings, limits, image_name)
+    found, drawn = drawn_of(grown, pyramid, output_size, settings)
+    worthy = int((grown.scores.astype(np.float32) >= settings.min_score).sum())
+    if len(drawn) == settings.max_instances < worthy:
+        limits.add(
+            "TEST.DETECTIONS_PER_IMAGE",
+            image_name,
+            f"the best {len(drawn)} of {worthy} instances are returned; raise "
+            "TEST.DETECTIONS_PER_IMAGE, or MODEL.DML.SCORE_THRESH_TEST to leave out weak ones",
+        )
+    return found
+
+
+def grown_of(
+    pyramid: Sequence[GridMaps],
+    settings: GroupingSettings,
+    limits: ReachedLimits,
+    image_name: str | None = None,
+) -> Grown:
+    """Seeds, and the masks that stay, with class and score; arguments are those of ``seeds_of``."""
+    seeds = seeds_of(pyramid, settings, limits, image_name)
+    seeds = seeds[np.argsort(-seeds.score, kind="stable")]
+    grids = grids_of(pyramid, settings.rules)
+    growing = GrowingSeeds(
+        seeds.position,
+        seeds.level,
+        settings.thresholds[seeds.tau_index],
+        gaps_of(pyramid, settings)[seeds.level, seeds.pred_class],
+    )
+    masks = grow_masks(grids, growing, settings.rules.max_overlap)
+    probabilities = [maps.probability for maps in pyramid]
+    classes, scores = classify(masks, seeds[masks.seed], probabilities, settings.rules)
+    return Grown(seeds, growing, grids, masks, classes, scores)
+
+
+def drawn_of(
+    grown: Grown,
+    pyramid: Sequence[GridMaps],
+    output_size: tuple[int, int],
+    settings: GroupingSettings,
+) -> tuple[FoundInstances, np.ndarray]:
+    """The instances of what has grown, and the mask that each of them is, (N,) int64; arguments are
+    those of ``group``."""
+    ranked = np.argsort(-grown.scores, kind="stable")
+    scores = grown.scores.astype(np.float32)
+    ranked = ranked[scores[ranked] >= settings.min_score]
+    drawn, pixels, boxes = draw_masks(
+        grown.masks,
+        ranked,
+        grown.grids,
+        cell_sizes=[cell_size(maps.stride, maps.image_size, output_size) for maps in pyramid],
+        output_size=output_size,
+        interpolate=settings.rules.mask_resolution == "output",
+        limit=len(ranked) if settings.max_instances is None else settings.max_instances,
+    )
+    return FoundInstances(scores[drawn], grown.classes[drawn], pixels, boxes), drawn
+
+
+def seeds_of(
+    pyramid: Sequence[GridMaps],
+    settings: GroupingSettings,
+    limits: ReachedLimits,
+    image_name: str | None = None,
+) -> Seeds:
+    """The seeds of an image in the order of choice, see ``select_seeds``.
+
+    Args:
+        pyramid, settings, limits: as for ``group``.
+        image_name: None: no limit counts as reached.
+    """
+    rules = settings.rules
+    candidates = find_all_candidates(pyramid, rules)
+    height, width = (side / pyramid[0].scale for side in pyramid[0].image_size)
+    limit = rules.seed_limit((round(height), round(width)))
+    # Of all pixels only a few are ever wanted; of peaks every one may be an object.
+    is_told = image_name is not None
+    if is_told and rules.candidates == "peaks" and len(candidates) > limit:
+        limits.add(
+            "MODEL.DML.GROUPING.MAX_SEEDS",
+            image_name,
+            f"{limit} of {len(candidates)} possible seeds are grown; raise "
+            "MODEL.DML.GROUPING.MAX_SEEDS",
+        )
+    return select_seeds(candidates, rules, limit=limit, context=settings.context)
+
+
+def grids_of(pyramid: Sequence[GridMaps], rules: GroupingRules) -> Grids:
+    """What masks of an image grow in."""
+    is_bridge = [
+        # Asked where there is a gap to bridge: with many classes it takes its time.
+        maps.probability.sum(axis=1).max(axis=0) >= rules.bridge_probability
+        if _gap(maps, rules) > 0
+        else np.zeros(maps.distance_scale.shape, dtype=bool)
+        for maps in pyramid
+    ]
+    return Grids(
+        tuple(maps.embedding for maps in pyramid),
+        tuple(maps.distance_scale for maps in pyramid),
+        tuple(is_bridge),
+    )
+
+
+def _gap(maps: GridMaps, rules: GroupingRules) -> int:
+    """Cells bridged within a mask at a scale; -1: masks are taken whole."""
+    if rules.connect_gap < 0:
+        return -1
+    return round(rules.connect_gap * maps.scale / maps.stride)
+
+
+def gaps_of(pyramid: Sequence[GridMaps], settings: GroupingSettings) -> np.ndarray:
+    """(scales, K) int64, cells bridged within a mask of each class; see ``GrowingSeeds``."""
+    gaps = np.array([[_gap(maps, settings.rules)] for maps in pyramid], dtype=np.int64)
+    num_classes = pyramid[0].probability.shape[1]
+    in_pieces = settings.in_pieces
+    if in_pieces is None:
+        in_pieces = np.ones(num_classes, dtype=bool)
+    return np.where(in_pieces, gaps, gaps.clip(max=0))

@@ -1,0 +1,337 @@
+"""The loops over cells and pixels of the grouping, compiled by numba.
+
+All are in this one file, as ``compiled`` wants functions that call each other to be. ``growing.py``
+and ``rendering.py`` say what the functions are for, and are what other code calls.
+
+Shapes: D embedding channels, h x w grid cells, n seeds or masks, H x W output pixels.
+"""
+
+from functools import partial
+
+import numpy as np
+
+from ..compiled import compiled
+
+# Before interpolation distances are clipped at so many thresholds. Another object can be any
+# distance away; unclipped, the cut between two cells would move the nearer to this one the more
+# distinct the other is, and masks would shrink.
+_CLIP = 3.0
+
+# The distance of a candidate that there is no seed to compare with, and the least one of which the
+# logarithm is taken.
+_FAR = 1e4
+_TINY = float(np.finfo(np.float32).tiny)
+
+
+# Free to add the channels in any order, that is, many at once.
+@partial(compiled, fastmath={"reassoc"})
+def _squared_distance(embedding, distance_scale, seed, row, column):
+    """From a seed, (row, column), to a cell: float32, not finite where an embedding is not."""
+    total = np.float32(0)
+    for channel in range(embedding.shape[2]):
+        difference = embedding[row, column, channel] - embedding[seed[0], seed[1], channel]
+        total += difference * difference
+    return total * distance_scale[seed[0], seed[1]]
+
+
+@compiled
+def choose(maps, log_score, level, coordinates, count, alpha, by_dissimilarity, context):
+    """See ``seeds.select_seeds``.
+
+    ``maps`` are the embedding and distance scale of the candidates, as a grid (P, 1).
+
+    Returns:
+        The ``count`` candidates that are chosen, in their order, int64.
+    """
+    chosen = np.empty(count, np.int64)
+    is_left = np.ones(len(log_score), np.bool_)
+    # "Far from all" has to be a number: with an infinite one every such candidate would tie,
+    # whatever its score.
+    log_diversity = np.full(len(log_score), 0.0 if by_dissimilarity else np.log(_FAR))
+    for step in range(count):
+        best, value = -1, -np.inf
+        for index in range(len(log_score)):
+            balanced = log_score[index] + alpha * log_diversity[index]
+            if is_left[index] and balanced > value:
+                best, value = index, balanced
+        chosen[step], is_left[best] = best, False
+        for index in range(len(log_score)):
+            rows = abs(coordinates[index, 0] - coordinates[best, 0])
+            columns = abs(coordinates[index, 1] - coordinates[best, 1])
+            apart = max(rows, columns)
+            if is_left[index] and level[index] == level[best] and (context < 0 or apart <= context):
+                squared = _squared_distance(maps[0], maps[1], (best, 0), index, 0)
+                diversity = np.tanh(squared / 2) if by_dissimilarity else np.sqrt(squared)
+                log_diversity[index] = min(log_diversity[index], np.log(max(diversity, _TINY)))
+    return chosen
+
+
+@compiled
+def _is_bridged(is_bridge, row, column, other_row, other_column):
+    """Whether a gap may be bridged over all cells between two, on the straight line from one to the
+    other."""
+    steps = max(abs(other_row - row), abs(other_column - column))
+    for step in range(1, steps):
+        at_row = int(np.rint(row + (other_row - row) * step / steps))
+        at_column = int(np.rint(column + (other_column - column) * step / steps))
+        if not is_bridge[at_row, at_column]:
+            return False
+    return True
+
+
+@compiled
+def _next_new(stamp, beyond, mark, column, last):
+    """The first column in [column, last) of a row that the mask of ``mark`` has not seen, else
+    ``last``.
+
+    ``stamp`` and ``beyond`` are the row's; ``beyond`` says for every column that was seen a later
+    one up to which all were. It is brought up to date on the way, so that no run is walked twice.
+    """
+    first = column
+    while column < last and abs(stamp[column]) == mark:
+        column = beyond[column]
+    while first < column and abs(stamp[first]) == mark:
+        following = beyond[first]
+        beyond[first] = column
+        first = following
+    return min(column, last)
+
+
+@compiled
+def _grow(maps, seed, threshold, gap, seen, mark, found, start):
+    """Write a mask's cells and their distances, ``found``, from ``start`` on.
+
+    ``maps`` are embedding, distance scale and is_bridge of the grid. ``seen`` are two of (h, w):
+    ``stamp`` becomes -mark in the cells of the mask and mark in those that were found too far from
+    the seed; ``beyond`` is what ``_next_new`` keeps.
+
+    Returns:
+        The end of the cells.
+    """
+    embedding, distance_scale, is_bridge = maps
+    cells, distances = found
+    stamp, beyond = seen
+    height, width = stamp.shape
+    reach = gap + 1 if gap >= 0 else max(height, width)
+    # The mask is its own queue: what lies near enough to its first cells is appended behind its
+    # last. A seed that is not finite is not similar to itself.
+    cells[start], distances[start], stamp[seed] = seed, 0, -mark
+    beyond[seed] = seed[1] + 1
+    to_itself = _squared_distance(embedding, distance_scale, seed, seed[0], seed[1])
+    end = start + int(to_itself <= threshold)
+    head = start
+    while head < end:
+        at_row, at_column = np.int64(cells[head, 0]), np.int64(cells[head, 1])
+        last = min(at_column + reach + 1, width)
+        for row in range(max(at_row - reach, 0), min(at_row + reach + 1, height)):
+            column = max(at_column - reach, 0)
+            while True:
+                # Almost all that a mask reaches over a gap it has seen before.
+                column = _next_new(stamp[row], beyond[row], mark, column, last)
+                if column == last:
+                    break
+                distance = _squared_distance(embedding, distance_scale, seed, row, column)
+                if not distance <= threshold:  # so is what is not finite
+                    stamp[row, column], beyond[row, column] = mark, column + 1
+                # Another cell of the mask may reach what is not bridged from here.
+                elif gap <= 0 or _is_bridged(is_bridge, at_row, at_column, row, column):
+                    stamp[row, column], beyond[row, column] = -mark, column + 1
+                    cells[end], distances[end] = (row, column), distance
+                    end += 1
+                column += 1
+        head += 1
+        if gap < 0:  # the first look saw the whole grid
+            break
+    return end
+
+
+@compiled
+def _bounds(cells):
+    """First row and column of cells (c, 2), and the first beyond the last."""
+    top, left = np.int64(cells[0, 0]), np.int64(cells[0, 1])
+    bottom, right = np.int64(0), np.int64(0)
+    for row, column in cells:
+        top, left = min(top, row), min(left, column)
+        bottom, right = max(bottom, row + 1), max(right, column + 1)
+    return top, left, bottom, right
+
+
+@compiled
+def _with_room(cells, distances, used, more):
+    """Arrays with room for ``more`` entries behind the ``used`` ones: these, or longer copies."""
+    if used + more <= len(cells):
+        return cells, distances
+    size = max(used + more, 2 * len(cells))
+    longer_cells, longer_distances = np.empty((size, 2), np.int32), np.empty(size, np.float32)
+    longer_cells[:used], longer_distances[:used] = cells[:used], distances[:used]
+    return longer_cells, longer_distances
+
+
+@compiled
+def _own_elsewhere(owned, stamp, mark, bounds):
+    """Own the cells whose first corner a mask of another grid, ``stamp`` == -mark, covers."""
+    rows, columns = owned.shape
+    height, width = stamp.shape
+    for row in range(bounds[0] * rows // height, -(-bounds[2] * rows // height)):
+        for column in range(bounds[1] * columns // width, -(-bounds[3] * columns // width)):
+            if stamp[row * height // rows, column * width // columns] == -mark:
+                owned[row, column] = True
+
+
+@compiled
+def grow(grids, owned, stamps, beyond, positions, levels, thresholds, gaps, max_overlap):
+    """See ``growing.grow_masks``; ``owned`` bool, ``stamps`` and ``beyond`` int32 are zeros of the
+    shapes of the grids.
+
+    ``gaps`` is that of each seed.
+
+    Returns:
+        The seeds that stay (n,), their bounds (n, 4), where their cells start (n + 1,), the cells,
+        their distances.
+    """
+    kept, bounds = np.empty(len(positions), np.int64), np.empty((len(positions), 4), np.int64)
+    starts = np.zeros(len(positions) + 1, np.int64)
+    cells, distances = np.empty((0, 2), np.int32), np.empty(0, np.float32)
+    count = 0
+    for index in range(len(positions)):
+        level, seed = levels[index], (positions[index, 0], positions[index, 1])
+        mine, stamp = owned[level], stamps[level]
+        if max_overlap < 1 and mine[seed]:
+            continue
+        start = starts[count]
+        cells, distances = _with_room(cells, distances, start, stamp.size)
+        mark = index + 1
+        maps = grids.embeddings[level], grids.distance_scales[level], grids.is_bridge[level]
+        seen = stamp, beyond[level]
+        end = _grow(
+            maps, seed, thresholds[index], gaps[index], seen, mark, (cells, distances), start
+        )
+        part = cells[start:end]
+        num_owned = 0
+        for row, column in part:
+            num_owned += mine[row, column]
+        if len(part) == 0 or num_owned > max_overlap * len(part):
+            continue
+        for row, column in part:
+            mine[row, column] = True
+        of_mask = _bounds(part)
+        for other in range(len(owned)):
+            if other != level:
+                _own_elsewhere(owned[other], stamp, mark, of_mask)
+        kept[count], starts[count + 1] = index, end
+        bounds[count] = of_mask
+        count += 1
+    end = starts[count]
+    found = cells[:end].copy(), distances[:end].copy()
+    return kept[:count], bounds[:count], starts[: count + 1], found[0], found[1]
+
+
+@compiled
+def _pixels_of(cells, size, limit, interpolate):
+    """The pixels in a range of cells, and what lies under each, along one axis.
+
+    Args:
+        cells: (first, last) of a window, half open; size: pixels a cell; limit: of the image.
+
+    Returns:
+        The first pixel whose centre lies in the cells, and for it and each that follows: the lower
+        of two cells of the window, and the weight of the next one in the linear interpolation
+        between their centres.
+    """
+    first, last = (
+        min(int(np.rint(cells[0] * size)), limit),
+        min(int(np.rint(cells[1] * size)), limit),
+    )
+    lower, weight = np.empty(last - first, np.int64), np.zeros(last - first, np.float32)
+    for index in range(last - first):
+        # In cells from the window's edge; cell i spans [i, i + 1), and beyond the outermost centres
+        # nothing changes.
+        place = (first + index + 0.5) / size - cells[0]
+        if interpolate:
+            place -= 0.5
+        place = min(max(place, 0.0), cells[1] - cells[0] - 1.0)
+        lower[index] = int(place)
+        if interpolate:
+            weight[index] = place - lower[index]
+    return first, lower, weight
+
+
+@compiled
+def _clipped_distances(embedding, distance_scale, seed, threshold, window, cells, distances):
+    """Distances in a window, (first, last) rows and columns, clipped; what is near but not of the
+    mask is far."""
+    (top, bottom), (left, right) = window
+    cut = np.float32(_CLIP) * np.float32(threshold)
+    near = np.empty((bottom - top, right - left), np.float32)
+    for row in range(top, bottom):
+        for column in range(left, right):
+            distance = _squared_distance(embedding, distance_scale, seed, row, column)
+            near[row - top, column - left] = distance if threshold < distance < cut else cut
+    for index in range(len(cells)):
+        near[cells[index, 0] - top, cells[index, 1] - left] = distances[index]
+    return near
+
+
+@compiled
+def _draw_one(canvas, near, threshold, rows, columns):
+    """Set the pixels of (H, W) ``canvas`` at which the interpolated distance is at most the
+    threshold.
+
+    Returns:
+        First row and column that are set, and the first beyond the last; not beyond the first where
+        none is.
+    """
+    (first_row, lower_row, row_weight), (first_column, lower_column, column_weight) = rows, columns
+    height, width = near.shape
+    top, left, bottom, right = canvas.shape[0], canvas.shape[1], 0, 0
+    across, one = np.empty(width, np.float32), np.float32(1)
+    for i in range(len(lower_row)):
+        above, below = near[lower_row[i]], near[min(lower_row[i] + 1, height - 1)]
+        for j in range(width):
+            across[j] = above[j] * (one - row_weight[i]) + below[j] * row_weight[i]
+        for j in range(len(lower_column)):
+            before, after = across[lower_column[j]], across[min(lower_column[j] + 1, width - 1)]
+            if before * (one - column_weight[j]) + after * column_weight[j] <= threshold:
+                row, column = first_row + i, first_column + j
+                canvas[row, column] = True
+                top, left = min(top, row), min(left, column)
+                bottom, right = max(bottom, row + 1), max(right, column + 1)
+    return top, left, bottom, right
+
+
+@compiled
+def draw(canvases, order, grids, masks, cell_sizes, interpolate):
+    """See ``rendering.draw_masks``; ``canvases`` (N, H, W) are zeros, ``cell_sizes`` (levels, 2).
+
+    Returns:
+        The masks that were drawn (m,), of ``order``, and their boxes (m, 4): left, top, right,
+        bottom, half open.
+    """
+    drawn, boxes = np.empty(len(canvases), np.int64), np.empty((len(canvases), 4), np.int64)
+    count = 0
+    for index in order:
+        if count == len(canvases):
+            break
+        level, threshold = masks.level[index], masks.threshold[index]
+        seed = masks.position[index, 0], masks.position[index, 1]
+        embedding, distance_scale = grids.embeddings[level], grids.distance_scales[level]
+        height, width = distance_scale.shape
+        top, left, bottom, right = masks.bounds[index]
+        # One cell more on each side, for the cut between two cells.
+        window = (
+            (max(top - 1, 0), min(bottom + 1, height)),
+            (max(left - 1, 0), min(right + 1, width)),
+        )
+        mine = slice(masks.start[index], masks.start[index + 1])
+        cells, distances = masks.cells[mine], masks.squared_distance[mine]
+        near = _clipped_distances(
+            embedding, distance_scale, seed, threshold, window, cells, distances
+        )
+        rows = _pixels_of(window[0], cell_sizes[level, 0], canvases.shape[1], interpolate)
+        columns = _pixels_of(window[1], cell_sizes[level, 1], canvases.shape[2], interpolate)
+        top, left, bottom, right = _draw_one(canvases[count], near, threshold, rows, columns)
+        if bottom > top:
+            drawn[count] = index
+            boxes[count] = left, top, right, bottom
+            count += 1
+    return drawn[:count], boxes[:count]

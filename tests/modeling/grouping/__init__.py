@@ -1,1 +1,0 @@
-"""Tests of the grouping, by maps drawn by hand and by slow loops."""
