@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..data.coco.writer import CocoWriter
 from ..data.annotated import AnnotatedObject
+from ..data.coco.writer import CocoWriter
 from ..data.images import read_image
 from .editing import told
 from .gallery import PageError
