@@ -185,6 +185,8 @@ def _training_config(cfg: CfgNode, name: str, labelled_share: float) -> CfgNode:
     cfg.defrost()
     cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (name,), ()
     cfg.MODEL.DML.SEED_LOSS.LABELLED_SHARE = labelled_share
+    # The embedding is there already, and masks can be judged from the first step on.
+    cfg.MODEL.DML.SEED_LOSS.RAMP_START = cfg.MODEL.DML.SEED_LOSS.RAMP_END = 0.0
     rates = cfg.SOLVER.ADAMW if cfg.SOLVER.ADAMW.BASE_LR is not None else cfg.SOLVER
     rates.BASE_LR *= _RATE
     # They follow from the data.

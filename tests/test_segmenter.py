@@ -132,6 +132,7 @@ def test_a_model_that_has_learned_is_another_one_of_the_same_form(learned, nucle
     assert model.classes.names == ("cell", "nucleus")
     assert model.min_score == nuclei.min_score
     assert model.cfg.MODEL.DML.SEED_LOSS.LABELLED_SHARE == 0.5
+    assert model.cfg.MODEL.DML.SEED_LOSS.RAMP_END == 0
     assert pytest.approx(nuclei.cfg.SOLVER.ADAMW.BASE_LR / 4) == model.cfg.SOLVER.ADAMW.BASE_LR
     before, after = (m.model.network.backbone.state_dict() for m in (nuclei, model))
     assert any(not torch.equal(before[key], after[key]) for key in before)
