@@ -80,7 +80,7 @@ def export_model(
             cure; nothing was written.
         FileExistsError: without ``overwrite``, where something lies there.
         ModuleNotFoundError: where the programs for it are not installed.
-        RuntimeError: if the graph does not say what the model says.
+        RuntimeError: where torch cannot export the network, or the graph says something else.
     """
     check_exportable(model, cfg)
     if os.path.lexists(folder) and not overwrite:
@@ -186,19 +186,29 @@ def _write_graph(graph: _Graph, path: str, model: DMLInstance) -> None:
     rows, columns = (
         unit * torch.export.Dim(name, min=1, max=2**12) for name in ("rows", "columns")
     )
-    with torch.no_grad():
-        torch.onnx.export(
-            graph,
-            _noise(model, _TRACED),
-            path,
-            input_names=[IMAGE, ORIGIN],
-            output_names=list(OUTPUTS),
-            dynamic_shapes={"image": {2: rows, 3: columns}, "origin": {}},
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+    try:
+        with torch.no_grad():
+            torch.onnx.export(
+                graph,
+                _noise(model, _TRACED),
+                path,
+                input_names=[IMAGE, ORIGIN],
+                output_names=list(OUTPUTS),
+                dynamic_shapes={"image": {2: rows, 3: columns}, "origin": {}},
+                opset_version=OPSET,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Of what it cannot trace or translate torch raises errors of many kinds, over many lines.
+        reason = " ".join(str(error).split())[:200]
+        raise RuntimeError(
+            f"torch {torch.__version__} cannot export this network ({type(error).__name__}: "
+            f"{reason}); torch 2.6 is needed, and a part of your own may do what no graph holds"
+        ) from error
 
 
 def _largest_difference(graph: _Graph, network: Network, model: DMLInstance) -> float:

@@ -86,6 +86,17 @@ def test_programs_that_are_not_there_are_named(tmp_path, monkeypatch, name):
     assert not os.listdir(tmp_path)
 
 
+def test_a_network_that_no_graph_holds_is_told_in_a_line(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise TypeError("could not\n\n  trace")
+
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    model, cfg = pair_of()
+    with pytest.raises(RuntimeError, match=r"cannot export .*\(TypeError: could not trace\); "):
+        export_model(model, cfg, str(tmp_path / "out"))
+    assert not os.listdir(tmp_path)
+
+
 class Says:
     """A network that says what the graph of torch does, one map changed."""
 
