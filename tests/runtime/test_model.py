@@ -15,7 +15,9 @@ from PIL import Image
 
 from dml_instance.data import build_test_mapper
 from dml_instance.errors import FileError
+from dml_instance.grouping import group
 from dml_instance.images import to_eight_bit
+from dml_instance.modeling.grouping import class_probability
 from dml_instance.runtime import Result, load
 from toy_scenes import crowd_of_cells
 
@@ -78,6 +80,32 @@ def test_objects_are_those_of_the_model_of_torch(pair, loaded, tmp_path, size):
     assert_same(loaded(str(path)), expected)
     assert_same(loaded(image(*size)), expected)
     assert set(expected.pred_classes.tolist()) == {0, 1}
+
+
+def test_the_grouping_is_given_what_the_model_of_torch_gives_it(pair, loaded, monkeypatch):
+    given = []
+
+    def spy(pyramid, *arguments):
+        given.append((pyramid, arguments))
+        return group(pyramid, *arguments)
+
+    pixels = image(70, 91)
+    monkeypatch.setattr("dml_instance.runtime.model.group", spy)
+    loaded(pixels)
+    (((maps,), (size, settings, limits, _)),) = given
+    bgr = torch.from_numpy(np.ascontiguousarray(pixels[..., ::-1].transpose(2, 0, 1)))
+    with torch.no_grad():
+        ((expected,),) = pair.model.pyramids([{"image": bgr}])
+    assert (maps.stride, maps.scale, maps.image_size) == (2, 1.25, expected.image_size)
+    found = torch.from_numpy(maps.embedding).permute(2, 0, 1)
+    torch.testing.assert_close(found, expected.embedding, rtol=1e-3, atol=1e-3)
+    assert maps.distance_scale.shape == tuple(expected.distance_scale.shape)
+    probability = class_probability(expected.class_logits)
+    torch.testing.assert_close(torch.from_numpy(maps.probability), probability, rtol=0, atol=1e-3)
+    assert size == (70, 91) and limits is loaded.limits
+    for name, value in vars(pair.model.grouping.settings).items():
+        if name != "min_score":
+            assert np.array_equal(getattr(settings, name), value), name
 
 
 def test_grey_is_three_equal_colours(loaded):
