@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from pycocotools import mask as coco_mask
 
 from dml_instance.engine import (
+    ModelArgumentParser,
     Trainer,
-    add_model_options,
     load_trained,
     machine,
     message_of,
@@ -126,11 +126,6 @@ def main(args: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     use_huge_pages()
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.seed_recall",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = ModelArgumentParser(__doc__, prog="python -m benchmarks.seed_recall")
     parser.add_argument("--output", required=True, metavar="STEM", help="of the files written")
-    add_model_options(parser)
     main(parser.parse_args())

@@ -45,8 +45,9 @@ def replacing_folder(path: str, *, overwrite: bool = False) -> Iterator[str]:
     path = os.path.abspath(path)
     parent, name = os.path.split(path)
     os.makedirs(parent, exist_ok=True)
-    # A name of its own, so that no folder of somebody else and no second run is in the way.
-    scratch = tempfile.mkdtemp(prefix=f".{name}-", dir=parent)
+    # A name of its own, so that no folder of somebody else and no second run is in the way; and no
+    # longer than systems take.
+    scratch = tempfile.mkdtemp(prefix=f".{name[:40]}-", dir=parent)
     new, old = os.path.join(scratch, "new"), os.path.join(scratch, "old")
     try:
         os.mkdir(new)

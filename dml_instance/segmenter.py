@@ -22,7 +22,7 @@ from torch import nn
 from .data import PixelMapper
 from .data.forms.results import found_objects
 from .data.images import read_image, read_labels, to_eight_bit
-from .engine import load_config, load_model, min_score_of
+from .engine import NO_DATA, load_config, load_model, min_score_of
 from .files import replacing
 from .keys.classes import Classes, classes_of
 from .learning import train_further, write_training_set
@@ -54,7 +54,7 @@ def load(source: str | os.PathLike, *, device: str | None = None) -> "Segmenter"
     """
     weights, config = _found(os.fspath(source))
     options = ["MODEL.DEVICE", device or ("cuda" if torch.cuda.is_available() else "cpu")]
-    cfg = load_config(config, options, needs_data=False)
+    cfg = load_config(config, options, needs=NO_DATA)
     return Segmenter(load_model(cfg, weights), cfg, weights)
 
 

@@ -9,7 +9,7 @@ from detectron2.modeling import build_model
 from detectron2.utils.file_io import PathManager
 
 from dml_instance import model_zoo
-from dml_instance.engine import load_config
+from dml_instance.engine import NO_DATA, load_config
 from dml_instance.stored_config import config_of, with_config
 from toy_models import config
 
@@ -84,7 +84,7 @@ def test_what_float16_cannot_hold_and_what_is_too_large_stays_out(
 def test_every_shipped_model_fits_its_config(name):
     entry = model_zoo.shipped_models()[name]
     cfg = load_config(entry["config"], ["MODEL.DEVICE", "cpu"])
-    stored = load_config(config_of(f"dml://{name}"), needs_data=False)
+    stored = load_config(config_of(f"dml://{name}"), needs=NO_DATA)
     assert 0 < stored.TEST.MIN_SCORE < 1
     assert stored.DATASETS == cfg.DATASETS and stored.INPUT == cfg.INPUT
     assert stored.MODEL.DML == cfg.MODEL.DML

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 LEAVES = [path for path in CONFIGS if not path.name.startswith("Base")]
 LAZY = sorted((ROOT / "configs" / "lazy").glob("*.py"))
-TOOLS = sorted((ROOT / "tools").glob("*.py"))
+TOOLS = sorted((ROOT / "tools").glob("[!_]*.py"))
 PACKAGE = ROOT / "dml_instance"
 configuration = load_script(ROOT / "docs" / "generate_configuration.py")
 

@@ -14,7 +14,7 @@ from detectron2.modeling import build_model
 from pycocotools import mask as coco_mask
 
 import dml_instance
-from dml_instance.engine import load_config
+from dml_instance.engine import NO_DATA, load_config
 from dml_instance.learning import write_training_set
 from toy_models import CONFIGS
 from toy_scenes import crowd_of_cells
@@ -30,7 +30,7 @@ def nuclei():
 def as_it_is_built_by_hand(image):
     """Masks of score 0.55 and more, which the training of the model chose, best first."""
     options = ["MODEL.DEVICE", "cpu"]
-    cfg = load_config(str(CONFIGS / "DSB2018/dml_slim_unet.yaml"), options, needs_data=False)
+    cfg = load_config(str(CONFIGS / "DSB2018/dml_slim_unet.yaml"), options, needs=NO_DATA)
     model = build_model(cfg).eval()
     DetectionCheckpointer(model).load("dml://nuclei")
     with torch.no_grad():

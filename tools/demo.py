@@ -14,7 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dml_instance.engine import RESULTS_FILE, load_config, results_table
+import _quiet  # noqa: F401
+
+from dml_instance.engine import RESULTS_FILE, count, load_config, results_table
 from dml_instance.files import read_json
 from dml_instance.model_zoo import PREFIX
 
@@ -83,7 +85,7 @@ def argument_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--pictures",
-        type=int,
+        type=count,
         default=10,
         metavar="N",
         help="pictures to draw (default: %(default)s)",

@@ -16,6 +16,8 @@ import os
 import pickle
 import sys
 
+import _quiet  # noqa: F401
+
 import torch
 from detectron2.utils.file_io import PathManager
 

@@ -28,6 +28,8 @@ import argparse
 import os
 import sys
 
+import _quiet  # noqa: F401
+
 from detectron2.utils.logger import setup_logger
 
 from dml_instance.data import build_test_mapper, register_given
@@ -40,16 +42,16 @@ from dml_instance.data.forms.results import (
     result_files,
 )
 from dml_instance.data.images import add_reading_options, reading_rules
-from dml_instance.data.input_files import check_apart, input_files
+from dml_instance.data.input_files import check_apart, input_files, remarks_on_names
 from dml_instance.engine import (
+    NO_DATA,
+    ModelArgumentParser,
     Tally,
-    add_model_options,
     add_score_option,
-    for_each_image,
-    list_of_skipped,
     load_trained,
     message_of,
     min_score_of,
+    run_over_images,
     use_huge_pages,
 )
 from dml_instance.keys.classes import classes_of
@@ -67,9 +69,10 @@ def main(args: argparse.Namespace) -> int:
         names = [file.name for file in files.values()]
         check_apart(files, result_files(args.output, args.format, names))
         rules = reading_rules(args)
-        model, cfg = load_trained(args.config_file, args.weights, args.opts, needs_data=False)
+        model, cfg = load_trained(args.config_file, args.weights, args.opts, needs=NO_DATA)
         tally = Tally(min_score_of(cfg, args.min_score))
-        writer = ResultWriter(args.output, classes_of(cfg), args.format, overwrite=args.overwrite)
+        replaced = [file.relative for file in files.values()] if args.overwrite else None
+        writer = ResultWriter(args.output, classes_of(cfg), args.format, replaced=replaced)
     except (KeyError, OSError, ValueError) as error:
         sys.exit(f"error: {message_of(error)}")
     limits, most = limits_of(model), cfg.TEST.DETECTIONS_PER_IMAGE
@@ -90,26 +93,21 @@ def main(args: argparse.Namespace) -> int:
         writer.add(ResultImage(file.name, file.relative, found.image_size), objects)
         tally.count(file.relative, found.scores, len(objects))
 
-    try:
-        with writer:
-            skipped = for_each_image([{"file_name": path} for path in files], segment, "segmenting")
-    except (OSError, MemoryError) as error:
-        # The results cannot be written, or memory is short; what is wrong with an image is neither.
-        there = f"; the results of {tally.images} images are in {args.output}"
-        sys.exit(f"error: {message_of(error)}{there if tally.images else ''}")
-    except KeyboardInterrupt:
-        sys.exit(f"interrupted; the results of {tally.images} images are in {args.output}")
-    for line in (*limits.remarks, *writer.remarks, *tally.remarks, *list_of_skipped(skipped)):
-        print(line)
+    status = run_over_images(
+        [{"file_name": path} for path in files],
+        segment,
+        "segmenting",
+        tally,
+        args.output,
+        results=writer,
+        remarks=lambda: [*limits.remarks, *writer.remarks, *remarks_on_names(list(files.values()))],
+    )
     print(f"{tally.objects} objects in {tally.images} images: {args.output}")
-    return 1 if skipped else 0
+    return status
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_model_options(parser)
+    parser = ModelArgumentParser(__doc__)
     parser.add_argument(
         "--input", nargs="+", required=True, metavar="PATH", help="images, or folders of images"
     )
@@ -120,11 +118,10 @@ def argument_parser() -> argparse.ArgumentParser:
         choices=FORMS,
         default=DEFAULT_FORMS,
         metavar="FORM",
-        help=f"one or several of {', '.join(FORMS)} (default: {' '.join(DEFAULT_FORMS)}); another "
-        "option has to stand between it and KEY VALUE pairs",
+        help=f"one or several of {', '.join(FORMS)} (default: {' '.join(DEFAULT_FORMS)})",
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace results of the same name in DIR"
+        "--overwrite", action="store_true", help="replace results of the same images in DIR"
     )
     add_score_option(parser)
     add_reading_options(parser)

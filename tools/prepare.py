@@ -18,18 +18,19 @@ import re
 import shlex
 import sys
 
+import _quiet  # noqa: F401
+
 from detectron2.data import DatasetCatalog
 
 from dml_instance.data.coco import parse_registration
-from dml_instance.data.forms.preparing import SplitRules, prepare
+from dml_instance.data.forms.preparing import LEAST_TILE, SplitRules, prepare
 from dml_instance.data.forms.preparing.splits import TRAIN, VAL
-from dml_instance.data.forms.readers import FORMS, SourceRules
+from dml_instance.data.forms.readers import DEFAULT_CLASS, FORMS, SourceRules
 from dml_instance.data.images import add_reading_options, reading_rules
+from dml_instance.modeling.criterion.rules import SeedLossRules
 
 
 def main(args: argparse.Namespace) -> None:
-    if not 0 < args.labelled_share <= 1:
-        sys.exit(f"error: --labelled-share is in (0, 1], got {args.labelled_share:g}")
     try:
         registrations(args.output)  # refuses a name that the training would refuse
         report = prepare(
@@ -86,7 +87,7 @@ def registrations(root: str) -> list[str]:
         found.append("{}={}:{}".format(*parts))
         if parse_registration(found[-1]) != parts:
             raise ValueError(
-                f"--output {root} has a colon, at which --register-coco cuts: choose another folder"
+                f"--output {root} has a colon where --register-coco cuts: choose another folder"
             )
     return found
 
@@ -98,6 +99,14 @@ def _name(root: str) -> str:
     while any(f"{name}_{split}" in known for split in (TRAIN, VAL)):
         name = f"my_{name}"
     return name
+
+
+def _labelled_share(text: str) -> float:
+    """The type of its argument: what the training takes."""
+    try:
+        return SeedLossRules(labelled_share=float(text)).labelled_share
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -121,10 +130,10 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--class-name",
         nargs="+",
-        default=["object"],
+        default=[DEFAULT_CLASS],
         metavar="NAME",
         help="of objects whose class the annotations do not name; several for label files of one "
-        "class each, which end in it: a_cell.png (default: object)",
+        f"class each, which end in it: a_cell.png (default: {DEFAULT_CLASS})",
     )
     parser.add_argument(
         "--classes",
@@ -147,7 +156,7 @@ def argument_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--labelled-share",
-        type=float,
+        type=_labelled_share,
         default=1.0,
         metavar="SHARE",
         help="about what share of the objects is labelled, in (0, 1]: the training is told not to "
@@ -170,7 +179,7 @@ def argument_parser() -> argparse.ArgumentParser:
         type=int,
         default=0,
         metavar="PIXELS",
-        help="cut images to about this side (default: not)",
+        help=f"cut images to about this side, at least {LEAST_TILE} (default: not)",
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="of the draw of val (default: %(default)s)"

@@ -10,6 +10,8 @@ import argparse
 import os
 import sys
 
+import _quiet  # noqa: F401
+
 from dml_instance.data.datasets.nuclei import convert_nuclei, read_split
 from dml_instance.data.forms.coco_writer import counts_line
 

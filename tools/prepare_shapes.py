@@ -12,6 +12,8 @@ import json
 import os
 import sys
 
+import _quiet  # noqa: F401
+
 from dml_instance.data.datasets.shapes import (
     CLASS_NAMES,
     DEFAULT_DIFFICULTY,

@@ -12,6 +12,8 @@ import argparse
 import json
 import sys
 
+import _quiet  # noqa: F401
+
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from dml_instance.data import add_registration_option, register_given

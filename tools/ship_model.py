@@ -13,6 +13,8 @@ import argparse
 import os
 import sys
 
+import _quiet  # noqa: F401
+
 from detectron2.config import CfgNode
 
 from dml_instance import model_zoo

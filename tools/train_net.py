@@ -14,7 +14,8 @@ import logging
 import os
 import sys
 
-from detectron2.checkpoint import DetectionCheckpointer
+import _quiet  # noqa: F401
+
 from detectron2.data import DatasetCatalog
 from detectron2.engine import default_argument_parser, default_setup, launch
 from detectron2.evaluation import verify_results
@@ -23,13 +24,18 @@ from detectron2.utils.logger import setup_logger
 
 from dml_instance.data import add_registration_option, register_given
 from dml_instance.engine import (
+    ALL_DATA,
     RESULTS_FILE,
+    TEST_DATA,
     Trainer,
     check_evaluator,
     leave_processes,
     load_config,
+    load_weights,
     message_of,
+    named_in_errors,
     results_table,
+    starting_weights,
     use_huge_pages,
 )
 from dml_instance.files import read_json
@@ -40,12 +46,16 @@ def main(args):
     setup_logger(distributed_rank=comm.get_rank(), name="dml_instance")
     try:
         register_given(args.register_coco)
-        cfg = load_config(args.config_file, args.opts)
+        needs = TEST_DATA if args.eval_only else ALL_DATA
+        cfg = load_config(args.config_file, args.opts, needs=needs)
         for name in cfg.DATASETS.TEST:
             # These fail here, and not after the training, where nothing scores such a set or its
             # data is missing.
             check_evaluator(cfg, name)
             DatasetCatalog.get(name)
+        weights = starting_weights(
+            cfg, args.config_file, resume=args.resume, scores_only=args.eval_only
+        )
         if not args.eval_only and "TEST.MIN_SCORE" not in args.opts:
             # Chosen at the end, and that of an earlier training is of other weights.
             cfg.TEST.MIN_SCORE = None
@@ -63,20 +73,21 @@ def main(args):
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, comm.get_rank(), name="dml_instance", configure_stdout=False)
 
+    try:
+        if args.eval_only:
+            model = Trainer.build_model(cfg)
+            load_weights(model, weights)
+        else:
+            trainer = Trainer(cfg)
+            with named_in_errors(weights):
+                trainer.resume_or_load(resume=args.resume)
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f"error: {message_of(error)}")
     if args.eval_only:
-        model = Trainer.build_model(cfg)
-        DetectionCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(
-            cfg.MODEL.WEIGHTS, resume=args.resume
-        )
         results = Trainer.test(cfg, model)
         if comm.is_main_process():
             verify_results(cfg, results)
     else:
-        try:
-            trainer = Trainer(cfg)
-        except FileNotFoundError as error:
-            sys.exit(f"error: {message_of(error)}")
-        trainer.resume_or_load(resume=args.resume)
         trainer.train()
 
     if comm.is_main_process():

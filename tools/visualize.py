@@ -15,6 +15,8 @@ import argparse
 import os
 import sys
 
+import _quiet  # noqa: F401
+
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.logger import setup_logger
 
@@ -25,18 +27,20 @@ from dml_instance.data.images import (
     reading_rules,
     write_image,
 )
-from dml_instance.data.input_files import check_apart, input_files, named
+from dml_instance.data.input_files import check_apart, input_files, named, remarks_on_names
 from dml_instance.engine import (
+    NO_DATA,
+    TEST_DATA,
+    ModelArgumentParser,
     Tally,
-    add_model_options,
     add_score_option,
-    for_each_image,
-    list_of_skipped,
+    count,
     load_config,
     load_model,
     message_of,
     metadata_of,
     min_score_of,
+    run_over_images,
     use_huge_pages,
     weights_of,
 )
@@ -48,11 +52,9 @@ def main(args: argparse.Namespace) -> int:
     setup_logger(name="dml_instance")
     try:
         rules = reading_rules(args)
-        if args.number < 0:
-            raise ValueError(f"--number is at least 0, got {args.number}")
         register_given(args.register_coco, rules)
-        needs_data = not (args.input or args.dataset)
-        cfg = load_config(args.config_file, args.opts, needs_data=needs_data)
+        needs = NO_DATA if args.input or args.dataset else TEST_DATA
+        cfg = load_config(args.config_file, args.opts, needs=needs)
         output = args.output or os.path.join(cfg.OUTPUT_DIR, "pictures")
         if args.input:
             files = input_files(args.input, leave_out=[output])
@@ -68,10 +70,12 @@ def main(args: argparse.Namespace) -> int:
         check_apart(pictures, pictures.values())
         model = load_model(cfg, args.weights or weights_of(cfg, args.config_file))
         tally = Tally(min_score_of(cfg, args.min_score))
+        os.makedirs(output, exist_ok=True)
     except (KeyError, OSError, ValueError) as error:
         sys.exit(f"error: {message_of(error)}")
     if args.number:
         records = evenly_spread(records, args.number)
+    drawn = {record["file_name"] for record in records}
 
     def draw(record: dict) -> None:
         picture, scores = picture_of(model, cfg, record, metadata, tally.min_score, rules)
@@ -80,33 +84,21 @@ def main(args: argparse.Namespace) -> int:
         write_image(path, picture[:, :, ::-1])
         tally.count(record["file_name"], scores, int((scores >= tally.min_score).sum()))
 
-    try:
-        os.makedirs(output, exist_ok=True)
-        skipped = for_each_image(records, draw, "drawing")
-    except (OSError, MemoryError) as error:
-        # The pictures cannot be written, or memory is short; what is wrong with an image is
-        # neither.
-        sys.exit(f"error: {message_of(error)}")
-    except KeyboardInterrupt:
-        sys.exit(f"interrupted; {tally.images} pictures are in {output}")
-    for line in (*tally.remarks, *list_of_skipped(skipped)):
-        print(line)
+    remarks = remarks_on_names([file for file in files if file.path in drawn])
+    status = run_over_images(records, draw, "drawing", tally, output, remarks=lambda: remarks)
     print(f"{tally.images} pictures in {output}")
-    return 1 if skipped else 0
+    return status
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_model_options(parser)
+    parser = ModelArgumentParser(__doc__)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--input", nargs="+", metavar="PATH", help="images, or folders of images")
     source.add_argument(
         "--dataset", metavar="NAME", help="registered data set (default: DATASETS.TEST of the yaml)"
     )
     parser.add_argument(
-        "--number", type=int, default=0, help="draw only this many, evenly spread (default: all)"
+        "--number", type=count, default=0, help="draw only this many, evenly spread (default: all)"
     )
     add_score_option(parser)
     parser.add_argument(

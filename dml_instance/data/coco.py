@@ -27,9 +27,8 @@ _NO_PLAIN_IMAGE = (
     "registered; to leave the image out, remove its entry and its annotations"
 )
 
-_REGISTRATION = re.compile(
-    r"(?P<name>[^=]+)=(?P<json_file>.+?):(?P<image_root>([A-Za-z]:[\\/])?[^:]+)", re.DOTALL
-)
+# A colon that makes D: of a letter before a slash: a drive of Windows.
+_DRIVE = re.compile(r"(?<![^:])[A-Za-z]:(?=[\\/])")
 
 
 @dataclass(frozen=True)
@@ -72,11 +71,13 @@ def _checked_file(
     version: tuple[int, ...],
 ) -> CocoFile:
     coco = check_coco(json_file, image_root, reading, _NO_PLAIN_IMAGE)
+    for doubt in coco.doubts:
+        _logger.warning("%s: %s", json_file, doubt)
     if not coco.repairs:
         _logger.info("%s: %s", json_file, coco.counts)
         return CocoFile(json_file, coco.class_names)
     stem, _ = os.path.splitext(os.path.basename(json_file))
-    name = f"{stem}_{hashlib.sha256(repr(places).encode()).hexdigest()[:8]}.json"
+    name = f"{stem[:40]}_{hashlib.sha256(repr(places).encode()).hexdigest()[:8]}.json"
     path = os.path.join(get_cache_dir(), "dml_instance", "coco", name)
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -99,13 +100,18 @@ def _checked_file(
 def parse_registration(text: str) -> tuple[str, str, str]:
     """``NAME=ANNOTATIONS.json:IMAGE_DIR`` to its three parts; ValueError for anything else.
 
-    The last colon separates, but for one that makes ``D:`` of a letter before a slash: the drive of
-    IMAGE_DIR on Windows.
+    Of several colons that separates which stands behind a file that is there, else the first one
+    behind ``.json``, else the last one. The colon of a drive on Windows does not separate.
     """
-    found = _REGISTRATION.fullmatch(text)
-    if found is None:
+    name, _, rest = text.partition("=")
+    drives = {found.end() - 1 for found in _DRIVE.finditer(rest)}
+    places = [p for p, c in enumerate(rest) if c == ":" and p not in drives]
+    pairs = [(rest[:p], rest[p + 1 :]) for p in places if rest[:p] and rest[p + 1 :]]
+    if not name or not pairs:
         raise ValueError(f"--register-coco takes NAME=ANNOTATIONS.json:IMAGE_DIR, got {text!r}")
-    return found["name"], found["json_file"], found["image_root"]
+    there = [pair for pair in pairs if os.path.isfile(pair[0])]
+    named = [pair for pair in pairs if pair[0].lower().endswith(".json")]
+    return (name, *(there or named or pairs[-1:])[0])
 
 
 def add_registration_option(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,9 @@
 """Which images a user means, and what their results are called: sub-folders are mirrored."""
 
+import hashlib
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +12,12 @@ from .images import IMAGE_ENDINGS, is_image_name
 
 # By these a folder of results is known.
 RESULT_FILES = frozenset({"objects.csv", "instances.json"})
+
+# Bytes of a name that results are called after. Systems take 255 for the name of a file; the place
+# of a tile, an ending and what a name has while it is written (files.py) come behind it.
+_LONGEST = 230
+# What Python makes of a byte of a name that is no UTF-8.
+_NO_TEXT = re.compile("[\udc80-\udcff]")
 
 _logger = logging.getLogger(__name__)
 
@@ -20,14 +28,26 @@ class InputFile:
 
     Attributes:
         path: of the file.
-        relative: the same below the folder that holds all of them, with "/": ``B01/field1.tif``.
+        relative: the same below the folder that holds all of them, with "/": ``B01/field1.tif``;
+            a byte that is no UTF-8 is written as ``%FF``.
         name: what its results are called: ``relative`` without its ending, and with it where
-            another image would have the same name; of each image its own.
+            another image would have the same name; of each image its own. The end of one that is
+            too long for the names of files is a digest.
     """
 
     path: str
     relative: str
     name: str
+
+
+def remarks_on_names(files: Sequence[InputFile]) -> list[str]:
+    """A line on the images whose results are not called as they are; none where all are."""
+    others = [file for file in files if not file.relative.startswith(file.name)]
+    if not others:
+        return []
+    more = f" ({len(others) - 1} images more like it)" if len(others) > 1 else ""
+    first = others[0]
+    return [f"what is made of {first.path}, whose name is too long, is called {first.name}{more}"]
 
 
 def check_apart(images: Collection[str], written: Collection[str]) -> None:
@@ -82,13 +102,28 @@ def named(files: Sequence[str], folders: Sequence[str] = ()) -> list[InputFile]:
     folders = folders or [os.path.dirname(file) for file in files]
     root = os.path.commonpath([os.path.abspath(folder) for folder in folders])
     of_paths = {os.path.abspath(file): file for file in files}
-    relative = [os.path.relpath(path, root).replace(os.sep, "/") for path in of_paths]
+    relative = [_legible(os.path.relpath(path, root).replace(os.sep, "/")) for path in of_paths]
     stems = [os.path.splitext(path)[0] for path in relative]
     count = Counter(stems)
     names = [s if count[s] == 1 else r for s, r in zip(stems, relative, strict=True)]
     if len(set(names)) < len(names):  # as of a.png, a.tif and a.png.tif
         names = relative
-    return list(map(InputFile, of_paths.values(), relative, names))
+    return list(map(InputFile, of_paths.values(), relative, map(_shortened, names)))
+
+
+def _legible(path: str) -> str:
+    """A path that text files can hold, and OpenCV can write: it crashes at others."""
+    return _NO_TEXT.sub(lambda found: f"%{ord(found[0]) - 0xDC00:02X}", path)
+
+
+def _shortened(name: str) -> str:
+    """A name that is short enough for files; of two long ones two others."""
+    folder, slash, last = name.rpartition("/")
+    if len(last.encode()) <= _LONGEST:
+        return name
+    digest = hashlib.sha256(last.encode()).hexdigest()[:8]
+    begin = last.encode()[: _LONGEST - len(digest) - 1].decode(errors="ignore")
+    return f"{folder}{slash}{begin}-{digest}"
 
 
 def files_below(

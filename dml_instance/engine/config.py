@@ -8,7 +8,9 @@ from functools import cache
 from operator import attrgetter
 
 import torch
+import yaml
 from detectron2.config import CfgNode, get_cfg
+from detectron2.data import DatasetCatalog
 
 from ..config import add_dml_config
 from ..data import set_num_classes
@@ -18,8 +20,12 @@ from .optimizer import ADAMW_KEYS
 _logger = logging.getLogger(__name__)
 
 
+# Of which splits, DATASETS.TRAIN and DATASETS.TEST, a tool needs the data.
+ALL_DATA, TEST_DATA, NO_DATA = ("TRAIN", "TEST"), ("TEST",), ()
+
+
 def load_config(
-    config: str | CfgNode, options: Sequence[str] = (), *, needs_data: bool = True
+    config: str | CfgNode, options: Sequence[str] = (), *, needs: Sequence[str] = ALL_DATA
 ) -> CfgNode:
     """Detectron2's defaults, this project's, a yaml file and overrides, in this order.
 
@@ -30,25 +36,23 @@ def load_config(
     Args:
         config: a yaml of configs/, the ``config.yaml`` of an earlier run, or what such a file says.
         options: the overrides, ``KEY VALUE KEY VALUE ...``.
-        needs_data: False: a number of classes in the config counts as it is, and data sets need
-            not be known.
+        needs: the splits whose data sets count, ALL_DATA, TEST_DATA or NO_DATA; others need not be
+            known, and their classes are not looked at. Where these name no data set, a number of
+            classes in the config counts as it is, and without one all data sets count.
 
     Raises:
         FileNotFoundError: for a missing yaml.
-        ValueError: for an override that does not exist, lacks its value, or would change nothing,
-            for an option of the command line among them, and as ``set_num_classes`` and
-            ``fit_to_objects``.
-        KeyError: as ``set_num_classes``.
+        ValueError: for a yaml that is no config, an override that does not exist, lacks its value,
+            or would change nothing, for an option of the command line among them, and as
+            ``set_num_classes`` and ``fit_to_objects``.
+        KeyError: as ``set_num_classes``, and for a data set that INPUT.FIT_TO_OBJECTS would have to
+            measure and that is not known.
     """
-    for option in options:
-        if str(option).startswith("--"):
-            raise ValueError(
-                f"{option} stands behind a KEY VALUE pair; those come last, after all options"
-            )
+    check_pairs_come_last(options)
     if isinstance(config, str) and not os.path.isfile(config):
-        raise FileNotFoundError(f"config file {config} does not exist")
-    cfg = get_cfg()
-    add_dml_config(cfg)
+        what = "is no file" if os.path.exists(config) else "does not exist"
+        raise FileNotFoundError(f"config file {config} {what}")
+    cfg = _all_keys()
     _merge(cfg, config)
     try:
         cfg.merge_from_list(list(options))
@@ -59,9 +63,12 @@ def load_config(
     if cfg.MODEL.DEVICE == "cuda" and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
         _warn_of_the_cpu()
-    if needs_data or cfg.MODEL.DML.NUM_CLASSES == 0:
+    if any(cfg.DATASETS[split] for split in needs):
+        set_num_classes(cfg, needs)
+    elif cfg.MODEL.DML.NUM_CLASSES == 0:
         set_num_classes(cfg)
     if cfg.INPUT.FIT_TO_OBJECTS and cfg.DATASETS.TRAIN:
+        _check_measured(cfg)
         fit_to_objects(cfg, _given_keys(config, options))
     elif cfg.INPUT.FIT_TO_OBJECTS:
         _logger.warning(
@@ -71,18 +78,70 @@ def load_config(
     return cfg
 
 
+def is_key(text: str) -> bool:
+    """Whether a word of a command line is a key of a config, or is meant to be: it begins with one
+    of its sections, ``SOLVER.STEPS``, or is one outside of them, ``OUTPUT_DIR``."""
+    section, dot, _ = text.partition(".")
+    is_section = isinstance(_defaults().get(section), CfgNode)
+    return text.isupper() and section in _defaults() and is_section == bool(dot)
+
+
+def check_pairs_come_last(options: Sequence[str]) -> None:
+    """ValueError for an option of the command line among ``KEY VALUE KEY VALUE ...``."""
+    for option in options:
+        if str(option).startswith("--"):
+            raise ValueError(
+                f"{option} stands behind a KEY VALUE pair; those come last, after all options"
+            )
+
+
+def _all_keys() -> CfgNode:
+    """Detectron2's defaults and this project's."""
+    cfg = get_cfg()
+    add_dml_config(cfg)
+    return cfg
+
+
+_defaults = cache(_all_keys)
+
+
 def _merge(cfg: CfgNode, config: str | CfgNode) -> None:
-    if isinstance(config, str):
-        cfg.merge_from_file(config)
-    else:
-        cfg.merge_from_other_cfg(config)
+    """Merge a config, or a yaml that exists; ValueError for one that is no config."""
+    file = config if isinstance(config, str) else "a stored config"
+    try:
+        if isinstance(config, str):
+            cfg.merge_from_file(config)
+        else:
+            cfg.merge_from_other_cfg(config)
+    except OSError:
+        raise  # of a base, with its name
+    except KeyError as error:
+        (message,) = error.args
+        raise ValueError(f"{file}: {message}{_likely_key(message, cfg)}") from error
+    except (AssertionError, AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
+        # Of what is no yaml, or one of something else, yaml, yacs and Detectron2 raise all of them.
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{file} is no config ({type(error).__name__}: {reason}): give the config.yaml of a "
+            "training, or a yaml of configs/"
+        ) from error
+
+
+def _check_measured(cfg: CfgNode) -> None:
+    """KeyError where the data that lengths follow from is not known."""
+    for name in cfg.DATASETS.TRAIN:
+        if name not in DatasetCatalog.list():
+            raise KeyError(
+                f"INPUT.FIT_TO_OBJECTS has lengths follow from the objects of {name!r}, which is "
+                "not registered: give the config.yaml of the training, which holds them, or "
+                "register it with --register-coco"
+            )
 
 
 def _given_keys(config: str | CfgNode, options: Sequence[str]) -> set[str]:
     """Those of FITTED_KEYS that the yaml, one of its bases, or an override gives."""
     # What is nothing at first, and something once all is merged, was given.
-    cfg = get_cfg()
-    add_dml_config(cfg)
+    cfg = _all_keys()
     cfg.merge_from_list([part for key in FITTED_KEYS for part in (key, None)])
     _merge(cfg, config)
     cfg.merge_from_list(list(options))

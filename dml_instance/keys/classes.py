@@ -1,7 +1,9 @@
 """The classes of a model: their number and names follow from the data, and stay with the config."""
 
 import logging
-from collections.abc import Iterable
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from detectron2.config import CfgNode
@@ -9,6 +11,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 # Detectron2's default; a yaml that leaves it alone has not chosen a number.
 _ROI_HEADS_DEFAULT = 80
+# Of DATASETS.
+_SPLITS = ("TRAIN", "TEST")
 
 _logger = logging.getLogger(__name__)
 
@@ -97,53 +101,69 @@ def number_of_classes(cfg: CfgNode) -> int:
             "MODEL.DML.NUM_CLASSES is not set, and DATASETS.TRAIN and DATASETS.TEST name no data "
             "set to take it from; set one of these keys"
         )
-    return len(_common_class_names(cfg))
+    return len(_common_class_names(_dataset_names(cfg)))
 
 
-def set_num_classes(cfg: CfgNode) -> None:
+def set_num_classes(cfg: CfgNode, splits: Sequence[str] = _SPLITS) -> None:
     """Set ``MODEL.DML.NUM_CLASSES`` and ``MODEL.ROI_HEADS.NUM_CLASSES`` from the data, in place.
 
-    What the classes are called goes to ``DATASETS.CLASS_NAMES`` and ``DATASETS.CATEGORY_IDS``. A
-    config that names no data set stays as it is.
+    What the classes are called goes to ``DATASETS.CLASS_NAMES`` and ``DATASETS.CATEGORY_IDS``;
+    those of a trained model stay where no data to train on counts. A config that names no data set
+    stays as it is.
+
+    Args:
+        cfg: of a run.
+        splits: of DATASETS, "TRAIN" and "TEST", whose data sets count.
 
     Raises:
         ValueError: as ``number_of_classes``, or where a number or the names in the config, which
             are those of a trained model, contradict the data.
         KeyError, FileNotFoundError: as ``number_of_classes``.
     """
-    if not _dataset_names(cfg):
+    sets = _dataset_names(cfg, splits)
+    if not sets:
         return
-    names = _common_class_names(cfg)
+    names = _common_class_names(sets)
     for key, node, unset in (
         ("MODEL.DML.NUM_CLASSES", cfg.MODEL.DML, 0),
         ("MODEL.ROI_HEADS.NUM_CLASSES", cfg.MODEL.ROI_HEADS, _ROI_HEADS_DEFAULT),
     ):
         if node.NUM_CLASSES not in (unset, len(names)):
             raise ValueError(
-                f"{key} is {node.NUM_CLASSES}, but {_dataset_names(cfg)[0]} has {len(names)} "
-                f"classes: {', '.join(names)}; remove the key from the config, the number follows "
-                "from the data"
+                f"{key} is {node.NUM_CLASSES}, but {sets[0]} has {len(names)} classes: "
+                f"{', '.join(names)}; remove the key from the config, the number follows from the "
+                "data"
             )
     stored = list(cfg.DATASETS.CLASS_NAMES)
     if stored and stored != list(names):
         raise ValueError(
             f"the classes of this config are {', '.join(stored)}, but those of "
-            f"{_dataset_names(cfg)[0]} are {', '.join(names)}: a trained model needs data of the "
-            "same classes in the same order; start a new training from a yaml of configs/"
+            f"{sets[0]} are {', '.join(names)}: a trained model needs data of the same classes in "
+            "the same order; start a new training from a yaml of configs/"
         )
-    cfg.MODEL.DML.NUM_CLASSES = cfg.MODEL.ROI_HEADS.NUM_CLASSES = number_of_classes(cfg)
-    classes = _registered(_dataset_names(cfg)[0])
-    cfg.DATASETS.CLASS_NAMES = list(classes.names)
-    cfg.DATASETS.CATEGORY_IDS = list(classes.category_ids)
+    cfg.MODEL.DML.NUM_CLASSES = cfg.MODEL.ROI_HEADS.NUM_CLASSES = len(names)
+    if not stored or "TRAIN" in splits:
+        classes = _registered(sets[0])
+        cfg.DATASETS.CLASS_NAMES = list(classes.names)
+        cfg.DATASETS.CATEGORY_IDS = list(classes.category_ids)
 
 
-def _dataset_names(cfg: CfgNode) -> list[str]:
-    return [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
+def names_alike(names: Iterable[str]) -> list[list[str]]:
+    """Names of classes that differ by case, blanks or the spelling of accents alone, together."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        plain = unicodedata.normalize("NFKC", name).casefold()
+        alike["".join(plain.split())].append(name)
+    return [group for group in alike.values() if len(group) > 1]
 
 
-def _common_class_names(cfg: CfgNode) -> list[str]:
-    """The class names of all data sets of a config, of which there is at least one."""
-    first, *others = _dataset_names(cfg)
+def _dataset_names(cfg: CfgNode, splits: Sequence[str] = _SPLITS) -> list[str]:
+    return [name for split in splits for name in cfg.DATASETS[split]]
+
+
+def _common_class_names(datasets: Sequence[str]) -> list[str]:
+    """The class names of all of some data sets, of which there is at least one."""
+    first, *others = datasets
     names = _class_names(first)
     for other in others:
         if (other_names := _class_names(other)) != names:

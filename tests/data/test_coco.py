@@ -51,6 +51,12 @@ def test_images_are_checked_by_the_rules_of_reading(tmp_path, registered):
     registered("toy_set", path, images)
 
 
+def test_what_looks_like_a_mistake_is_a_warning(tmp_path, registered, caplog):
+    registered("toy_set", *write_coco(tmp_path, "toy", [square_and_disc()], class_names=["a", "A"]))
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert [w.partition(" are ")[0] for w in warnings] == [f"{tmp_path / 'toy.json'}: 'a' and 'A'"]
+
+
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """The folder of repaired copies."""
@@ -142,12 +148,23 @@ def test_keypoints_are_not_read_unless_the_model_wants_them(tmp_path, registered
         (r"C:\x\ann.json:images", r"C:\x\ann.json", "images"),
         ("ann.json:D:/images", "ann.json", "D:/images"),
         ("ann.json:d", "ann.json", "d"),
+        ("/data/a:b/ann.JSON:/data/a:b/images", "/data/a:b/ann.JSON", "/data/a:b/images"),
+        (r"C:\x\ann.json:D:\a:b", r"C:\x\ann.json", r"D:\a:b"),
+        ("a:b/ann.txt:images", "a:b/ann.txt", "images"),
+        (r"C:\ann.txt:D:\images", r"C:\ann.txt", r"D:\images"),
     ],
 )
-def test_a_registration_is_taken_apart_at_its_last_colon_but_that_of_a_drive(
+def test_a_registration_is_taken_apart_behind_the_ending_and_never_at_a_drive(
     where, json_file, image_root
 ):
     assert parse_registration(f"name={where}") == ("name", json_file, image_root)
+
+
+def test_a_registration_is_taken_apart_behind_a_file_that_is_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for file in ("a.json", "b.json:c.json", "d", "e:f"):
+        (tmp_path / file).touch()
+        assert parse_registration(f"name={file}:x:y") == ("name", file, "x:y")
 
 
 @pytest.mark.parametrize("text", ["", "name", "=a:b", "name=a", "name=:b", "name=a:", "a:b"])

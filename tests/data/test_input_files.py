@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from dml_instance.data.input_files import images_below, input_files, named
+from dml_instance.data.input_files import images_below, input_files, named, remarks_on_names
 
 
 @pytest.fixture
@@ -106,3 +106,31 @@ def test_folders_of_results_and_pipes_are_passed_over(touch, tmp_path, caplog):
     assert "raw/found holds results" in caplog.text and "raw/b holds results" in caplog.text
     # Asked for by name it is meant.
     assert [file.path for file in input_files(["raw/found"])] == ["raw/found/labels/a.png"]
+
+
+# Letters of one, two, three and four bytes.
+@pytest.mark.parametrize("letter", ["a", "\u00e4", "\u7d30", "\U0001f9eb"])
+def test_results_of_long_names_fit_and_are_told_apart(touch, tmp_path, letter):
+    """With the place of a tile, the longest ending, and the name that they are written under."""
+    most = (255 - len(".tif1")) // len(letter.encode())
+    long = [f"{letter * most}{number}.tif" for number in (1, 2)]
+    touch(f"raw/sub/{long[0]}", f"raw/sub/{long[1]}", f"raw/{letter}.tif")
+    files = input_files(["raw"])
+    names = {file.relative: file.name for file in files}
+    assert len(set(names.values())) == 3 and names[f"{letter}.tif"] == letter
+    for name in (names[f"sub/{file}"] for file in long):
+        assert name.startswith(f"sub/{letter}{letter}")
+        (tmp_path / "sub").mkdir(exist_ok=True)
+        for addition in ("_10000_10000.png", ".4194304.part.geojson"):
+            (tmp_path / f"{name}{addition}").touch()
+    assert [file.name for file in input_files(["raw"])] == [file.name for file in files]
+    (remark,) = remarks_on_names(files)
+    assert long[0] in remark and names[f"sub/{long[0]}"] in remark and "1 images more" in remark
+    assert remarks_on_names([file for file in files if "sub" not in file.path]) == []
+
+
+def test_names_that_are_no_text_can_be_written_everywhere(touch, tmp_path):
+    touch(*(os.fsdecode(name) for name in (b"raw/\xe4.png", b"raw/\xff.png", b"raw/%.png")))
+    files = input_files(["raw"])
+    assert {file.name for file in files} == {"%E4", "%FF", "%"}
+    assert all(file.relative.encode() and os.path.isfile(file.path) for file in files)

@@ -1,7 +1,7 @@
 import pytest
 from torch import nn
 
-from dml_instance.engine import Trainer, load_config
+from dml_instance.engine import NO_DATA, Trainer, load_config
 from toy_scenes import data_config
 
 
@@ -59,8 +59,8 @@ def test_an_override_that_would_change_nothing_is_refused(key):
     with pytest.raises(
         ValueError, match=rf"SOLVER\.{key} is read by SGD.*give SOLVER\.ADAMW\.{key}"
     ):
-        load_config(config, options, needs_data=False)
+        load_config(config, options, needs=NO_DATA)
     own = [*options, f"SOLVER.ADAMW.{key}", "0.25"]
-    assert load_config(config, own, needs_data=False).SOLVER.ADAMW[key] == 0.25
+    assert load_config(config, own, needs=NO_DATA).SOLVER.ADAMW[key] == 0.25
     sgd = [*options, "SOLVER.OPTIMIZER", "SGD"]
-    assert load_config(config, sgd, needs_data=False).SOLVER[key] == 0.5
+    assert load_config(config, sgd, needs=NO_DATA).SOLVER[key] == 0.5

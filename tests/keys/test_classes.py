@@ -2,7 +2,13 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 
-from dml_instance.keys.classes import Classes, classes_of, number_of_classes, set_num_classes
+from dml_instance.keys.classes import (
+    Classes,
+    classes_of,
+    names_alike,
+    number_of_classes,
+    set_num_classes,
+)
 from toy_scenes import data_config, square_and_disc, write_coco
 
 
@@ -127,3 +133,11 @@ def test_a_trained_model_is_not_renamed_by_other_data(tmp_path, registered):
     cfg.DATASETS.TRAIN = ()
     with pytest.raises(ValueError, match=r"are cell, egg, but those of swapped are egg, cell"):
         set_num_classes(cfg)
+
+
+def test_names_that_people_take_for_one_are_put_together():
+    names = ["Cell", "egg", "cell ", "CELL", "Stra\u00dfe", "strasse", "e\u0301", "\u00e9", "cells"]
+    assert names_alike(names) == [
+        *(["Cell", "cell ", "CELL"], ["Stra\u00dfe", "strasse"], ["e\u0301", "\u00e9"])
+    ]
+    assert names_alike(["cell", "egg"]) == names_alike([]) == []

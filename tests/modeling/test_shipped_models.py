@@ -15,7 +15,7 @@ from detectron2.modeling import build_model
 from detectron2.structures import Boxes, pairwise_iou
 
 from dml_instance.data.datasets.shapes import draw_split
-from dml_instance.engine import load_config
+from dml_instance.engine import NO_DATA, load_config
 from toy_models import CONFIGS as FOLDER
 from toy_scenes import crowd_of_cells
 
@@ -46,7 +46,7 @@ def summary_of(instances):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_instances_are_those_that_were_found_before(name):
     # Without the training data, as a user has it.
-    cfg = load_config(str(FOLDER / CONFIGS[name]), ["MODEL.DEVICE", "cpu"], needs_data=False)
+    cfg = load_config(str(FOLDER / CONFIGS[name]), ["MODEL.DEVICE", "cpu"], needs=NO_DATA)
     model = build_model(cfg).eval()
     DetectionCheckpointer(model).load(f"dml://{name}")
     for image, before in zip(images_of(name), FOUND[name], strict=True):

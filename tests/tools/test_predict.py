@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 
@@ -115,6 +116,33 @@ def test_every_image_has_its_results_in_every_form_and_they_are_never_overwritte
     assert printed.splitlines()[-1].startswith(
         f"error: {tmp_path / 'plate' / 'found' / 'labels'} exists already; give another --output"
     )
+
+
+def test_long_names_and_names_that_are_no_text_have_results_and_other_images_keep_theirs(
+    trained, tmp_path
+):
+    (tmp_path / "in").mkdir()
+    for name in (b"n" * 251, b"\xe4"):
+        cv2.imwrite(str(tmp_path / "a.png"), square_and_disc()[0])
+        os.rename(tmp_path / "a.png", os.path.join(os.fsencode(tmp_path / "in"), name + b".png"))
+    forms = ("--format", "labels", "csv", "coco", "geojson", "rois", "--min-score", 0)
+    command = ("predict", "--config-file", trained[0] / "config.yaml", *forms)
+    output = ("--output", tmp_path / "out", "--overwrite")
+    printed = run_tool(*command, "--input", tmp_path / "in", *output)
+    assert re.search(
+        r"^what is made of .*, whose name is too long, is called n+-\w{8}$", printed, re.M
+    )
+    assert {len(list((tmp_path / "out" / f).iterdir())) for f in ("labels", "geojson", "rois")} == {
+        2
+    }
+    coco = json.loads((tmp_path / "out" / "instances.json").read_text())
+    assert {image["file_name"] for image in coco["images"]} == {"%E4.png", f"{'n' * 251}.png"}
+    cv2.imwrite(str(tmp_path / "other.png"), square_and_disc()[0])
+    printed = run_tool(*command, "--input", tmp_path / "other.png", *output, ok=False)
+    assert "has results of 2 images that are not given now" in printed.splitlines()[-1]
+    drawn = ("--input", tmp_path / "in", "--output", tmp_path / "drawn")
+    printed = run_tool("visualize", "--config-file", trained[0] / "config.yaml", *drawn)
+    assert "2 pictures in" in printed and "whose name is too long" in printed
 
 
 def test_what_is_left_out_and_a_limit_that_was_reached_are_said(trained, tmp_path):

@@ -25,7 +25,8 @@ def test_label_images_become_a_data_set_that_trains(tmp_path):
     partly = run_tool("prepare", *source, "--output", tmp_path / "partly", "--labelled-share", 0.3)
     assert "MODEL.DML.SEED_LOSS.LABELLED_SHARE 0.3 OUTPUT_DIR output/partly" in partly
     refused = ("prepare", *source, "--output", tmp_path / "x", "--labelled-share", 0)
-    assert "error: --labelled-share is in (0, 1]" in run_tool(*refused, ok=False)
+    line = "argument --labelled-share: MODEL.DML.SEED_LOSS.LABELLED_SHARE is in (0, 1], got 0.0"
+    assert line in run_tool(*refused, ok=False)
 
 
 def run_printed(printed, folder):
@@ -37,26 +38,28 @@ def run_printed(printed, folder):
     return run_tool("train_net", *words[2:], "SOLVER.MAX_ITER", 2, *TINY, folder=folder)
 
 
-@pytest.mark.parametrize("fraction", [0.25, 0])
-def test_the_printed_command_trains(tmp_path, fraction):
+@pytest.mark.parametrize(("fraction", "name"), [(0.25, "my cells"), (0, "12:30")])
+def test_the_printed_command_trains(tmp_path, fraction, name):
     labels = np.zeros((128, 128), np.uint8)
     labels[20:40, 20:40], labels[80:100, 20:40], labels[80:100, 80:100] = 1, 2, 3
     labels[20:40, 80:100] = 4
-    for name in ("labels.png", "image.png"):
-        cv2.imwrite(str(tmp_path / name), labels)
-    root = tmp_path / "my cells"
+    for file in ("labels.png", "image.png"):
+        cv2.imwrite(str(tmp_path / file), labels)
+    root = tmp_path / name
     printed = run_tool(
         *("prepare", "--images", tmp_path / "image.png", "--labels", tmp_path / "labels.png"),
         *("--tile", 64, "--val-fraction", fraction, "--output", root),
     )
     run_printed(printed, tmp_path)
-    assert (tmp_path / "output" / "my_cells" / "model_final.pth").is_file()
+    folder = {"my cells": "my_cells", "12:30": "12_30"}[name]
+    assert (tmp_path / "output" / folder / "model_final.pth").is_file()
     assert (root / "annotations" / "instances_val.json").is_file() == (fraction > 0)
 
 
 def test_what_is_registered_is_what_was_written():
     tool = load_tool("prepare")
-    for root in ("data/cell", "a=b/c=d", "/x y/it's", "shapes", "nested/dsb2018_nuclei/"):
+    roots = ("data/cell", "a=b/c=d", "/x y/it's", "shapes", "nested/dsb2018_nuclei/", "a:b/12:30")
+    for root in roots:
         names = []
         for text in tool.registrations(root):
             name, file, images = parse_registration(text)
@@ -64,8 +67,8 @@ def test_what_is_registered_is_what_was_written():
             assert file.startswith(root) and images.rstrip("/") == f"{root.rstrip('/')}/images"
         assert [name.rpartition("_")[2] for name in names] == ["train", "val"]
     assert tool.registrations("shapes")[0].startswith("my_shapes_train=")
-    with pytest.raises(ValueError, match="a:b has a colon"):
-        tool.registrations("a:b")
+    with pytest.raises(ValueError, match="a.json:b has a colon"):
+        tool.registrations("a.json:b")
 
 
 def test_a_page_and_channels_are_chosen(tmp_path):

@@ -85,6 +85,42 @@ def test_eval_only_repeats_the_figures_of_the_run(data, trained, tmp_path):
     assert again == first
 
 
+def test_a_model_is_scored_without_its_training_data_and_found_by_its_config(data, tmp_path):
+    """And drawn, both on the set that it is evaluated on."""
+    held_out = f"held_out={data[0]}:{data[1]}"
+    run_tool(
+        *("train_net", "--config-file", "configs/Shapes/dml_slim_unet.yaml"),
+        *("--register-coco", f"toy={data[0]}:{data[1]}", "--register-coco", held_out),
+        *("DATASETS.TRAIN", "('toy',)", "DATASETS.TEST", "('held_out',)", "OUTPUT_DIR", tmp_path),
+        *("SOLVER.MAX_ITER", 1, *TINY),
+    )
+    before = json.loads((tmp_path / "results.json").read_text())["metrics"]
+    (tmp_path / "results.json").unlink()
+    config = ("--config-file", tmp_path / "config.yaml", "--register-coco", held_out)
+    run_tool("train_net", *config, "--eval-only", "TEST.MIN_SCORE", "0.25")
+    assert json.loads((tmp_path / "results.json").read_text())["metrics"] == before
+    pictures = tmp_path / "drawn"
+    run_tool("visualize", *config, "--number", 1, "--output", pictures, "TEST.MIN_SCORE", "0.5")
+    assert len(list(pictures.iterdir())) == 1
+    printed = run_tool("visualize", *config[:2], "--output", pictures, ok=False)
+    assert printed.startswith("error: data set 'held_out' is not registered")
+
+
+@pytest.mark.parametrize("options", [(), ("--eval-only",)], ids=["training", "scoring"])
+def test_weights_that_are_not_there_or_none_are_one_line(data, tmp_path, options):
+    (tmp_path / "none.pth").write_bytes(data[0].read_bytes())
+    for weights, line in (
+        ("gone.pth", "error: no weights at gone.pth; train first"),
+        (tmp_path / "none.pth", f"error: {tmp_path / 'none.pth'} cannot be loaded into the model"),
+    ):
+        printed = train(data, tmp_path, 1, *options, "MODEL.WEIGHTS", weights, ok=False)
+        assert printed.splitlines()[-1].startswith(line) and "Traceback" not in printed
+    if options:
+        printed = train(data, tmp_path, 1, *options, ok=False)
+        line = f"error: no weights at {tmp_path / 'model_final.pth'}; train first"
+        assert printed.splitlines()[-1].startswith(line)
+
+
 def test_instance_metrics_are_in_the_table_and_the_file(data, trained, tmp_path):
     keys = ("TEST.INSTANCE_METRICS.ENABLED", "True", "TEST.INSTANCE_METRICS.MIN_SCORE", "0.125")
     weights = ("MODEL.WEIGHTS", trained[0] / "model_final.pth")

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...keys.classes import names_alike
 from ..images import PLAIN, ReadingRules
 from .annotations import checked_annotations, without_doubles
 from .categories import check_categories
@@ -29,16 +30,37 @@ class CheckedCoco:
         content: of the file, with its repairs.
         repairs: what was repaired, in one line; empty: ``content`` is what the file holds.
         counts: of images, objects and classes, in one line.
+        may_lie_turned: ids of the images that EXIF turns and whose size does not tell whether they
+            were annotated so.
     """
 
     content: dict
     repairs: str
     counts: str
+    may_lie_turned: frozenset[int]
 
     @property
     def class_names(self) -> dict[int, str]:
         """Names of the categories by id, by ascending id."""
         return dict(sorted((c["id"], c["name"]) for c in self.content["categories"]))
+
+    @property
+    def doubts(self) -> list[str]:
+        """What looks like a mistake: a line for each kind, with the cure."""
+        lines = [
+            f"{' and '.join(map(repr, names))} are classes of their own: give what is one class "
+            "one name"
+            for names in names_alike(self.class_names.values())
+        ]
+        if self.may_lie_turned:
+            images = self.content["images"]
+            name = next(i["file_name"] for i in images if i["id"] in self.may_lie_turned)
+            lines.append(
+                f"EXIF turns {name} ({len(self.may_lie_turned)} such images), and nothing tells "
+                "whether it was annotated so: see in tools/visualize.py whether its objects lie "
+                "right"
+            )
+        return lines
 
 
 def check_coco(
@@ -81,7 +103,8 @@ def check_coco(
     if findings:
         raise findings.error(json_file)
     lists["annotations"] = kept
-    return CheckedCoco({**content, **lists}, findings.repaired(), _counts(lists))
+    turned = frozenset(image.number for image in images.values() if image.may_lie_turned)
+    return CheckedCoco({**content, **lists}, findings.repaired(), _counts(lists), turned)
 
 
 def _parsed(json_file: str) -> tuple[dict, bool]:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..images import PLAIN, ImageFileError, ReadingRules, image_size
+from ..images import PLAIN, ImageFileError, ImageHeader, ReadingRules, image_header
 from .fields import is_text, shown, whole
 from .findings import Findings
 from .ids import identity, number_entries
@@ -34,11 +34,13 @@ class ListedImage:
         name: of its file, as listed.
         number: its id as a number.
         size: (height, width); None where it is not known, which was refused.
+        may_lie_turned: EXIF turns it, and its size is that of the file without that, too.
     """
 
     name: str
     number: int
     size: tuple[int, int] | None
+    may_lie_turned: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,13 @@ class _File:
     """A file that an entry names: the name by which it is found, and what its header says."""
 
     name: str | None = None
-    size: tuple[int, int] | None = None
+    header: ImageHeader | None = None
     fault: str = ""
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width); None of a file that is not read."""
+        return None if self.header is None else self.header.size
 
 
 def check_images(
@@ -80,8 +87,8 @@ def check_images(
     _check_files(named, files, root, findings, cure)
     sizes = [_size(entry, file, findings) for entry, file in zip(named, files, strict=True)]
     by_id: dict[int | str, dict] = {}
-    size_of = {}
-    for entry, size in zip(named, sizes, strict=True):
+    size_of, turned = {}, set()
+    for entry, file, size in zip(named, files, sizes, strict=True):
         identifier = identity(entry.get("id"))
         if identifier is None:
             findings.refuse(f"image {entry['file_name']} has the id {shown(entry.get('id'))}", _ID)
@@ -91,9 +98,12 @@ def check_images(
             pair = f"{first['file_name']} and {entry['file_name']}"
             findings.refuse(f"image id {identifier} is that of {pair}", _ID)
         size_of[identifier] = size
+        if file.header is not None and file.header.hides_turn:
+            turned.add(identifier)
     numbers = number_entries(by_id, "images", findings)
     return {
-        i: ListedImage(entry["file_name"], numbers[i], size_of[i]) for i, entry in by_id.items()
+        i: ListedImage(entry["file_name"], numbers[i], size_of[i], i in turned)
+        for i, entry in by_id.items()
     }
 
 
@@ -113,7 +123,7 @@ def _look(root: str, name: str, reading: ReadingRules) -> _File:
         path = os.path.join(root, spelling)
         if os.path.isfile(path):
             try:
-                return _File(spelling, image_size(path, reading))
+                return _File(spelling, image_header(path, reading))
             except ImageFileError as error:
                 return _File(spelling, fault=str(error))
     return _File()

@@ -33,7 +33,10 @@ class AnnotatedImage:
         objects: which may overlap.
         split: that the annotations put it in; empty: none.
         left_out: what was annotated and is not among the objects, and how often.
-        doubt: what looks like a mistake, a line for people with the cure; empty: nothing.
+        doubts: what looks like a mistake, or was decided without being asked: for each kind a line
+            for people, with the cure.
+        may_lie_turned: EXIF turns or mirrors the image, and nothing tells whether the annotations
+            were made before or after.
     """
 
     file: str
@@ -41,4 +44,5 @@ class AnnotatedImage:
     objects: tuple[AnnotatedObject, ...]
     split: str = ""
     left_out: Mapping[str, int] = field(default_factory=dict)
-    doubt: str = ""
+    doubts: Mapping[str, str] = field(default_factory=dict)
+    may_lie_turned: bool = False

@@ -7,7 +7,7 @@ from .files import (
     write_image,
 )
 from .intensities import to_eight_bit
-from .reading import image_size, is_plain, read_image, read_labels
+from .reading import ImageHeader, image_header, image_size, is_plain, read_image, read_labels
 from .rules import PLAIN, ReadingRules, add_reading_options, reading_rules
 from .source import ImageFileError
 
@@ -15,9 +15,11 @@ __all__ = [
     "IMAGE_ENDINGS",
     "PLAIN",
     "ImageFileError",
+    "ImageHeader",
     "ReadingRules",
     "add_reading_options",
     "evenly_spread",
+    "image_header",
     "image_size",
     "is_image_name",
     "is_plain",

@@ -85,6 +85,8 @@ class PillowSource(ImageSource):
         return pixels[..., list(channels)]
 
     def numbers(self, page: int) -> np.ndarray:
+        if self._image.format == "GIF":
+            return self._numbers_of_gif(page)
         if self._image.format not in _KEEP_NUMBERS:
             raise ImageFileError(
                 f"{self._image.format} may change the numbers of labels: save them as PNG or TIFF"
@@ -94,6 +96,16 @@ class PillowSource(ImageSource):
             # Pillow makes shades from black to white of 2 and 4 bits.
             numbers = numbers // (255 // (2**self._bits - 1))
         return numbers
+
+    def _numbers_of_gif(self, page: int) -> np.ndarray:
+        """Its greys, as who writes greys into a GIF numbers the palette anew; where it has colours
+        the entries of the palette, which still tell one object from another."""
+        colours = self._stored(page, "RGB")
+        if (colours == colours[..., :1]).all():
+            return colours[..., 0]
+        if page:  # laid over those before it, each with a palette of its own
+            raise ImageFileError("later frames of a GIF keep no numbers: save them as PNG or TIFF")
+        return self._stored(page, None)
 
     def _stored(self, page: int, mode: str | None) -> np.ndarray:
         """(H, W) or (H, W, C) in a mode of Pillow's; None: in that of the file."""

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from detectron2.utils.file_io import PathManager
@@ -20,6 +21,8 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 # EXIF's orientations that exchange rows and columns.
 _TURNED = (5, 6, 7, 8)
+# All of them; whatever else a file says is none.
+_ORIENTATIONS = range(1, 9)
 
 
 def read_image(file: str, rules: ReadingRules = PLAIN) -> np.ndarray:
@@ -57,7 +60,7 @@ def read_labels(file: str, rules: ReadingRules = PLAIN) -> np.ndarray:
     Whole numbers of any depth, of a palette those of its entries, and floats that are whole.
 
     Args:
-        file: TIFF, PNG or BMP; JPEG and others do not keep numbers.
+        file: TIFF, PNG, BMP or GIF; JPEG and others do not keep numbers.
         rules: the page of a file with several; ``channels`` are not asked for.
 
     Returns:
@@ -79,8 +82,27 @@ def read_labels(file: str, rules: ReadingRules = PLAIN) -> np.ndarray:
     return _upright(_whole(file, numbers), orientation)
 
 
-def image_size(file: str, rules: ReadingRules = PLAIN) -> tuple[int, int]:
-    """(H, W) of what ``read_image`` returns, from the header: 0.2 ms a file.
+@dataclass(frozen=True)
+class ImageHeader:
+    """What the header of an image file says.
+
+    Attributes:
+        size: (H, W) of what ``read_image`` returns.
+        orientation: EXIF's number of how stored pixels are turned and mirrored to get there.
+    """
+
+    size: tuple[int, int]
+    orientation: int
+
+    @property
+    def hides_turn(self) -> bool:
+        """Whether the picture is turned or mirrored, and is as high and wide as without it."""
+        changes_size = self.orientation in _TURNED and self.size[0] != self.size[1]
+        return self.orientation != 1 and not changes_size
+
+
+def image_header(file: str, rules: ReadingRules = PLAIN) -> ImageHeader:
+    """The header of an image file: 0.2 ms.
 
     Raises:
         ImageFileError: as ``read_image``, as far as the header tells.
@@ -88,8 +110,14 @@ def image_size(file: str, rules: ReadingRules = PLAIN) -> tuple[int, int]:
     with _opened(file, rules) as source:
         _chosen(file, source, rules)
         with _reading(file):
-            is_turned = source.orientation() in _TURNED
-    return source.size[::-1] if is_turned else source.size
+            orientation = source.orientation()
+    size = source.size[::-1] if orientation in _TURNED else source.size
+    return ImageHeader(size, orientation if orientation in _ORIENTATIONS else 1)
+
+
+def image_size(file: str, rules: ReadingRules = PLAIN) -> tuple[int, int]:
+    """(H, W) of what ``read_image`` returns, from the header, see ``image_header``."""
+    return image_header(file, rules).size
 
 
 def is_plain(file: str, rules: ReadingRules = PLAIN) -> bool:

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from dml_instance.data.coco_check import check_coco
 from toy_scenes import square_and_disc, write_coco
@@ -151,3 +152,27 @@ def test_a_file_whose_masks_mostly_have_no_pixel_is_in_other_units(written, coun
     else:
         message = refused(*written)
         assert f"{count} of its 4 masks have no pixel; coordinates are pixels" in message
+
+
+def test_what_looks_like_a_mistake_is_said_and_changes_nothing(tmp_path):
+    """Classes of one name but for case and blanks, and turns that sizes do not show."""
+    scenes = [square_and_disc(64, 64)] * 4 + [square_and_disc()] * 4
+    path, images = write_coco(tmp_path, "toy", scenes, class_names=["Cell", "cell "])
+    coco = json.loads(path.read_text())
+    for entry, orientation in zip(coco["images"], (1, 3, 6, 8, 1, 6, 2, 4), strict=True):
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = orientation
+        picture = Image.open(images / entry["file_name"])
+        if orientation > 4:
+            picture = picture.transpose(Image.Transpose.ROTATE_90)
+        picture.save(images / entry["file_name"], exif=exif)
+    checked = check_coco(str(path), str(images))
+    assert checked.content == coco
+    classes, turned = checked.doubts
+    assert classes.startswith("'Cell' and 'cell ' are classes of their own")
+    assert turned.startswith("EXIF turns 002.png (5 such images)")
+    assert checked.may_lie_turned == {2, 3, 4, 7, 8}
+
+
+def test_nothing_is_doubted_of_a_plain_file(written):
+    assert check_coco(*map(str, written)).doubts == []

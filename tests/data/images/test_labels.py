@@ -38,6 +38,9 @@ KINDS = {
         of_chunks(2, 3, packed(GREY, 2), width=30, before=[(b"PLTE", bytes(range(12)))]),
         GREY % 4,
     ),
+    "grey.gif": (by_pillow(GREY, "L"), GREY),
+    "few.gif": (by_pillow(GREY // 64 * 64, "L"), GREY // 64 * 64),
+    "mask.gif": (by_pillow(GREY > 99, "1"), (GREY > 99) * 255),
     "one_bit.tif": (by_pillow(GREY > 99, "1"), GREY > 99),
     "palette.tif": (by_tifffile(GREY, **_COLOURS), GREY),
     "inverted.tif": (by_tifffile(GREY, photometric="miniswhite"), GREY),
@@ -85,7 +88,6 @@ REFUSED = {
         "has 2 channels",
     ),
     "grey.jpg": (by_pillow(GREY, "L"), "JPEG .*PNG or TIFF"),
-    "grey.gif": (by_pillow(GREY, "L"), "GIF .*PNG or TIFF"),
     "grey.webp": (by_pillow(GREY, "L", lossless=True), "has 3 channels"),
     "jpeg.tif": (by_pillow(GREY, "L", compression="jpeg"), "JPEG .*uncompressed"),
     "cut.tif": (lambda path: path.write_bytes(b"II*\0\x08"), "Mend or replace this file"),
@@ -108,3 +110,39 @@ def test_a_page_of_a_stack_is_chosen(tmp_path):
         read_labels(path)
     for number, page in enumerate(pages):
         assert (read_labels(path, ReadingRules(page=number, channels=(7,))) == page).all()
+
+
+def palette_gif(path, numbers):
+    """Numbers of a palette of colours, none of them grey but black, and maybe later frames."""
+    colours = [(0, 0, 0), *((n, 255 - n, 9) for n in range(1, 256))]
+    frames = []
+    for of_frame in numbers:
+        frames.append(Image.fromarray(of_frame).convert("P"))
+        frames[-1].putdata(of_frame.ravel().tolist())
+        frames[-1].putpalette([value for colour in colours for value in colour])
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    return str(path)
+
+
+def test_a_gif_in_colours_tells_its_objects_apart(tmp_path):
+    """It may call them otherwise: each number has another one, and 0 stays."""
+    numbers = np.zeros((9, 12), np.uint8)
+    numbers[1:3, 1:4], numbers[4:7, 2:9], numbers[8:, :3] = 7, 200, 31
+    found = read_labels(palette_gif(tmp_path / "a.gif", [numbers]))
+    pairs = set(zip(found.ravel().tolist(), numbers.ravel().tolist(), strict=True))
+    assert len(pairs) == 4 and (0, 0) in pairs
+    assert len({here for here, _ in pairs}) == len({there for _, there in pairs}) == 4
+
+
+def test_a_frame_of_a_gif_is_chosen(tmp_path):
+    path = str(tmp_path / "a.gif")
+    frames = [Image.fromarray(GREY // count) for count in (1, 2)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    with pytest.raises(ImageFileError, match="holds 2 images .*--page, 0 to 1"):
+        read_labels(path)
+    for page, count in enumerate((1, 2)):
+        assert (read_labels(path, ReadingRules(page=page)) == GREY // count).all()
+    path = palette_gif(tmp_path / "b.gif", [GREY, GREY.T.reshape(GREY.shape)])
+    assert read_labels(path, ReadingRules(page=0)).shape == GREY.shape
+    with pytest.raises(ImageFileError, match="b.gif: later frames of a GIF keep no numbers"):
+        read_labels(path, ReadingRules(page=1))

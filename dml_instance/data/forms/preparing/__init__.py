@@ -2,5 +2,6 @@
 
 from .prepare import prepare
 from .splits import SplitRules
+from .tiles import LEAST_TILE
 
-__all__ = ["SplitRules", "prepare"]
+__all__ = ["LEAST_TILE", "SplitRules", "prepare"]

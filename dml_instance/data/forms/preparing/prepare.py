@@ -8,17 +8,19 @@ from itertools import groupby
 from tqdm import tqdm
 
 from ...images import ReadingRules, evenly_spread, is_plain, read_image
-from ...input_files import images_below, named
+from ...input_files import images_below, named, remarks_on_names
 from ..annotated import AnnotatedImage, AnnotatedObject, FormError
 from ..coco_writer import CocoWriter, counts_line
 from ..readers import BOX, SourceRules, form_of
 from .contact_sheet import PICTURES, small_picture, write_contact_sheet
 from .splits import TRAIN, VAL, SplitRules, split_of_each
 from .summary import median_diameter, objects_by_class, summary
-from .tiles import CutObjects, Window, tiles
+from .tiles import LEAST_TILE, CutObjects, Window, tiles
 
 # Of the splits, as they are written and told.
 _ORDER = (TRAIN, VAL, "test")
+# At most so many pictures of the contact sheet are chosen for what EXIF does to them.
+_TURNED = 3
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ def prepare(
         root: folder to write; must not exist.
         form: of the annotations, a key of FORMS; None: what is found decides.
         splits: how images are split.
-        tile: side in pixels into which images are cut, so that one large image can give both
-            splits. 0: not cut.
+        tile: side in pixels into which images are cut, at least LEAST_TILE, so that one large image
+            can give both splits. 0: not cut.
 
     Returns:
         What was found and written, for people.
@@ -70,8 +72,10 @@ def prepare(
     """
     if os.path.lexists(root):
         raise FileExistsError(f"{root} exists already; remove it or choose another folder")
-    if tile < 0:
-        raise ValueError(f"a tile has a side above 0, got {tile}")
+    if tile and tile < LEAST_TILE:
+        raise ValueError(
+            f"--tile is 0, for whole images, or at least {LEAST_TILE} pixels, got {tile}"
+        )
     chosen = form_of(source, form)
     images = list(tqdm(chosen.read(source), desc="reading", unit="image"))
     _check(images, source.labels)
@@ -79,7 +83,10 @@ def prepare(
     found = summary(chosen.title, images, _unused(images, beside))
     pieces, groups = _pieces(images, tile, splits or SplitRules())
     line = counts_line(_write(root, pieces, source.reading), root)
-    return f"{found}\n\n{line}{f' ({groups})' if groups else ''}"
+    remarks = _remark_on_tiles(images, tile) + "".join(
+        f"{remark}\n" for remark in remarks_on_names(named([i.file for i in images]))
+    )
+    return f"{found}\n\n{remarks}{line}{f' ({groups})' if groups else ''}"
 
 
 def _check(images: Sequence[AnnotatedImage], source: str) -> None:
@@ -105,6 +112,18 @@ def _unused(images: Sequence[AnnotatedImage], folder: str) -> list[str]:
     used = {os.path.realpath(image.file) for image in images}
     there = images_below([folder]) if os.path.isdir(folder) else []
     return [file.path for file in there if os.path.realpath(file.path) not in used]
+
+
+def _remark_on_tiles(images: Sequence[AnnotatedImage], tile: int) -> str:
+    """A line on tiles that cut most objects; empty where they do not."""
+    objects = [item for of_class in objects_by_class(images).values() for item in of_class]
+    diameter = median_diameter(objects)
+    if not 0 < tile < 2 * diameter:
+        return ""
+    return (
+        f"warning: tiles of {tile} pixels cut objects of {diameter:.0f} pixels across: give a "
+        "larger --tile\n"
+    )
 
 
 def _pieces(
@@ -151,12 +170,19 @@ def _check_splits(pieces: Sequence[Piece]) -> None:
             )
 
 
+def _shown(pieces: Sequence[Piece]) -> list[Piece]:
+    """Those on the contact sheet, of which some may lie turned, where there are such."""
+    may_lie_turned = [piece for piece in pieces if piece.image.may_lie_turned]
+    first = evenly_spread(may_lie_turned, _TURNED) if may_lie_turned else []
+    return first + evenly_spread(pieces, PICTURES - len(first))
+
+
 def _write(root: str, pieces: Sequence[Piece], reading: ReadingRules) -> dict[str, int]:
     """Write the data set; returns the number of images of each split."""
     by_image = {file: list(of) for file, of in groupby(pieces, lambda piece: piece.image.file)}
     by_class = objects_by_class([of_image[0].image for of_image in by_image.values()])
     diameter = median_diameter([item for objects in by_class.values() for item in objects])
-    shown = set(map(id, evenly_spread(pieces, PICTURES)))
+    shown = set(map(id, _shown(pieces)))
     pictures = []
     with CocoWriter(root, list(by_class)) as writer:
         for split in sorted({piece.split for piece in pieces}, key=_ORDER.index):

@@ -27,7 +27,7 @@ class SplitRules:
 
     def __post_init__(self):
         if self.val_fraction is not None and not 0 <= self.val_fraction < 1:
-            raise ValueError(f"the share of val lies in [0, 1), got {self.val_fraction}")
+            raise ValueError(f"--val-fraction is in [0, 1), got {self.val_fraction}")
         try:
             re.compile(self.group_by or "")
         except re.error as error:

@@ -1,10 +1,11 @@
 """What was found in a data set, in words for people."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ....keys.classes import names_alike
 from ....report import table
 from ....rle import areas
 from ..annotated import AnnotatedImage, AnnotatedObject
@@ -34,11 +35,26 @@ def summary(title: str, images: Sequence[AnnotatedImage], unused: Sequence[str])
         lines.append(f"without an object: {_counted(without)}")
     if unused:
         lines.append(f"without annotation, left out: {_counted(unused)}")
-    doubts = [image.doubt for image in images if image.doubt]
-    if doubts:
-        more = f"; {_images(len(doubts) - 1)} more like it" if len(doubts) > 1 else ""
-        lines.append(f"warning: {doubts[0]}{more}")
+    lines += [f"warning: {doubt}" for doubt in _doubts(images)]
     return "\n".join(lines).strip()
+
+
+def _doubts(images: Sequence[AnnotatedImage]) -> Iterator[str]:
+    """A line for each kind of what looks like a mistake."""
+    for names in names_alike(objects_by_class(images)):
+        listed = " and ".join(map(repr, names))
+        yield f"{listed} are classes of their own: give what is one class one name"
+    of_kind = defaultdict(list)
+    for image in images:
+        for kind, doubt in image.doubts.items():
+            of_kind[kind].append(doubt)
+        if image.may_lie_turned:
+            of_kind["turned"].append(
+                f"EXIF turns {image.file}, and nothing tells whether it was annotated so: see on "
+                "the contact sheet whether its objects lie right"
+            )
+    for first, *others in of_kind.values():
+        yield first + (f" ({_images(len(others))} more like it)" if others else "")
 
 
 def median_diameter(objects: Sequence[AnnotatedObject]) -> float:

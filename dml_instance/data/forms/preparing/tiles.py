@@ -10,6 +10,9 @@ from ..annotated import AnnotatedImage, AnnotatedObject
 
 Window = tuple[slice, slice]
 
+# Pixels a side: networks shrink an image 32 times.
+LEAST_TILE = 32
+
 
 def tiles(size: tuple[int, int], side: int) -> list[Window]:
     """Windows (rows, columns) that cut an image into nearly equal parts.

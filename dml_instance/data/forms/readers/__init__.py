@@ -2,6 +2,6 @@
 
 from .drawing import BOX
 from .forms import FORMS, form_of
-from .rules import SourceRules
+from .rules import DEFAULT_CLASS, SourceRules
 
-__all__ = ["BOX", "FORMS", "SourceRules", "form_of"]
+__all__ = ["BOX", "DEFAULT_CLASS", "FORMS", "SourceRules", "form_of"]

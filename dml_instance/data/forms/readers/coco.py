@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ....rle import as_rle
 from ...coco_check import CheckedCoco, check_coco
 from ..annotated import AnnotatedImage, AnnotatedObject
-from .exports import one_file, parsed_json
+from .exports import SPLITS, files_below, one_file, parsed_json
 from .rules import SourceRules
 
 FORM = "COCO"
@@ -27,12 +27,22 @@ def read_coco(rules: SourceRules) -> Iterator[AnnotatedImage]:
     Raises:
         ValueError, FileNotFoundError: as the check of COCO files.
     """
-    file = one_file(rules.labels, ".json")
-    root = rules.images or _image_root(file)
-    coco = check_coco(file, root, rules.reading)
-    if coco.repairs:
-        _logger.warning("%s was repaired: %s", file, coco.repairs)
-    yield from _images(coco, root)
+    for file, split in _files(rules.labels).items():
+        root = rules.images or _image_root(file)
+        coco = check_coco(file, root, rules.reading)
+        if coco.repairs:
+            _logger.warning("%s was repaired: %s", file, coco.repairs)
+        yield from _images(coco, root, split)
+
+
+def _files(path: str) -> dict[str, str]:
+    """The only file, with the split ""; or, as Roboflow exports them, one in a folder for each
+    split, which is called like it."""
+    files = files_below(path, ".json")
+    splits = [SPLITS.get(os.path.basename(os.path.dirname(file))) for file in files]
+    if None in splits or len(set(splits)) < max(len(splits), 2):
+        return {one_file(path, ".json"): ""}
+    return dict(zip(files, splits, strict=True))
 
 
 def _image_root(file: str) -> str:
@@ -47,7 +57,7 @@ def _image_root(file: str) -> str:
     return next((p for p in places if os.path.isfile(os.path.join(p, name))), here)
 
 
-def _images(coco: CheckedCoco, root: str) -> Iterator[AnnotatedImage]:
+def _images(coco: CheckedCoco, root: str, split: str) -> Iterator[AnnotatedImage]:
     objects: dict[int, list[AnnotatedObject]] = defaultdict(list)
     names = coco.class_names
     sizes = {image["id"]: (image["height"], image["width"]) for image in coco.content["images"]}
@@ -59,4 +69,7 @@ def _images(coco: CheckedCoco, root: str) -> Iterator[AnnotatedImage]:
     for image in coco.content["images"]:
         number = image["id"]
         path = os.path.join(root, image["file_name"])
-        yield AnnotatedImage(path, sizes[number], tuple(objects[number]))
+        turned = number in coco.may_lie_turned
+        yield AnnotatedImage(
+            path, sizes[number], tuple(objects[number]), split, may_lie_turned=turned
+        )

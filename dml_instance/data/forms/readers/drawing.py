@@ -17,9 +17,9 @@ from pycocotools import mask as coco_mask
 
 from ....rle import as_rle, encoded_inside, union
 from ...coco_check.masks import MaskError, check_mask
-from ...images import image_size
+from ...images import image_header
 from ..annotated import AnnotatedImage, AnnotatedObject, FormError
-from .rules import SourceRules
+from .rules import DEFAULT_CLASS, SourceRules
 
 # Corners of the polygon that stands for an ellipse: within 0.02 pixels of one of 40 pixels.
 _CORNERS = 64
@@ -31,6 +31,11 @@ _SLACK = 0.01
 BOX = "box without a mask"
 NO_AREA = "point or line"
 NO_PIXEL = "shape that covers no pixel"
+
+# What is said in place of a class that a region has not.
+_BARE = "region"
+# A kind of doubt.
+UNNAMED = "unnamed"
 
 
 class Drawing:
@@ -47,8 +52,11 @@ class Drawing:
         Raises:
             FormError: for an image of another size; ImageFileError: for one that is no image.
         """
-        self.file, self.size = file, image_size(file, rules.reading)
-        self._source, self._keep_boxes = source, rules.keep_boxes
+        header = image_header(file, rules.reading)
+        self.file, self.size = file, header.size
+        self._may_lie_turned = header.hides_turn or (declared is None and header.orientation != 1)
+        self._source, self._rules = source, rules
+        self._doubts: dict[str, str] = {}
         self._parts: dict[Hashable, list[dict]] = {}
         self._left_out: Counter[str] = Counter()
         if declared is not None and tuple(map(int, declared)) != self.size:
@@ -58,13 +66,18 @@ class Drawing:
             )
 
     def polygon(
-        self, points: Sequence, class_name: str, group: Hashable = None, *, may_stick_out=False
+        self,
+        points: Sequence,
+        class_name: str | None,
+        group: Hashable = None,
+        *,
+        may_stick_out=False,
     ) -> None:
         """A filled polygon.
 
         Args:
             points: (N, 2) x and y of its corners in pixels; the image's first pixel is from 0 to 1.
-            class_name: of the object.
+            class_name: of the object; None: the form lets it have none, and it has none.
             group: of shapes that are one object; None: the shape is one.
             may_stick_out: what lies outside of the image is cut off, as far out as COCO files may
                 have it, see ``check_mask``.
@@ -82,10 +95,10 @@ class Drawing:
             polygons = check_mask([points.ravel().tolist()], *self.size).segmentation
         except MaskError as error:
             name = os.path.basename(self.file)
-            raise FormError(f"{self._source}: a {class_name} of {name} {error}") from error
+            raise FormError(f"{self._source}: a {class_name or _BARE} of {name} {error}") from error
         self._add(as_rle(polygons, *self.size), class_name, group)
 
-    def _check_inside(self, points: np.ndarray, class_name: str) -> None:
+    def _check_inside(self, points: np.ndarray, class_name: str | None) -> None:
         """FormError for (N, 2) points of which one lies outside of the image."""
         sides = np.array(self.size[::-1])
         slack = 1 + _SLACK * sides
@@ -93,16 +106,16 @@ class Drawing:
         if is_outside.any():
             x, y = points[is_outside][0]
             raise FormError(
-                f"{self._source}: a {class_name} has a point at x {x:g}, y {y:g}, outside of its "
-                f"image {os.path.basename(self.file)} of {_text(self.size)} pixels (height x "
-                "width): mend it, or give the image that it was drawn on"
+                f"{self._source}: a {class_name or _BARE} has a point at x {x:g}, y {y:g}, outside "
+                f"of its image {os.path.basename(self.file)} of {_text(self.size)} pixels (height "
+                "x width): mend it, or give the image that it was drawn on"
             )
 
     def ellipse(
         self,
         center: tuple[float, float],
         radii: tuple[float, float],
-        class_name: str,
+        class_name: str | None,
         group: Hashable = None,
         *,
         degrees: float = 0.0,
@@ -116,7 +129,7 @@ class Drawing:
         self,
         corner: tuple[float, float],
         sides: tuple[float, float],
-        class_name: str,
+        class_name: str | None,
         group: Hashable = None,
         *,
         degrees: float = 0.0,
@@ -131,7 +144,7 @@ class Drawing:
             degrees: that it is turned clockwise by.
             about: the point that stays, in shares of the sides from the corner.
         """
-        if not self._keep_boxes:
+        if not self._rules.keep_boxes:
             self.leave_out(BOX)
             return
         places = (np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) - about) * sides
@@ -139,7 +152,11 @@ class Drawing:
         self.polygon(places @ _turn(degrees) + center, class_name, group, may_stick_out=True)
 
     def mask(
-        self, part: np.ndarray, corner: tuple[int, int], class_name: str, group: Hashable = None
+        self,
+        part: np.ndarray,
+        corner: tuple[int, int],
+        class_name: str | None,
+        group: Hashable = None,
     ) -> None:
         """Pixels.
 
@@ -161,9 +178,30 @@ class Drawing:
         left_out = dict(self._left_out)
         if len(objects) < len(masks):
             left_out[NO_PIXEL] = len(masks) - len(objects)
-        return AnnotatedImage(self.file, self.size, tuple(objects), split, left_out)
+        return AnnotatedImage(
+            self.file,
+            self.size,
+            tuple(objects),
+            split,
+            left_out,
+            self._doubts,
+            may_lie_turned=self._may_lie_turned,
+        )
 
-    def _add(self, rle: dict, class_name: str, group: Hashable) -> None:
+    def _default_class(self) -> str:
+        """That of objects without a class; where the user has not said it, that there are some is
+        noted."""
+        if self._rules.class_names[0] == DEFAULT_CLASS:
+            self._doubts[UNNAMED] = (
+                f"{self._source}: objects of {os.path.basename(self.file)} have no class, and are "
+                f"taken for {DEFAULT_CLASS}: give them one there, or say by --class-name what they "
+                "are"
+            )
+        return self._rules.class_names[0]
+
+    def _add(self, rle: dict, class_name: str | None, group: Hashable) -> None:
+        if class_name is None:
+            class_name = self._default_class()
         if not isinstance(class_name, str) or not class_name.strip():
             raise FormError(
                 f"{self._source}: an object of {os.path.basename(self.file)} is of class "

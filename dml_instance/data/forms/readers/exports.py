@@ -17,6 +17,9 @@ from ...input_files import files_below as walked
 from ...input_files import images_below
 from ..annotated import FormError
 
+# What programs call the splits, and what they are called here.
+SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+
 
 @contextlib.contextmanager
 def understood(what: str, form: str) -> Iterator[None]:

@@ -5,26 +5,27 @@ with a file for each object, DSB2018.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from scipy import ndimage
 
 from ....rle import encoded_part
-from ...images import image_size, read_labels
+from ...images import image_header, read_labels
 from ..annotated import AnnotatedImage, AnnotatedObject, FormError
 from .class_table import ClassTable
 from .pairing import LabelFile, LabelledImage, labelled_images
 from .rules import SourceRules
+from .smooth_masks import hardened, is_smooth
 
 FORM = "label images"
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=int)
 # A piece smaller than this share of its number is a speck. Pieces whose boxes fill less than the
 # other share of the box round all of them are far apart.
 _SPECK, _SPREAD = 0.02, 0.25
-# Of objects half or more of the box is filled, of the rings of a blurred mask a tenth; of few
-# numbers nothing can be said.
-_RING, _MANY = 0.3, 12
+
+# Kinds of doubts.
+NO_BACKGROUND, SMOOTH, IN_PIECES = "no background", "smooth", "in pieces"
 
 Window = tuple[slice, slice]
 
@@ -47,33 +48,45 @@ def read_label_images(rules: SourceRules) -> Iterator[AnnotatedImage]:
 
 
 def _annotated(pair: LabelledImage, table: ClassTable | None, rules: SourceRules) -> AnnotatedImage:
-    file, size = pair.image.path, image_size(pair.image.path, rules.reading)
-    objects, doubt = [], ""
+    header = image_header(pair.image.path, rules.reading)
+    objects, doubts = [], {}
     for part in pair.labels:
-        labels = _labels_of(part, file, size, rules)
+        labels = _labels_of(part, pair.image.path, header.size, rules, doubts)
         numbers = list(numbered(labels))
-        fills, of_number = [], ""
         for number, window in numbers:
             class_name = part.class_name or (
                 table.class_of(pair.image, number, part.file) if table else rules.class_names[0]
             )
             mask = labels[window] == number
-            fills.append(mask.mean())
             pieces = _pieces(mask) if rules.number_pieces else [(mask, (0, 0))]
             for piece, (row, column) in pieces:
                 corner = (window[0].start + row, window[1].start + column)
-                objects.append(AnnotatedObject(encoded_part(piece, corner, size), class_name))
-            if not (doubt or of_number or rules.number_pieces or part.is_one_object):
-                of_number = _doubt(mask, number, part.file, is_only_one=len(numbers) == 1)
-        if not (doubt or part.is_one_object):
-            doubt = _doubt_of_all(labels, fills, part.file) or of_number
-    return AnnotatedImage(file, size, tuple(objects), doubt=doubt)
+                rle = encoded_part(piece, corner, header.size)
+                objects.append(AnnotatedObject(rle, class_name))
+            if not (IN_PIECES in doubts or rules.number_pieces or part.is_one_object):
+                doubts |= _in_pieces(mask, number, part.file, is_only_one=len(numbers) == 1)
+        if NO_BACKGROUND not in doubts and not part.is_one_object:
+            doubts |= _no_background(labels, part.file)
+    return AnnotatedImage(
+        pair.image.path,
+        header.size,
+        tuple(objects),
+        doubts=doubts,
+        may_lie_turned=header.hides_turn,
+    )
 
 
 def _labels_of(
-    part: LabelFile, image: str, size: tuple[int, int], rules: SourceRules
+    part: LabelFile,
+    image: str,
+    size: tuple[int, int],
+    rules: SourceRules,
+    doubts: dict[str, str],
 ) -> np.ndarray:
-    """(H, W) numbers of a label file, not negative; of a mask of one object one beside 0."""
+    """(H, W) numbers of a label file, not negative; of a mask of one object one beside 0.
+
+    What was done to get them is added to ``doubts``.
+    """
     labels = read_labels(part.file, rules.reading)
     if labels.shape != size:
         raise FormError(
@@ -85,6 +98,17 @@ def _labels_of(
             f"{part.file} has a label {labels.min()}: make what is no object 0, and give each "
             "object a number above"
         )
+    if is_smooth(labels):
+        if not (part.is_one_object or rules.number_pieces):
+            raise FormError(
+                f"{part.file} has smooth edges, as masks that were blurred, resized or saved as "
+                "JPEG: its numbers are no objects. --number-pieces takes what is at least half of "
+                "the largest number, each piece an object; or give label images"
+            )
+        doubts[SMOOTH] = (
+            f"{part.file} has smooth edges: what is at least half of its largest number was taken"
+        )
+        labels = hardened(labels)
     if part.is_one_object and np.count_nonzero(labels) != np.count_nonzero(labels == labels.max()):
         raise FormError(
             f"{part.file} has several numbers, but is the mask of one object by its name: where it "
@@ -118,33 +142,31 @@ def _pieces(mask: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
         yield pieces[window] == number, (window[0].start, window[1].start)
 
 
-def _doubt_of_all(labels: np.ndarray, fills: Sequence[float], file: str) -> str:
-    """What is said of an image whose numbers are no objects; empty: nothing.
-
-    ``fills`` are the shares of their windows that the numbers fill.
-    """
-    if labels.min() > 0:
-        return f"{file} has no 0: make 0 what is no object, or each number is one"
-    if len(fills) >= _MANY and np.median(fills) < _RING:
-        return (
-            f"{file}: most numbers lie in rings or dust, as in masks that were blurred or resized; "
-            "make them 0 and 255 by a threshold, and give --number-pieces"
-        )
-    return ""
+def _no_background(labels: np.ndarray, file: str) -> dict[str, str]:
+    """What is said of an image all of whose pixels are of objects, by its kind."""
+    if not labels.min():
+        return {}
+    numbers, counts = np.unique(labels, return_counts=True)
+    share, number = counts.max() / labels.size, numbers[counts.argmax()]
+    return {
+        NO_BACKGROUND: f"{file} has no 0, so that {number}, which covers {share:.0%} of it, is an "
+        "object, too: where it is what is no object, make it 0"
+    }
 
 
-def _doubt(mask: np.ndarray, number: int, file: str, *, is_only_one: bool) -> str:
-    """What is said of a number that looks like several objects; empty: nothing."""
+def _in_pieces(mask: np.ndarray, number: int, file: str, *, is_only_one: bool) -> dict[str, str]:
+    """What is said of a number that looks like several objects, by its kind."""
     if not is_only_one and np.count_nonzero(mask) >= _SPREAD * mask.size:
-        return ""
+        return {}
     pieces, _ = ndimage.label(mask, _EIGHT_NEIGHBOURS)
     counts = np.bincount(pieces.ravel())[1:]
     is_large = counts >= _SPECK * counts.sum()
     boxes = [math.prod(s.stop - s.start for s in box) for box in ndimage.find_objects(pieces)]
     is_spread = np.dot(boxes, is_large) < _SPREAD * mask.size
     if is_large.sum() < 2 or not (is_spread or is_only_one):
-        return ""
-    return (
-        f"{file}: {number} is in {is_large.sum()} pieces, as in masks of 0 and 255; "
-        "--number-pieces makes each piece an object"
-    )
+        return {}
+    return {
+        IN_PIECES: f"{file}: {number} is in {is_large.sum()} pieces, as in masks of 0 and 255, of "
+        "which --number-pieces makes each piece an object, or in label images that were resized "
+        "with smoothing or saved as JPEG, which have to be made anew"
+    }

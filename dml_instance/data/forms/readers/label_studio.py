@@ -57,7 +57,7 @@ def read_label_studio(rules: SourceRules) -> Iterator[AnnotatedImage]:
             labels = {r["id"]: found for r in results if "id" in r and (found := _labels(r))}
             for result in results:
                 if result.get("type") != "labels":
-                    of_region = _labels(result) or labels.get(result.get("id")) or rules.class_names
+                    of_region = _labels(result) or labels.get(result.get("id")) or [None]
                     if len(of_region) > 1:
                         raise ValueError(f"a region is of the classes {', '.join(of_region)}")
                     _draw(drawing, result, of_region[0])
@@ -100,7 +100,7 @@ def _labels(result: dict) -> list[str] | None:
     return next(values, None)
 
 
-def _draw(drawing: Drawing, result: dict, class_name: str) -> None:
+def _draw(drawing: Drawing, result: dict, class_name: str | None) -> None:
     value = result["value"]
     if result.get("image_rotation"):
         raise ValueError("its image was turned while it was labelled; turn it back and export")

@@ -49,7 +49,9 @@ def read_labelme(rules: SourceRules) -> Iterator[AnnotatedImage]:
 def _draw(drawing: Drawing, shape: dict) -> None:
     kind = shape.get("shape_type") or "polygon"
     points = np.array(shape["points"], dtype=float).reshape(-1, 2)
-    of_object = (shape["label"], shape.get("group_id"))
+    # A label that is none is a fault here.
+    label = "" if shape["label"] is None else shape["label"]
+    of_object = (label, shape.get("group_id"))
     if kind in ("polygon", "oriented_rectangle"):
         drawing.polygon(points, *of_object)
     elif kind == "circle":

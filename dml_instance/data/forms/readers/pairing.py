@@ -12,6 +12,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ...input_files import InputFile, input_files
 from ..annotated import FormError
@@ -198,7 +199,7 @@ def _matched(
         if len(of_label) > 1:
             raise FormError(
                 f"{label.path} may belong to {of_label[0].path} or to {of_label[1].path}: rename "
-                "one of them, or take it away"
+                "one of these images, or take it away"
             )
         if of_label:
             pairs[of_label[0]].append(LabelFile(label.path, class_name, is_one_object))
@@ -243,6 +244,13 @@ def _lone_error(
             "any code when it is read: save the masks as PNG or TIFF in Cellpose (File, or "
             "--save_png and --save_tif of its command)"
         )
+    for one, other in pairwise(sorted(without, key=_key)):
+        if _key(one) == _key(other):
+            return FormError(
+                f"{one.path} and {other.path} are of one name: where one is the label image of the "
+                "other, put label images in a folder of their own (--images, --labels), or add "
+                "_mask to their names; else rename one"
+            )
     alone = [file.path for file in [*without, *lone]]
     named = f"{', '.join(alone[:3])}{' ...' if len(alone) > 3 else ''}"
     return FormError(

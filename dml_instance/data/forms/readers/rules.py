@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from ...images import PLAIN, ReadingRules
 
+# Of objects without a class, of which a user says nothing.
+DEFAULT_CLASS = "object"
+
 
 @dataclass(frozen=True)
 class SourceRules:
@@ -24,7 +27,7 @@ class SourceRules:
 
     labels: str
     images: str | None = None
-    class_names: tuple[str, ...] = ("object",)
+    class_names: tuple[str, ...] = (DEFAULT_CLASS,)
     class_table: str | None = None
     class_key: str | None = None
     number_pieces: bool = False

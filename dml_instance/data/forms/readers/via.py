@@ -53,8 +53,10 @@ def read_via(rules: SourceRules) -> Iterator[AnnotatedImage]:
         with understood(f"{file}, {name},", FORM):
             drawing = Drawing(folder.find([name], file), file, None, rules)
             for region in regions:
-                value = region["region_attributes"].get(key) if key else None
-                _draw(drawing, region["shape_attributes"], _class_of(value, rules))
+                class_name = rules.class_names[0]
+                if key is not None:
+                    class_name = _class_of(region["region_attributes"].get(key))
+                _draw(drawing, region["shape_attributes"], class_name)
         yield drawing.annotated()
 
 
@@ -103,17 +105,18 @@ def _class_key(entries: dict[str, list[dict]], rules: SourceRules, file: str) ->
     return rules.class_key
 
 
-def _class_of(value, rules: SourceRules) -> str:
-    """The value of an attribute, of a checkbox the option that is ticked, as the class."""
+def _class_of(value) -> str | None:
+    """The value of an attribute, of a checkbox the option that is ticked, as the class; None where
+    it has none."""
     if isinstance(value, dict):
         ticked = [name for name, is_set in value.items() if is_set]
         if len(ticked) > 1:
             raise ValueError(f"a region is of the classes {', '.join(ticked)}; it can be of one")
         value = ticked[0] if ticked else None
-    return rules.class_names[0] if value in (None, "") else str(value).strip()
+    return None if value is None else str(value).strip() or None
 
 
-def _draw(drawing: Drawing, shape: dict, class_name: str) -> None:
+def _draw(drawing: Drawing, shape: dict, class_name: str | None) -> None:
     kind = shape["name"]
     if kind == "polygon":
         points = list(zip(shape["all_points_x"], shape["all_points_y"], strict=True))

@@ -14,7 +14,14 @@ from detectron2.data.datasets.pascal_voc import CLASS_NAMES
 from PIL import Image
 
 from ....rle import encoded, encoded_part
-from ...images import IMAGE_ENDINGS, image_size, read_image, read_labels
+from ...images import (
+    IMAGE_ENDINGS,
+    ImageHeader,
+    image_header,
+    image_size,
+    read_image,
+    read_labels,
+)
 from ..annotated import AnnotatedImage, AnnotatedObject, FormError
 from .class_table import ClassTable
 from .exports import ImageFolder, files_below, understood
@@ -49,7 +56,7 @@ def read_voc_masks(rules: SourceRules) -> Iterator[AnnotatedImage]:
         of_class = os.path.join(folder, _CLASSES, f"{name}.png")
         if not os.path.isfile(of_class):
             raise FormError(f"{of_class} is missing: it says what the objects of {file} are")
-        yield _annotated(image, file, of_class, names, image_size(image, rules.reading))
+        yield _annotated(image, file, of_class, names, image_header(image, rules.reading))
 
 
 def _class_names(folder: str, rules: SourceRules) -> dict[int, str]:
@@ -96,8 +103,9 @@ def _annotated(
     object_file: str,
     class_file: str,
     names: dict[int, str],
-    size: tuple[int, int],
+    header: ImageHeader,
 ) -> AnnotatedImage:
+    size = header.size
     objects, classes = _numbers(object_file), _numbers(class_file)
     for file, numbers in ((object_file, objects), (class_file, classes)):
         if numbers.shape != size:
@@ -125,4 +133,4 @@ def _annotated(
     if void.any():
         class_name = annotated[0].class_name if annotated else next(iter(names.values()))
         annotated.append(AnnotatedObject(encoded(void), class_name, is_crowd=True))
-    return AnnotatedImage(image, size, tuple(annotated))
+    return AnnotatedImage(image, size, tuple(annotated), may_lie_turned=header.hides_turn)

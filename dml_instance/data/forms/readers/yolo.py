@@ -19,15 +19,12 @@ from ...images import is_image_name
 from ...input_files import InputFile, images_below, named
 from ..annotated import AnnotatedImage, FormError
 from .drawing import Drawing
-from .exports import ImageFolder, understood
+from .exports import SPLITS, ImageFolder, understood
 from .rules import SourceRules
 
 FORM = "YOLO"
 
 _logger = logging.getLogger(__name__)
-
-# What ultralytics calls the splits, and what they are called here.
-_SPLITS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
 
 
 def yolo_file(path: str) -> str | None:
@@ -47,7 +44,7 @@ def yolo_file(path: str) -> str | None:
             with open(file, encoding="utf-8-sig", errors="replace") as stream:
                 keys = {line.partition(":")[0].rstrip() for line in stream}
             # Other programs have a list of names, too.
-            if "names" in keys and (has_labels or not is_folder or keys & _SPLITS.keys()):
+            if "names" in keys and (has_labels or not is_folder or keys & SPLITS.keys()):
                 return file
     return None
 
@@ -88,20 +85,32 @@ def _of_yaml(text: str) -> tuple[dict[int, str], dict]:
 
 
 def _splits(content: dict, here: str, file: str, *, is_given: bool) -> dict[str, list[str]]:
-    """By split the folders and lists of its images; none where a user gives their place."""
-    given = {split: content[key] for key, split in _SPLITS.items() if content.get(key)}
+    """By split the folders and lists of its images; none where a user gives their place.
+
+    Exports name splits that were not exported, such as ``test``; those are left out with a warning.
+
+    Raises:
+        FormError: where the images to train on are not there.
+    """
+    given = {split: content[key] for key, split in SPLITS.items() if content.get(key)}
     if given and is_given:
         _logger.warning("--images is given: %s of %s do not count", ", ".join(given), file)
         return {}
     roots = (os.path.join(here, str(content.get("path") or "")), here)
-    return {
-        split: [_place(one, roots, file) for one in (entry if isinstance(entry, list) else [entry])]
-        for split, entry in given.items()
-    }
+    splits = {}
+    for split, entry in given.items():
+        places = [_place(one, roots) for one in (entry if isinstance(entry, list) else [entry])]
+        if None not in places:
+            splits[split] = places
+        elif split == "train":
+            raise FormError(f"{file} names {entry} for {split}, which is not there: correct it")
+        else:
+            _logger.warning("%s names %s for %s, which is not there: left out", file, entry, split)
+    return splits
 
 
-def _place(entry: str, roots: tuple[str, ...], file: str) -> str:
-    """The folder, or list of images, that a split names.
+def _place(entry: str, roots: tuple[str, ...]) -> str | None:
+    """The folder, or list of images, that a split names; None where it is not there.
 
     Exports of Roboflow name ``../train/images`` and mean ``train/images``.
     """
@@ -110,7 +119,7 @@ def _place(entry: str, roots: tuple[str, ...], file: str) -> str:
             path = os.path.normpath(os.path.join(root, name))
             if os.path.exists(path):
                 return path
-    raise FormError(f"{file} names {entry}, which is not there: correct it")
+    return None
 
 
 def _images(place: str, here: str) -> list[InputFile]:

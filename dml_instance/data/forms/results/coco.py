@@ -51,6 +51,13 @@ class Coco(ResultForm):
             self._written = len(self._images)
         super().close()
 
+    def images_there(self) -> set[str]:
+        try:
+            with open(self.path, encoding="utf-8") as file:
+                return {image["file_name"] for image in json.load(file)["images"]}
+        except (LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.path} is not in COCO's format") from error
+
     def _write(self, images: Sequence[str], annotations: Sequence[str]) -> None:
         self.file = self.file or GrowingFile(self.path, self._head())
         is_first = self._count == len(self._waiting)

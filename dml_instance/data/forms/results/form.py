@@ -57,6 +57,15 @@ class ResultForm(ABC):
     def add(self, image: ResultImage, objects: Sequence[FoundObject]) -> None:
         """Write the objects of one image; raises OSError where that fails."""
 
+    def images_there(self) -> set[str]:
+        """The images, by ``file_name``, of an earlier file that all images go to, which this form
+        replaces; none for forms with a file an image.
+
+        Raises:
+            ValueError: for a file that is not of this form.
+        """
+        return set()
+
     def close(self) -> None:
         """Nothing more is added."""
         if self.file is not None:

@@ -39,6 +39,13 @@ class Table(ResultForm):
         rows = (object_row(image, found, self.classes) for found in objects)
         self.file.add(_lines(map(_as_text, rows)))
 
+    def images_there(self) -> set[str]:
+        with open(self.path, encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file)
+            if tuple(rows.fieldnames or ()) != COLUMNS:
+                raise ValueError(f"{self.path} is no table of objects of this program")
+            return {row["image"] for row in rows}
+
 
 def object_row(image: ResultImage, found: FoundObject, classes: Classes) -> dict:
     """What the table says of an object, by column; lengths in pixels are floats."""

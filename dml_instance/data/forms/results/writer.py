@@ -1,7 +1,7 @@
 """What a model finds in images, in the forms that other programs read."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ....keys.classes import Classes
 from .coco import Coco
@@ -50,26 +50,30 @@ class ResultWriter:
         classes: Classes,
         forms: Sequence[str] = DEFAULT_FORMS,
         *,
-        overwrite: bool = False,
+        replaced: Collection[str] | None = None,
     ):
         """
         Args:
             folder: is made where it does not exist.
             classes: of the model.
             forms: keys of FORMS.
-            overwrite: files of the same name are replaced.
+            replaced: the images, by ``file_name``, of which earlier results are replaced; None: no
+                result is.
 
         Raises:
-            FileExistsError: without ``overwrite``, where there are results in one of the forms; or
-                for a file in the place of the folder.
+            FileExistsError: without ``replaced``, where there are results in one of the forms; with
+                it, where a file that all images share has results of others, or is something else;
+                or for a file in the place of the folder.
         """
         self._forms = [FORMS[form](folder, classes) for form in dict.fromkeys(forms)]
-        there = [form.path for form in self._forms if os.path.exists(form.path)]
-        if there and not overwrite:
+        there = [form for form in self._forms if os.path.exists(form.path)]
+        if there and replaced is None:
             raise FileExistsError(
-                f"{there[0]} exists already; give another --output, or --overwrite to replace "
-                "results of the same name"
+                f"{there[0].path} exists already; give another --output, or --overwrite to replace "
+                "results of the same images"
             )
+        for form in there:
+            _check_replaced(form, replaced)
         os.makedirs(folder, exist_ok=True)
 
     def __enter__(self):
@@ -88,3 +92,18 @@ class ResultWriter:
     def __exit__(self, *_):
         for form in self._forms:
             form.close()
+
+
+def _check_replaced(form: ResultForm, images: Collection[str]) -> None:
+    """FileExistsError where a form would take away more than earlier results of some images."""
+    cure = "give another --output, or move it elsewhere"
+    try:
+        others = sorted(form.images_there().difference(images))
+    except ValueError as error:
+        raise FileExistsError(f"{error}, and would be replaced: {cure}") from error
+    if others:
+        raise FileExistsError(
+            f"{form.path} has results of {len(others)} images that are not given now "
+            f"({', '.join(others[:3])}{' ...' if len(others) > 3 else ''}), and would lose them: "
+            f"{cure}"
+        )

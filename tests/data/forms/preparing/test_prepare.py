@@ -25,12 +25,12 @@ def labelled(tmp_path):
     rng = np.random.default_rng(0)
     for well in ("A01", "A02", "B01", "B02"):
         for part, pixels in (
-            ("raw", rng.integers(0, 255, (40, 60), dtype=np.uint8)),
+            ("raw", rng.integers(0, 255, (80, 120), dtype=np.uint8)),
             ("masks", np.pad(np.arange(1, 5, dtype=np.uint8).reshape(2, 2).repeat(9, 0), 11)),
         ):
             path = tmp_path / part / well / "field.png"
             path.parent.mkdir(parents=True)
-            cv2.imwrite(str(path), cv2.resize(pixels, (60, 40), interpolation=cv2.INTER_NEAREST))
+            cv2.imwrite(str(path), cv2.resize(pixels, (120, 80), interpolation=cv2.INTER_NEAREST))
     return SourceRules(str(tmp_path / "masks"), str(tmp_path / "raw"), class_names=("cell",))
 
 
@@ -44,7 +44,7 @@ def content(root, split):
 def test_names_in_sub_folders_stay_apart(labelled, tmp_path):
     root = tmp_path / "out"
     report = prepare(labelled, str(root))
-    assert report.startswith("label images: 4 images of 40 x 60 pixels")
+    assert report.startswith("label images: 4 images of 80 x 120 pixels")
     assert report.endswith(f"3 train, 1 val images in {root}")
     names = [i["file_name"] for s in ("train", "val") for i in content(root, s)["images"]]
     assert sorted(names) == [f"{well}/field.png" for well in ("A01", "A02", "B01", "B02")]
@@ -64,7 +64,7 @@ def test_groups_go_to_one_split(labelled, tmp_path):
 
 def test_tiles_of_one_image_all_go_to_one_split_and_lose_nothing(labelled, tmp_path):
     prepare(labelled, str(tmp_path / "whole"))
-    prepare(labelled, str(tmp_path / "tiles"), tile=20)
+    prepare(labelled, str(tmp_path / "tiles"), tile=40)
     areas = [
         sum(a["area"] for s in ("train", "val") for a in content(tmp_path / name, s)["annotations"])
         for name in ("whole", "tiles")
@@ -80,8 +80,8 @@ def test_tiles_of_one_image_all_go_to_one_split_and_lose_nothing(labelled, tmp_p
         row, column = map(int, name.split("_")[1:])
         whole = cv2.imread(str(tmp_path / "raw" / well / "field.png"))
         tile = cv2.imread(str(tmp_path / "tiles" / "images" / image["file_name"]))
-        assert tile.shape[:2] == (image["height"], image["width"]) == (20, 20)
-        np.testing.assert_array_equal(tile, whole[row : row + 20, column : column + 20])
+        assert tile.shape[:2] == (image["height"], image["width"]) == (40, 40)
+        np.testing.assert_array_equal(tile, whole[row : row + 40, column : column + 40])
 
 
 def test_colours_and_the_sheet_are_in_order(tmp_path):
@@ -107,7 +107,7 @@ def test_colours_and_the_sheet_are_in_order(tmp_path):
 
 def test_tiles_of_a_single_image_give_both_splits(labelled, tmp_path):
     files = [str(tmp_path / part / "A01" / "field.png") for part in ("masks", "raw")]
-    assert "4 train, 2 val images" in prepare(SourceRules(*files), str(tmp_path / "out"), tile=20)
+    assert "4 train, 2 val images" in prepare(SourceRules(*files), str(tmp_path / "out"), tile=40)
     with pytest.raises(ValueError, match="1 image leaves none to train on"):
         prepare(SourceRules(*files), str(tmp_path / "other"))
     assert not (tmp_path / "other").exists()
@@ -144,6 +144,19 @@ def test_the_splits_of_yolo_stay(tmp_path):
     assert "3 train, 1 val images" in report
 
 
+def test_tiles_of_an_image_with_a_long_name_are_written_and_the_name_is_said(tmp_path):
+    name = "n" * 251
+    toy.write_labelme(tmp_path / "in", toy.ALL)
+    path = tmp_path / "in" / "a.json"
+    labelme = json.loads(path.read_text())
+    (tmp_path / "in" / "a.png").rename(tmp_path / "in" / f"{name}.png")
+    path.write_text(json.dumps({**labelme, "imagePath": f"{name}.png"}))
+    root = tmp_path / ("o" * 250)
+    report = prepare(SourceRules(str(path)), str(root), splits=SplitRules(0), tile=48)
+    assert f"{name}.png, whose name is too long, is called nnn" in report
+    assert len(content(root, "train")["images"]) == 4
+
+
 def test_what_was_found_is_said(tmp_path):
     path = toy.write_labelme(tmp_path / "in", toy.ALL)
     labelme = json.loads(path.read_text())
@@ -164,13 +177,102 @@ def test_what_was_found_is_said(tmp_path):
     assert f"without annotation, left out: 1 image ({tmp_path / 'in' / 'nobody.png'})" in report
 
 
+def warnings_of(report):
+    return [line.removeprefix("warning: ") for line in report.splitlines() if "warning" in line]
+
+
+def test_tiles_smaller_than_objects_are_doubted(tmp_path):
+    path = toy.write_labelme(tmp_path / "in", [toy.Shape("cell", ((toy.circle(40, 36, 20),),))])
+    prepared = (SourceRules(str(path)), str(tmp_path / "out"))
+    (warning,) = warnings_of(prepare(*prepared, splits=SplitRules(0), tile=48))
+    assert warning.startswith("tiles of 48 pixels cut objects of 40 pixels across")
+    prepared = (SourceRules(str(path)), str(tmp_path / "large"))
+    assert not warnings_of(prepare(*prepared, splits=SplitRules(0), tile=90))
+
+
+def test_classes_that_look_alike_are_doubted(tmp_path):
+    names = ("Cell", " cell", "cell", "big  cell", "BigCell", "egg", "\u0065\u0301", "\u00c9")
+    for number, name in enumerate(names):
+        shape = toy.Shape(name, toy.PLAIN[0].parts)
+        toy.write_labelme(tmp_path / "in", [shape], f"{number}.png")
+    report = prepare(SourceRules(str(tmp_path / "in")), str(tmp_path / "out"))
+    assert sorted(warning.partition(" are ")[0] for warning in warnings_of(report)) == [
+        *("'BigCell' and 'big  cell'", "'Cell' and 'cell'", "'e\u0301' and '\u00c9'")
+    ]
+
+
+def write_turned(folder, orientations, size):
+    """LabelMe's files of images with EXIF, and what their sizes are as they are seen."""
+    for number, orientation in enumerate(orientations):
+        path = toy.write_labelme(folder, toy.PLAIN, f"{number}.png")
+        (folder / f"{number}.png").unlink()
+        seen = size[::-1] if orientation > 4 else size
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = orientation
+        Image.new("L", size).save(folder / f"{number}.jpg", exif=exif)
+        facts = {"imagePath": f"{number}.jpg", "imageWidth": seen[0], "imageHeight": seen[1]}
+        path.write_text(json.dumps({**json.loads(path.read_text()), **facts}))
+    return SourceRules(str(folder))
+
+
+def test_a_turn_that_the_size_does_not_show_is_doubted(tmp_path):
+    """Of square images any; of others those that stay as high and wide."""
+    for size, turned in (((96, 96), range(2, 9)), ((96, 120), range(2, 5))):
+        folder = tmp_path / f"{size[1]}"
+        source = write_turned(folder / "in", range(1, 9), size)
+        (warning,) = warnings_of(prepare(source, str(folder / "out")))
+        assert warning.startswith(f"EXIF turns {folder / 'in' / '1.jpg'}, and nothing tells")
+        assert f"({len(turned) - 1} images more like it)" in warning
+    # Written upright, they say nothing any more.
+    assert content(tmp_path / "96" / "out", "train")["images"]
+
+
+def test_a_turn_is_doubted_where_no_size_is_given(tmp_path):
+    """YOLO has shares of the sides."""
+    folder = toy.write_yolo(tmp_path / "in", toy.PLAIN)
+    for orientation in (1, 6):
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = orientation
+        Image.new("L", (72, 96)).save(folder / "images" / "train" / "a.jpg", exif=exif)
+        root = str(tmp_path / f"{orientation}")
+        report = prepare(SourceRules(str(folder)), root, splits=SplitRules(0))
+        assert len(warnings_of(report)) == (orientation == 6)
+
+
+def test_pictures_that_may_lie_turned_are_on_the_sheet(tmp_path):
+    """One among forty is."""
+    source = write_turned(tmp_path / "in", [1] * 25 + [3] + [1] * 14, (120, 96))
+    red = Image.new("RGB", (120, 96), (255, 0, 0))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 3
+    red.save(tmp_path / "in" / "25.jpg", exif=exif)
+    prepare(source, str(tmp_path / "out"))
+    sheet = cv2.imread(str(tmp_path / "out" / "contact_sheet.png")).astype(int)
+    assert ((sheet[..., 2] > 200) & (sheet[..., 0] < 60)).sum() > 10_000
+
+
+def test_each_kind_of_doubt_has_a_line(tmp_path):
+    for folder in ("raw", "masks"):
+        (tmp_path / folder).mkdir()
+    labels = np.zeros((64, 80), np.uint8)
+    labels[5:15, 5:15] = labels[40:60, 50:70] = 1
+    for name, of_image in (("a", labels), ("b", labels + 1), ("c", labels), ("d", labels)):
+        cv2.imwrite(str(tmp_path / "raw" / f"{name}.png"), of_image)
+        cv2.imwrite(str(tmp_path / "masks" / f"{name}.png"), of_image)
+    source = SourceRules(str(tmp_path / "masks"), str(tmp_path / "raw"))
+    pieces, background = warnings_of(prepare(source, str(tmp_path / "out")))
+    assert "a.png: 1 is in 2 pieces" in pieces and "(3 images more like it)" in pieces
+    assert "b.png has no 0" in background and "more like it" not in background
+
+
 def test_nothing_is_written_of_what_cannot_be_used(labelled, tmp_path):
     root = tmp_path / "out"
     path = toy.write_labelme(tmp_path / "empty", [])
     with pytest.raises(FormError, match="1 images and no object with a mask"):
         prepare(SourceRules(str(path)), str(root))
-    with pytest.raises(ValueError, match="above 0, got -1"):
-        prepare(labelled, str(root), tile=-1)
+    for tile in (-1, 1, 31):
+        with pytest.raises(ValueError, match=f"--tile is 0, .* or at least 32 pixels, got {tile}"):
+            prepare(SourceRules(str(path)), str(root), tile=tile)
     shutil.copy(path, path.with_name("again.json"))
     toy.write_labelme(tmp_path / "empty", toy.ALL)
     with pytest.raises(FormError, match="a.png is annotated twice"):

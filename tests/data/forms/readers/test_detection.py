@@ -66,6 +66,24 @@ def test_yolo_with_an_empty_split_and_with_one_image(tmp_path, caplog):
     assert "--images is given: train, val of" in caplog.text
 
 
+@pytest.mark.parametrize("entry", ["../test/images", "[images/train, ../more/images]"])
+@pytest.mark.parametrize("split", ["val", "valid", "validation", "test"])
+def test_yolo_goes_on_without_a_split_that_was_not_exported(tmp_path, caplog, split, entry):
+    toy.write_yolo(tmp_path, toy.ALL)
+    text = (tmp_path / "data.yaml").read_text()
+    (tmp_path / "data.yaml").write_text(f"{split}: {entry}\n{text}")
+    _, (image,) = read(tmp_path)
+    assert (image.split, len(image.objects)) == ("train", len(toy.ALL))
+    (warning,) = caplog.messages
+    assert warning.startswith(f"{tmp_path / 'data.yaml'} names ")
+    assert warning.endswith(
+        f" for {split[:3].replace('tes', 'test')}, which is not there: left out"
+    )
+    (tmp_path / "data.yaml").write_text(text.replace("train: ", "train: gone/"))
+    with pytest.raises(FormError, match="names gone/images/train for train, .* correct it"):
+        read(tmp_path)
+
+
 def test_a_missing_image_of_voc_is_not_its_mask(tmp_path):
     folder = toy.write_voc_colours(tmp_path, toy.PLAIN)
     (tmp_path / "JPEGImages" / "a.jpg").unlink()

@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
+from scipy import ndimage
 
 from dml_instance.data.forms.annotated import FormError
 from dml_instance.data.forms.readers import SourceRules, form_of
 from dml_instance.data.forms.readers.label_images import numbered
+from dml_instance.data.forms.readers.smooth_masks import is_smooth
 from dml_instance.data.images import ImageFileError
 from toy_layouts import write_palette_png
 
@@ -30,6 +32,11 @@ def read(folders, labels=None, **options):
     rules = SourceRules(str(masks), str(images), **options)
     (image,) = form_of(rules).read(rules)
     return image
+
+
+def said_of(folders, labels):
+    (doubt,) = read(folders, labels).doubts.values()
+    return doubt
 
 
 def masks_of(image):
@@ -58,7 +65,7 @@ def two_squares(first=3, second=70_000, dtype=np.int32):
 def test_masks_are_those_of_the_numbers(folders, second, dtype):
     labels = two_squares(3, second, dtype)
     image = read(folders, labels)
-    assert image.size == (40, 60) and image.doubt == ""
+    assert image.size == (40, 60) and not image.doubts
     for mask, number in zip(masks_of(image), (3, second), strict=True):
         np.testing.assert_array_equal(mask, labels == number)
 
@@ -75,12 +82,11 @@ def test_a_binary_mask_is_doubted_and_can_be_numbered(folders, value):
     labels = two_squares(value, value, np.uint8)
     image = read(folders, labels)
     assert len(image.objects) == 1
-    assert image.doubt == (
-        f"{folders[1] / 'a.tif'}: {value} is in 2 pieces, as in masks of 0 and 255; "
-        "--number-pieces makes each piece an object"
-    )
+    (doubt,) = image.doubts.values()
+    assert doubt.startswith(f"{folders[1] / 'a.tif'}: {value} is in 2 pieces, as in masks of 0 and")
+    assert "--number-pieces makes each piece an object" in doubt
     image = read(folders, labels, number_pieces=True)
-    assert image.doubt == ""
+    assert not image.doubts
     first, second = masks_of(image)
     np.testing.assert_array_equal(first | second, labels > 0)
     assert not (first & second).any()
@@ -90,38 +96,101 @@ def test_pieces_of_one_object_that_lie_close_are_not_doubted(folders):
     labels = np.zeros((40, 60), np.uint8)
     labels[10:14, 5:55] = 1
     labels[5:35, 28:32] = 2  # crosses it
-    assert read(folders, labels).doubt == ""
+    assert not read(folders, labels).doubts
     labels[30:32, 5:7] = labels[5:7, 50:52] = 3  # far apart
-    assert "3 is in 2 pieces" in read(folders, labels).doubt
+    assert "3 is in 2 pieces" in said_of(folders, labels)
 
 
 def test_specks_are_no_pieces(folders):
     labels = two_squares(1, 0, np.uint8)
     labels[35:37, 50:52] = 1
-    assert read(folders, labels).doubt == "", "4 of 204 pixels"
+    assert not read(folders, labels).doubts, "4 of 204 pixels"
     labels[37, 50] = 1
-    assert "1 is in 2 pieces" in read(folders, labels).doubt, "5 of 205"
+    assert "1 is in 2 pieces" in said_of(folders, labels), "5 of 205"
 
 
-def test_a_background_that_has_a_number_is_doubted(folders):
+@pytest.mark.parametrize("number", [1, 9])
+def test_a_background_that_has_a_number_is_doubted_by_that_number(folders, number):
     labels = two_squares(2, 3, np.uint8)
-    labels[labels == 0] = 1
-    assert read(folders, labels).doubt.endswith(
-        "a.tif has no 0: make 0 what is no object, or each number is one"
-    )
+    share = (labels == 0).mean()
+    labels[labels == 0] = number
+    assert f"a.tif has no 0, so that {number}, which covers {share:.0%}" in said_of(folders, labels)
 
 
-@pytest.mark.parametrize("blur", [0, 1])
-def test_a_mask_that_was_blurred_is_doubted(folders, blur):
-    """Of discs with a number each nothing is said, not even where they are small."""
-    labels = np.zeros((40, 60), np.uint8)
-    for number in range(15):
-        row, column = divmod(number, 5)
-        cv2.circle(labels, (6 + 12 * column, 6 + 13 * row), 4, 255 if blur else number + 1, -1)
-    if blur:
-        labels = cv2.GaussianBlur(labels, (0, 0), blur)
-    doubt = read(folders, labels).doubt
-    assert ("rings or dust" in doubt) == bool(blur), doubt
+DISC = np.zeros((40, 60), np.uint8)
+cv2.circle(DISC, (30, 20), 12, 255, -1)
+SMALL_DISCS = np.zeros((40, 60), np.uint8)
+for place in range(15):
+    cv2.circle(SMALL_DISCS, (6 + 12 * (place % 5), 6 + 13 * (place // 5)), 4, 255, -1)
+
+
+def shrunk_and_back(mask, how, scale):
+    small = cv2.resize(mask, None, fx=scale, fy=scale, interpolation=how)
+    return cv2.resize(small, mask.shape[::-1], interpolation=how)
+
+
+def as_jpeg(mask, quality):
+    return cv2.imdecode(cv2.imencode(".jpg", mask, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 0)
+
+
+@pytest.mark.parametrize(
+    "soften",
+    [
+        *(lambda mask, s=s: cv2.GaussianBlur(mask, (0, 0), s) for s in (0.5, 1, 2)),
+        lambda mask: cv2.GaussianBlur(mask, (3, 3), 0),
+        *(
+            lambda mask, how=how, scale=scale: shrunk_and_back(mask, how, scale)
+            for how in (cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC)
+            for scale in (0.6, 1.7)
+        ),
+        *(lambda mask, q=q: as_jpeg(mask, q) for q in (95, 50)),
+        lambda mask: cv2.GaussianBlur(mask, (0, 0), 1).astype(np.int32) * 70_000,
+    ],
+)
+@pytest.mark.parametrize("mask", [DISC, SMALL_DISCS], ids=["one disc", "small discs"])
+def test_a_mask_with_smooth_edges_is_refused_or_taken_at_half(folders, mask, soften):
+    soft = soften(mask)
+    with pytest.raises(FormError, match=r"a.tif has smooth edges.* --number-pieces takes what is"):
+        read(folders, soft)
+    image = read(folders, soft, number_pieces=True)
+    assert [*image.doubts] == ["smooth"]
+    half = soft >= soft.max() / 2
+    np.testing.assert_array_equal(np.any(masks_of(image), axis=0), half)
+    assert len(image.objects) == ndimage.label(half, np.ones((3, 3)))[1]
+
+
+def discs(radii, count):
+    labels = np.zeros((160, 200), np.int32)
+    rng = np.random.default_rng(0)
+    for number in range(1, count + 1):
+        x, y = map(int, rng.integers(0, (200, 160)))
+        cv2.circle(labels, (x, y), int(rng.integers(*radii)), number, -1)
+    return labels
+
+
+def lines(count):
+    labels = np.zeros((160, 200), np.int32)
+    rng = np.random.default_rng(0)
+    for number in range(1, count + 1):
+        (x, y), (u, v) = rng.integers(0, (200, 160), (2, 2)).tolist()
+        cv2.line(labels, (x, y), (u, v), number, int(rng.integers(1, 5)))
+    return labels
+
+
+def nested():
+    labels = np.zeros((160, 200), np.int32)
+    for number in range(1, 20):
+        cv2.circle(labels, (100, 80), 80 - 4 * number, number, -1)
+    return labels
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [discs((4, 10), 200), discs((1, 3), 300), lines(30), lines(250), nested(), DISC, SMALL_DISCS],
+    ids=["crowd", "dots", "wires", "many wires", "nested", "a mask", "a mask of several"],
+)
+def test_label_images_have_no_smooth_edges(labels):
+    assert not is_smooth(labels)
 
 
 def test_pieces_touch_at_corners_and_numbers_stay_apart(folders):
@@ -182,6 +251,11 @@ def test_what_is_no_label_image_is_refused_by_name(folders):
     cv2.imwrite(str(folders[1] / "a_1.tif"), labels)
     with pytest.raises(FormError, match="a_1.tif has several numbers"):
         read(folders)
+    soft = cv2.GaussianBlur(DISC, (0, 0), 1)
+    cv2.imwrite(str(folders[1] / "a_1.tif"), soft)
+    image = read(folders)
+    np.testing.assert_array_equal(masks_of(image)[0], soft >= 128)
+    assert [*image.doubts] == ["smooth"]
     (folders[1] / "a_1.tif").unlink()
     with pytest.raises(FormError, match="do not end in cell, egg"):
         read(folders, labels, class_names=("cell", "egg"))

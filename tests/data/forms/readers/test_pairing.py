@@ -139,6 +139,8 @@ def test_what_is_unclear_names_the_files(tmp_path):
     touch(images, "b.png")
     refused(images, labels, "b.png may belong to", "raw/b.png", "raw/b.tif")
     refused(images / "a.tif", images / "a.tif", "given as image and as its label image")
+    refused(None, images, "raw/b.png and", "raw/b.tif are of one name: where one is the label")
+    (images / "b.png").unlink()
     refused(None, images, "stand alone")
 
 

@@ -70,6 +70,41 @@ def test_checkboxes_of_via_name_the_class(tmp_path):
     assert [item.class_name for item in image.objects] == ["cell", "cell", "else", "cell"]
 
 
+@pytest.mark.parametrize("empty", ['""', '"  "', "null", '{"egg": false}'])
+def test_regions_of_via_without_a_class_are_said_unless_their_class_is(tmp_path, empty):
+    path = toy.write_via(tmp_path, toy.PLAIN)
+    path.write_text(path.read_text().replace('"kind": "nucleus"', f'"kind": {empty}'))
+    for options, name in (({}, "object"), ({"class_names": ("egg",)}, "egg")):
+        _, (image,) = read(path, **options)
+        assert [item.class_name for item in image.objects] == ["cell", "cell", name, "cell"]
+        said = [*image.doubts.values()]
+        assert len(said) == (name == "object")
+        assert all(f"{path}: objects of a.png have no class" in line for line in said)
+    content = json.loads(path.read_text())
+    for region in content["_via_img_metadata"]["a.png99"]["regions"]:
+        region["region_attributes"] = {}
+    path.write_text(json.dumps(content))
+    _, (image,) = read(path)
+    assert not image.doubts, "nobody has asked for a class"
+
+
+def test_regions_of_label_studio_without_a_class_are_said(tmp_path):
+    path = toy.write_label_studio(tmp_path, toy.PLAIN)
+    (task,) = json.loads(path.read_text())
+    results = task["annotations"][0]["result"]
+    del results[2]["value"]["polygonlabels"]
+    results.append({"id": "c", "type": "choices", "value": {"choices": ["good"]}})
+    path.write_text(json.dumps([task]))
+    _, (image,) = read(path)
+    assert [item.class_name for item in image.objects] == ["cell", "cell", "object", "cell"]
+    (said,) = image.doubts.values()
+    assert "have no class, and are taken for object" in said
+    results[2]["value"]["polygonlabels"] = ["nucleus"]
+    path.write_text(json.dumps([task]))
+    _, (image,) = read(path)
+    assert not image.doubts, "a choice is no region"
+
+
 def test_of_several_annotations_in_label_studio_one_counts(tmp_path):
     path = toy.write_label_studio(tmp_path, toy.PLAIN)
     (task,) = json.loads(path.read_text())

@@ -128,11 +128,39 @@ def test_earlier_results_are_replaced_only_where_that_is_wanted(tmp_path, form):
     before = files()
     with pytest.raises(FileExistsError, match=rf"{FORMS[form].target} exists .* --overwrite"):
         ResultWriter(str(tmp_path), CLASSES, [form])
-    with ResultWriter(str(tmp_path), CLASSES, [form], overwrite=True) as writer:
+    with ResultWriter(str(tmp_path), CLASSES, [form], replaced=["a.tif", "sub/b.tif"]) as writer:
         assert files() == before, "until there is something to put in their place"
         add(writer, "a", TWO[:1])
     after = files()
     assert set(after) == set(before) and after != before
+
+
+@pytest.mark.parametrize("form", ["csv", "coco"])
+def test_results_of_other_images_are_never_replaced(tmp_path, form):
+    """A file that all images share has them, and a new one would not."""
+    with ResultWriter(str(tmp_path), CLASSES, [form]) as writer:
+        for name in ("a", "b", "c", "d", "e"):
+            add(writer, name)
+    path = tmp_path / FORMS[form].target
+    before = path.read_bytes()
+    others = r"4 images that are not given now \(b.tif, c.tif, d.tif \.\.\.\)"
+    with pytest.raises(FileExistsError, match=f"{path} has results of {others}.* another --output"):
+        ResultWriter(str(tmp_path), CLASSES, [form], replaced=["a.tif", "x.tif"])
+    assert path.read_bytes() == before
+    every = [f"{name}.tif" for name in "abcdex"]
+    with ResultWriter(str(tmp_path), CLASSES, [form], replaced=every) as writer:
+        add(writer, "x")
+    assert b"x.tif" in path.read_bytes() and b"a.tif" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("form", ["csv", "coco"])
+@pytest.mark.parametrize("content", ["", "name,size\n1,2\n", "[1, 2]", '{"images": 3}'])
+def test_a_file_of_somebody_else_is_never_replaced(tmp_path, form, content):
+    path = tmp_path / FORMS[form].target
+    path.write_text(content)
+    with pytest.raises(FileExistsError, match=f"{path} is .*, and would be replaced: give another"):
+        ResultWriter(str(tmp_path), CLASSES, [form], replaced=["a.tif"])
+    assert path.read_text() == content
 
 
 def test_what_is_written_of_many_images_grows_as_their_number_and_none_is_missing(tmp_path):
@@ -158,7 +186,7 @@ def test_what_is_written_of_many_images_grows_as_their_number_and_none_is_missin
 def test_a_label_image_of_another_depth_does_not_stay_beside_the_new_one(tmp_path, monkeypatch):
     for most, ending in ((1, ".tif"), (2, ".png"), (1, ".tif")):
         monkeypatch.setattr(label_images, "_MOST_OF_16_BITS", most)
-        with ResultWriter(str(tmp_path), CLASSES, ["labels"], overwrite=True) as writer:
+        with ResultWriter(str(tmp_path), CLASSES, ["labels"], replaced=["a.tif"]) as writer:
             add(writer, "a")
         assert [path.name for path in (tmp_path / "labels").iterdir()] == [f"a{ending}"]
 
