@@ -5,6 +5,7 @@ Shapes: H x W pixels of the image, N objects.
 
 import base64
 import html
+import math
 import os
 import tempfile
 from collections import Counter
@@ -36,8 +37,9 @@ _FORM_OF_ENDING = {
     ".geojson": "geojson",
     ".zip": "rois",
 }
-# Of a picture in a notebook, in pixels.
+# Of a picture in a notebook, in pixels: its side, and what an object needs for its name.
 _LARGEST_SIDE = 1024
+_ROOM_FOR_A_NAME = 100 * 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,11 +154,12 @@ class Segmentation:
         Args:
             path: of the file; without ending, of the folder.
             forms: that are written into a folder, as by ``dml segment --format``.
-            overwrite: results in the folder are replaced.
+            overwrite: results of this image in the folder are replaced.
 
         Raises:
             ValueError: for another ending, or more objects than 16 bits can number.
-            FileExistsError: for results in the folder, without ``overwrite``.
+            FileExistsError: for results in the folder, without ``overwrite``; with it, where a file
+                in it has results of other images.
 
         Example:
             >>> result.save("found.geojson")
@@ -204,7 +207,8 @@ class Segmentation:
         return picture
 
     def _repr_html_(self) -> str:
-        picture = self.plot(names=len(self) <= 30)
+        has_room = len(self) * _ROOM_FOR_A_NAME <= math.prod(self.image.shape[:2])
+        picture = self.plot(names=has_room)
         scale = min(_LARGEST_SIDE / max(picture.shape[:2]), 1.0)
         if scale < 1:
             picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -231,5 +235,7 @@ class Segmentation:
         unknown = sorted(set(forms) - set(FORMS))
         if unknown:
             raise ValueError(f"forms are {', '.join(FORMS)}, not {', '.join(unknown)}")
-        with ResultWriter(folder, self.model_classes, forms, overwrite=overwrite) as writer:
-            writer.add(self._result_image(), self.objects)
+        image = self._result_image()
+        replaced = [image.file_name] if overwrite else None
+        with ResultWriter(folder, self.model_classes, forms, replaced=replaced) as writer:
+            writer.add(image, self.objects)
