@@ -9,7 +9,11 @@ from dml_instance import segmentation, segmenter
 
 # Those of a module go on from one another, in the order of its text.
 WITH_EXAMPLES = {
-    segmenter: {"load", "Segmenter", *(f"Segmenter.{m}" for m in ("__call__", "fine_tune", "save"))},
+    segmenter: {
+        "load",
+        "Segmenter",
+        *(f"Segmenter.{m}" for m in ("__call__", "fine_tune", "save")),
+    },
     segmentation: {
         "Segmentation",
         *(f"Segmentation.{name}" for name in ("labels", "masks", "scores", "classes", "boxes")),
@@ -29,4 +33,6 @@ def test_every_public_name_has_an_example_that_is_so(module, tmp_path, monkeypat
         test.globs = names
         runner.run(test, clear_globs=False)
     assert runner.failures == 0
-    assert {test.name.removeprefix(f"{module.__name__}.") for test in found} == WITH_EXAMPLES[module]
+    assert {test.name.removeprefix(f"{module.__name__}.") for test in found} == WITH_EXAMPLES[
+        module
+    ]
