@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help setup demo demo-shipped test wheels lint mutants fuzz clean-demo
+.PHONY: help setup demo demo-shipped test wheels lint site mutants fuzz clean-demo
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,6 +35,11 @@ lint: setup  ## check style, formatting and layering
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+
+site: setup  ## build the pages as a site in site/; a broken link ends it
+	$(BIN)/python -W ignore -m sphinx -E -q -W --keep-going -c docs -d build/doctrees . build/html
+	rm -rf site
+	cp -r build/html site
 
 mutants: setup  ## check that the tests notice mistakes: 250 at random, half an hour
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants/run.py --sample 250

@@ -5,6 +5,7 @@ Shapes: H x W pixels of the image, N objects.
 
 import base64
 import html
+import math
 import os
 import tempfile
 from collections import Counter
@@ -36,8 +37,9 @@ _FORM_OF_ENDING = {
     ".geojson": "geojson",
     ".zip": "rois",
 }
-# Of a picture in a notebook, in pixels.
+# Of a picture in a notebook, in pixels: its side, and what an object needs for its name.
 _LARGEST_SIDE = 1024
+_ROOM_FOR_A_NAME = 100 * 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,19 @@ class Segmentation:
             columns), ``mask`` (h, w) bool in the window, and ``outline``, a shapely polygon.
         model_classes: the K classes of the model: ``names``, and ``category_ids`` for COCO files.
         name: of the image's file, in tables and COCO files.
+
+    Example:
+        Three discs, drawn:
+
+        >>> import cv2
+        >>> import numpy as np
+        >>> import dml_instance
+        >>> image = np.zeros((96, 128), np.uint8)
+        >>> for centre in (30, 30), (70, 60), (100, 25):
+        ...     _ = cv2.circle(image, centre, 10, 200, -1)
+        >>> result = dml_instance.load("nuclei", device="cpu")(image)
+        >>> len(result)
+        3
     """
 
     image: np.ndarray
@@ -68,7 +83,11 @@ class Segmentation:
 
     @property
     def labels(self) -> np.ndarray:
-        """(H, W) int32: 0 is background, 1 ... N the objects; where two overlap, the better one."""
+        """(H, W) int32: 0 is background, 1 ... N the objects; where two overlap, the better one.
+
+        >>> result.labels.shape, np.unique(result.labels).tolist()
+        ((96, 128), [0, 1, 2, 3])
+        """
         labels = np.zeros(self.image.shape[:2], np.int32)
         for found in reversed(self.objects):
             labels[found.window][found.mask] = found.label
@@ -76,30 +95,51 @@ class Segmentation:
 
     @property
     def masks(self) -> np.ndarray:
-        """(N, H, W) bool. Takes N x H x W bytes: ``objects`` has each mask in its own window."""
+        """(N, H, W) bool. Takes N x H x W bytes: ``objects`` has each mask in its own window.
+
+        >>> result.masks.shape
+        (3, 96, 128)
+        """
         if not self.objects:
             return np.zeros((0, *self.image.shape[:2]), bool)
         return np.stack([self._whole(found) for found in self.objects])
 
     @property
     def scores(self) -> np.ndarray:
-        """(N,) float32 in [0, 1]."""
+        """(N,) float32 in [0, 1], falling.
+
+        >>> bool((result.scores > 0.5).all())
+        True
+        """
         return np.array([found.score for found in self.objects], np.float32)
 
     @property
     def classes(self) -> list[str]:
-        """(N,) names."""
+        """(N,) names.
+
+        >>> result.classes
+        ['nucleus', 'nucleus', 'nucleus']
+        """
         return [self.model_classes.names[found.class_index] for found in self.objects]
 
     @property
     def boxes(self) -> np.ndarray:
-        """(N, 4) int64: left, top, right, bottom in pixels, the last two beyond the mask."""
+        """(N, 4) int64: left, top, right, bottom in pixels, the last two beyond the mask.
+
+        >>> widths = result.boxes[:, 2] - result.boxes[:, 0]
+        >>> bool((abs(widths - 20) <= 3).all())
+        True
+        """
         windows = (found.window for found in self.objects)
         boxes = [(c.start, r.start, c.stop, r.stop) for r, c in windows]
         return np.array(boxes, np.int64).reshape(-1, 4)
 
     def table(self) -> list[dict]:
-        """A row for each object, with the columns of ``objects.csv``; pandas takes it as it is."""
+        """A row for each object, with the columns of ``objects.csv``; pandas takes it as it is.
+
+        >>> [(row["label"], row["class"]) for row in result.table()]
+        [(1, 'nucleus'), (2, 'nucleus'), (3, 'nucleus')]
+        """
         image = self._result_image()
         return [object_row(image, found, self.model_classes) for found in self.objects]
 
@@ -120,6 +160,10 @@ class Segmentation:
             ValueError: for another ending, or more objects than 16 bits can number.
             FileExistsError: for results in the folder, without ``overwrite``; with it, for a file
                 that has those of other images, too.
+
+        Example:
+            >>> result.save("found.geojson")
+            >>> result.save("found", ["csv"])
         """
         ending = os.path.splitext(path)[1].lower()
         if not ending:
@@ -149,6 +193,10 @@ class Segmentation:
 
         Raises:
             OSError: if the picture cannot be written.
+
+        Example:
+            >>> result.plot("found.png").shape
+            (96, 128, 3)
         """
         texts = [f"{n} {s:.0%}" for n, s in zip(self.classes, self.scores, strict=True)]
         picture = draw_masks(
@@ -159,7 +207,8 @@ class Segmentation:
         return picture
 
     def _repr_html_(self) -> str:
-        picture = self.plot(names=len(self) <= 30)
+        has_room = len(self) * _ROOM_FOR_A_NAME <= math.prod(self.image.shape[:2])
+        picture = self.plot(names=has_room)
         scale = min(_LARGEST_SIDE / max(picture.shape[:2]), 1.0)
         if scale < 1:
             picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

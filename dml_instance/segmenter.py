@@ -44,6 +44,12 @@ def load(source: str | os.PathLike, *, device: str | None = None) -> "Segmenter"
     Raises:
         FileNotFoundError: where there is no such model, folder or file.
         ValueError: for a checkpoint that holds no config, or is damaged.
+
+    Example:
+        >>> import dml_instance
+        >>> model = dml_instance.load("nuclei", device="cpu")
+        >>> model.classes.names
+        ('nucleus',)
     """
     cfg, weights = find_model(os.fspath(source), [] if device is None else ["MODEL.DEVICE", device])
     return Segmenter(load_model(cfg, weights), cfg, weights)
@@ -58,6 +64,18 @@ class Segmenter:
         weights: where they were loaded from.
         classes: the model's K classes: ``names`` and ``category_ids``.
         min_score: least score of an object, in [0, 1]: that which the training chose, else 0.5.
+
+    Example:
+        Three discs, drawn:
+
+        >>> import cv2
+        >>> import numpy as np
+        >>> image = np.zeros((96, 128), np.uint8)
+        >>> for centre in (30, 30), (70, 60), (100, 25):
+        ...     _ = cv2.circle(image, centre, 10, 200, -1)
+        >>> result = model(image)
+        >>> result
+        Segmentation(3 objects in 96 x 128 pixels: 3 nucleus)
     """
 
     def __init__(self, model: nn.Module, cfg: CfgNode, weights: str):
@@ -99,6 +117,10 @@ class Segmenter:
         Raises:
             FileError: for a file that cannot be read.
             ValueError: for an array of another shape or without a pixel, or a score out of [0, 1].
+
+        Example:
+            >>> [len(one) for one in model([image, image[:, :60]])]
+            [3, 1]
         """
         if isinstance(image, list | tuple):
             return [self(one, min_score=min_score) for one in image]
@@ -136,6 +158,13 @@ class Segmenter:
             ValueError: for lists of different lengths, a label image of another size than its
                 image, or images without an object.
             FileExistsError: if there is an ``output``.
+
+        Example:
+            From one image, for half a second; minutes do more:
+
+            >>> mine = model.fine_tune([image], [result.labels], minutes=0.008)
+            >>> mine.classes.names
+            ('nucleus',)
         """
         folder = os.fspath(output) if output else os.path.join(tempfile.mkdtemp(), "learned")
         maps = [read_labels(os.fspath(one)) if _is_path(one) else one for one in labels]
@@ -150,7 +179,13 @@ class Segmenter:
         return load(weights, device=self.cfg.MODEL.DEVICE)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write a checkpoint that ``load`` takes, with weights, config and classes."""
+        """Write a checkpoint that ``load`` takes, with weights, config and classes.
+
+        Example:
+            >>> mine.save("mine.pth")
+            >>> dml_instance.load("mine.pth", device="cpu").classes == mine.classes
+            True
+        """
         weights = PathManager.get_local_path(self.weights)
         state = {"model": torch.load(weights, map_location="cpu", weights_only=True)["model"]}
         with replacing(os.fspath(path)) as part:

@@ -46,7 +46,7 @@ warning; an unknown key is an error.
 [method.md](method.md) lists every departure from it. "Measured" points to
 [accuracy.md](accuracy.md) or the [notebook of experiments](../benchmarks/notebook/README.md).
 Lengths in pixels are pixels of the network's input image, whatever the stride. What to change
-first: [own_data.md](own_data.md#what-to-change-first).
+first: [tuning.md](tuning.md#what-to-change-first).
 """
 
 

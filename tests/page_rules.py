@@ -1,5 +1,7 @@
 """How each command of the pages is run on tiny data, and what it has to leave behind."""
 
+import contextlib
+import io
 import os
 import re
 import shutil
@@ -121,7 +123,7 @@ def model_cost(words):
 
 
 def only_parsed(words):
-    """Options alone: a test of the program in tests/benchmarks/ runs it."""
+    """Options alone: a test of the program, in tests/ or tests/benchmarks/, runs it."""
     page_commands.parsed(words)
     return ""
 
@@ -161,12 +163,23 @@ def only_files(words):
     return ""
 
 
+def one_line(words):
+    """Python on the command line."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(words[2], "a page", "exec"), {})
+    return printed.getvalue()
+
+
 RULES = {
+    "-c": one_line,
     "cd": only_files,
     "git": only_files,
     "make": make,
     "pip": only_files,
     "sh": borrowed_gpu,
+    "source": only_files,
+    "venv": only_files,
     "benchmarks.compare": compare_models,
     "benchmarks.exported_model": only_parsed,
     "benchmarks.gpu.photographs": only_parsed,
@@ -181,7 +194,9 @@ RULES = {
     "dml prepare": page_commands.run,
     "dml segment": predict,
     "dml train": train,
+    "docs/draw_symptoms.py": only_parsed,
     "docs/generate_configuration.py": lambda words: page_commands.run([*words, "--check"]),
+    "docs/run_notebook.py": only_parsed,
     "tools/extract_backbone.py": extract_backbone,
     "tools/predict.py": predict,
     "tools/prepare.py": page_commands.run,

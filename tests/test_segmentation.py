@@ -171,3 +171,15 @@ def test_a_notebook_shows_a_picture_and_counts(result):
     (source,) = tags.sources
     assert source.startswith("data:image/png;base64,")
     assert tags.text == "2 objects: 1 ring, 1 bar"
+
+
+@pytest.mark.parametrize(("side", "names"), [(199, False), (200, True)])
+def test_a_notebook_names_objects_that_have_room(monkeypatch, side, names):
+    """Of 100 x 100 pixels each: four need 200 x 200."""
+    asked = []
+    monkeypatch.setattr(
+        Segmentation, "plot", lambda self, *, names: asked.append(names) or self.image
+    )
+    objects = [*OBJECTS, *OBJECTS]
+    Segmentation(np.zeros((side, 200, 3), np.uint8), tuple(objects), CLASSES)._repr_html_()
+    assert asked == [names]

@@ -211,7 +211,7 @@ def _merged(figures: Figures, cfg: CfgNode) -> Advice | None:
         "",
         f"{counted} Where neighbours have one colour in the pictures of the embedding, it does not "
         "part them yet.",
-        "docs/own_data.md",
+        "docs/tuning.md",
     )
 
 
@@ -287,7 +287,7 @@ def _unsure(figures: Figures, cfg: CfgNode) -> Advice | None:
         "",
         f"F1 is highest when every object of score {figures.min_score:g} counts: the model finds "
         "objects, and is not sure of any. Its seed head learns more slowly than its embedding.",
-        "docs/own_data.md",
+        "docs/tuning.md",
     )
 
 

@@ -122,18 +122,18 @@ class DMLCriterion:
             iteration: of the schedule, for lambda.
 
         Returns:
-            losses: ``loss_pair``, ``loss_seed`` and, unless its weight is 0, ``loss_mask``: float32
-                scalars.
-            statistics: to look at, of all images and scales.
+            Losses and statistics. The losses are ``loss_pair``, ``loss_seed`` and, unless its
+            weight is 0, ``loss_mask``, float32 scalars. The statistics are to look at, of all
+            images and scales:
 
-                ===================  ==============================================================
-                ``seed_lambda``      weight of the seed loss
-                ``target_iou``       mean best IoU of masks grown from object pixels
-                ``predicted_iou``    what the seed head says there: the most likely of its T
-                                     probabilities of an object
-                ``distance_within``  mean squared distance of sampled pairs of one object
-                ``distance_apart``   of an object and anything else; both NaN without such a pair
-                ===================  ==============================================================
+            ===================  ==============================================================
+            ``seed_lambda``      weight of the seed loss
+            ``target_iou``       mean best IoU of masks grown from object pixels
+            ``predicted_iou``    what the seed head says there: the most likely of its T
+                                 probabilities of an object
+            ``distance_within``  mean squared distance of sampled pairs of one object
+            ``distance_apart``   of an object and anything else; both NaN without such a pair
+            ===================  ==============================================================
         """
         images = zip(pyramids, truths, strict=True)
         # Areas of masks and sums of many distances leave the range of float16.
