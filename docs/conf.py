@@ -5,8 +5,11 @@ the site. What a code host cannot show is added here: the navigation, and the do
 """
 
 import re
+from pathlib import Path
 
 from sphinx.application import Sphinx
+
+ROOT = Path(__file__).resolve().parents[1]
 
 project = "dml_instance"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
@@ -47,7 +50,7 @@ html_css_files = ["site.css"]
 html_extra_path = ["assets/index.html"]
 
 # The pages below a page, under captions, by their own titles or shorter ones. A page that is in
-# none of these lists is an error.
+# none of these lists is an error; a name of which there is no page is passed over.
 NAVIGATION = {
     "README": {
         "": ["中文 </README.zh-CN>"],
@@ -58,6 +61,7 @@ NAVIGATION = {
             "/docs/own_data",
             "Correct by clicks </docs/app>",
             "/docs/python",
+            "/docs/app",
             "From Detectron2 </docs/detectron2>",
         ],
         "Guides": [
@@ -71,6 +75,7 @@ NAVIGATION = {
             "/docs/photographs",
             "/docs/metrics",
             "/docs/gpu_and_machines",
+            "/docs/export",
         ],
         "Reference": [
             "/docs/configuration",
@@ -113,8 +118,14 @@ def navigation(captions: dict[str, list[str]]) -> str:
     lists = []
     for caption, pages in captions.items():
         options = [":hidden:", *([f":caption: {caption}"] if caption else [])]
-        lists.append("\n".join(["\n\n```{toctree}", *options, *pages, "```"]))
+        there = [page for page in pages if list(ROOT.glob(f"{path_of(page)}.*"))]
+        lists.append("\n".join(["\n\n```{toctree}", *options, *there, "```"]))
     return "".join(lists)
+
+
+def path_of(entry: str) -> str:
+    """Of an entry, with a title or without, the path of its page without ending."""
+    return entry.partition("<")[2].rstrip(">").lstrip("/") or entry.lstrip("/")
 
 
 def add_what_a_code_host_cannot_show(app: Sphinx, page: str, source: list[str]) -> None:

@@ -158,7 +158,7 @@ def make(words):
 def only_files(words):
     """What would install or fetch something: only that the files that it names are there."""
     named = [word.partition("[")[0] for word in words if word.startswith(("./", ".["))]
-    named += [after for word, after in pairwise(words) if word == "-r"]
+    named += [after for word, after in pairwise(words) if word in ("-r", "-c")]
     assert all((ROOT / name).exists() for name in named)
     return ""
 
@@ -169,6 +169,20 @@ def one_line(words):
     with contextlib.redirect_stdout(printed):
         exec(compile(words[2], "a page", "exec"), {})
     return printed.getvalue()
+
+
+def docker(words):
+    """Only that the image is that of the Dockerfile, and that the command in it is understood."""
+    assert words[1] in ("build", "run")
+    if words[1] == "build":
+        instructions = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text()).splitlines()
+        for kind, _, rest in (line.partition(" ") for line in instructions):
+            for command in commands(rest) if kind == "RUN" else ():
+                only_files(command)
+        assert words[-1] == "."
+    else:
+        only_parsed(words[words.index("python") :])
+    return ""
 
 
 RULES = {
@@ -194,6 +208,7 @@ RULES = {
     "dml prepare": page_commands.run,
     "dml segment": predict,
     "dml train": train,
+    "docker": docker,
     "docs/draw_symptoms.py": only_parsed,
     "docs/generate_configuration.py": lambda words: page_commands.run([*words, "--check"]),
     "docs/run_notebook.py": only_parsed,

@@ -2,6 +2,7 @@
 
 import doctest
 import inspect
+import tempfile
 
 import pytest
 
@@ -25,7 +26,7 @@ WITH_EXAMPLES = {
 @pytest.mark.parametrize("module", WITH_EXAMPLES, ids=lambda module: module.__name__)
 def test_every_public_name_has_an_example_that_is_so(module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     text = inspect.getsource(module)
     found = [test for test in doctest.DocTestFinder().find(module, globs={}) if test.examples]
     runner, names = doctest.DocTestRunner(), {}
