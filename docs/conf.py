@@ -61,7 +61,6 @@ NAVIGATION = {
             "/docs/own_data",
             "Correct by clicks </docs/app>",
             "/docs/python",
-            "/docs/app",
             "From Detectron2 </docs/detectron2>",
         ],
         "Guides": [
