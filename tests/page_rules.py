@@ -242,7 +242,8 @@ class Reader:
         """What a command printed."""
         if tuple(words) not in self._printed:
             assert name_of(words) in RULES, f"no rule of {__file__} covers {name_of(words)}"
-            if "output/cell/" in " ".join(words):
+            text = " ".join(words)
+            if "output/cell/" in text or "--model output/cell" in text:
                 self.first("dml train", "README.md")
             self._printed[tuple(words)] = RULES[name_of(words)](words)
         return self._printed[tuple(words)]

@@ -2,12 +2,14 @@
 
     dml look --model nuclei --input a.png folder --output pictures
     dml look --model output/cell --data datasets/cell --output pictures
+    dml look --model nuclei --input a.png --output pictures --explain
     python tools/visualize.py --config-file configs/Shapes/dml_slim_unet.yaml \\
         --dataset shapes_val --number 8
 
 One picture an image, in the sub-folder of the image: input, embedding as colours, seediness with
-seeds, instances, ground truth. A picture of the same name is replaced. A file that is no readable
-image is skipped; the last lines list such files, and the exit status is 1.
+seeds, instances, ground truth. With --explain a table of the same name says of every seed what
+became of it, and by which rule it was dropped. What has the same name is replaced. A file that is
+no readable image is skipped; the last lines list such files, and the exit status is 1.
 """
 
 import argparse
@@ -30,8 +32,11 @@ from ..engine import (
     min_score_of,
     run_over_images,
 )
+from ..engine.account import account_of, as_csv
 from ..engine.pictures import picture_of
+from ..files import write_text
 from ..images import evenly_spread, write_image
+from ..modeling import DMLInstance
 from ..options import (
     ModelArgumentParser,
     add_reading_options,
@@ -65,6 +70,10 @@ def main(args: argparse.Namespace) -> int:
         pictures = {f.path: os.path.join(output, f"{f.name}.png") for f in files}
         check_apart(pictures, pictures.values())
         model = load_model(cfg, weights)
+        if args.explain and not isinstance(model, DMLInstance):
+            raise ValueError(
+                f"--explain is about seeds, which a {type(model).__name__} has none of"
+            )
         tally = Tally(min_score_of(cfg, args.min_score))
         os.makedirs(output, exist_ok=True)
     except (KeyError, OSError, ValueError) as error:
@@ -78,6 +87,9 @@ def main(args: argparse.Namespace) -> int:
         path = pictures[record["file_name"]]
         os.makedirs(os.path.dirname(path), exist_ok=True)
         write_image(path, picture[:, :, ::-1])
+        if args.explain:
+            table = account_of(model, cfg, record, tally.min_score, rules)
+            write_text(f"{os.path.splitext(path)[0]}.csv", as_csv(table))
         tally.count(record["file_name"], scores, int((scores >= tally.min_score).sum()))
 
     remarks = remarks_on_names([file for file in files if file.path in drawn])
@@ -98,6 +110,9 @@ def argument_parser(prog: str | None = None) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--number", type=count, default=0, help="draw only this many, evenly spread (default: all)"
+    )
+    parser.add_argument(
+        "--explain", action="store_true", help="also a table of all seeds, NAME.csv"
     )
     add_score_option(parser)
     parser.add_argument(
