@@ -168,7 +168,7 @@ def _opened(file: str, rules: ReadingRules) -> Iterator[ImageSource]:
         if height * width > rules.max_pixels:
             raise FileError(
                 f"{file} is {height} x {width} pixels, more than {rules.max_pixels}: cut it into "
-                "tiles, or raise --max-pixels of predict, visualize and prepare where there is "
+                "tiles, or raise --max-pixels of segment, look and prepare where there is "
                 "memory for it"
             )
         yield source
@@ -202,7 +202,7 @@ def _page(file: str, source: ImageSource, rules: ReadingRules, other_cure: str =
     if rules.page is None:
         raise FileError(
             f"{file} holds {source.pages} images ({source.layout}): choose one by --page, 0 to "
-            f"{source.pages - 1}, of predict, visualize and prepare{other_cure}, or save it as a "
+            f"{source.pages - 1}, of segment, look and prepare{other_cure}, or save it as a "
             "file of its own"
         )
     if rules.page >= source.pages:
@@ -229,7 +229,7 @@ def _chosen(
         if colours not in (1, 3):
             raise FileError(
                 f"{file} has {colours} channels ({source.layout}): choose one to three by "
-                f"--channels, 0 to {source.channels - 1}, of predict, visualize and prepare, or "
+                f"--channels, 0 to {source.channels - 1}, of segment, look and prepare, or "
                 "save it as grey or RGB"
             )
         wanted = tuple(range(colours))
