@@ -166,7 +166,7 @@ def main(args: argparse.Namespace) -> None:
         facts = {"seed": seed, "image": name, **left, "labelled_share": round(share, 3)}
         runs.append({**facts, "before": round(before, 1), "after": round(after, 1)})
         print(runs[-1], flush=True)
-        given = {k: v for k, v in vars(args).items() if k != "output"}
+        given = {k: v for k, v in vars(args).items() if k not in ("data", "output")}
         write_json(args.output, {"arguments": given, "machine": machine(), "runs": runs})
 
 
