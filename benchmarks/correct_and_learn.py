@@ -28,7 +28,7 @@ import dml_instance
 from dml_instance.data import PixelMapper
 from dml_instance.engine import machine
 from dml_instance.evaluation.average_precision import mask_iou
-from dml_instance.evaluation.coco_scheme import mean_percent
+from dml_instance.evaluation.coco_scheme import accumulated, mean_percent
 from dml_instance.files import write_json
 from dml_instance.images import read_image
 from dml_instance.rle import as_rle, encoded_part
@@ -132,11 +132,9 @@ def average_precision(model: dml_instance.Segmenter, images: Images, ids: list[i
         return 0.0
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(images.coco, images.coco.loadRes(detections), "segm")
-        evaluation.params.imgIds = ids
-        evaluation.params.maxDets = [1, 100, _MOST_DETECTIONS]
-        evaluation.evaluate()
-        evaluation.accumulate()
-    return mean_percent(evaluation.eval["precision"][:, :, :, 0, -1])
+    evaluation.params.imgIds = ids
+    precision, _ = accumulated(evaluation, _MOST_DETECTIONS)
+    return mean_percent(precision[..., 0])
 
 
 def main(args: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from detectron2.config import CfgNode
 from torch import Tensor, nn
 
 from .engine import min_score_of
+from .errors import in_one_line
 from .files import replacing_folder
 from .keys.classes import classes_of
 from .modeling import DMLInstance, DMLNetwork, InstanceGrouping
@@ -204,7 +205,7 @@ def _write_graph(graph: _Graph, path: str, model: DMLInstance) -> None:
         raise
     except Exception as error:
         # Of what it cannot trace or translate torch raises errors of many kinds, over many lines.
-        reason = " ".join(str(error).split())[:200]
+        reason = in_one_line(error)
         raise RuntimeError(
             f"torch {torch.__version__} cannot export this network ({type(error).__name__}: "
             f"{reason}); torch 2.6 is needed, and a part of your own may do what no graph holds"

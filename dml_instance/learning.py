@@ -14,7 +14,6 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import HookBase
 from detectron2.utils.env import seed_all_rng
-from detectron2.utils.file_io import PathManager
 from tqdm import tqdm
 
 from .data import register_coco
@@ -26,6 +25,7 @@ from .files import write_text
 from .keys.classes import classes_of
 from .modeling import transfer_classes
 from .rle import encoded, encoded_part
+from .stored_config import weights_in
 
 # Of the learning rate of a training from the beginning.
 _RATE = 0.25
@@ -68,8 +68,7 @@ def write_training_set(
     with CocoWriter(root, names) as writer:
         writer.start_split("train", "to learn from")
         for number, (image, of_image) in enumerate(zip(images, objects, strict=True)):
-            known = [o if o.class_name else _crowd(o.mask, names[0]) for o in of_image]
-            writer.add("train", f"{number:05}", image[..., ::-1], image.shape[:2], known)
+            writer.add("train", f"{number:05}", image[..., ::-1], image.shape[:2], of_image)
     return names
 
 
@@ -93,11 +92,7 @@ def _objects(
         except KeyError as error:
             raise ValueError(f"label {label} of image {number} has no class") from error
     if (labels == -1).any():
-        yield _crowd(encoded(labels == -1), "")
-
-
-def _crowd(mask: dict, class_name: str) -> AnnotatedObject:
-    return AnnotatedObject(mask, class_name, is_crowd=True)
+        yield AnnotatedObject(encoded(labels == -1), "", is_crowd=True)
 
 
 def train_further(
@@ -143,9 +138,7 @@ def train_further(
         cfg.MODEL.WEIGHTS, cfg.OUTPUT_DIR = weights, folder
         if after != before and cfg.MODEL.META_ARCHITECTURE == "DMLInstance":
             cfg.MODEL.WEIGHTS = os.path.join(folder, "start.pth")
-            path = PathManager.get_local_path(weights)
-            state = torch.load(path, map_location="cpu", weights_only=True)["model"]
-            state = transfer_classes(state, before, after, len(cfg.MODEL.DML.TAUS))
+            state = transfer_classes(weights_in(weights), before, after, len(cfg.MODEL.DML.TAUS))
             torch.save({"model": state}, cfg.MODEL.WEIGHTS)
         write_text(os.path.join(folder, "config.yaml"), cfg.dump())
         seed_all_rng(cfg.SEED if cfg.SEED >= 0 else None)

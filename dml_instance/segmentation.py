@@ -24,6 +24,7 @@ from .data.forms.results import (
     ResultWriter,
     object_row,
 )
+from .images import write_image
 from .keys.classes import Classes
 from .visualization import draw_masks
 
@@ -202,8 +203,8 @@ class Segmentation:
         picture = draw_masks(
             self.image, map(self._whole, self.objects), texts=texts if names else None
         )
-        if path is not None and not cv2.imwrite(path, picture[..., ::-1]):
-            raise OSError(f"{path} cannot be written")
+        if path is not None:
+            write_image(path, picture[..., ::-1])
         return picture
 
     def _repr_html_(self) -> str:

@@ -16,19 +16,17 @@ from typing import overload
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.utils.file_io import PathManager
 from torch import nn
 
 from .data import PixelMapper
 from .data.forms.results import found_objects
-from .engine import find_model, load_model, min_score_of
+from .engine import find_all, find_model, load_model, min_score_of
 from .files import replacing
 from .images import read_image, read_labels, to_eight_bit
 from .keys.classes import Classes, classes_of
 from .learning import train_further, write_training_set
-from .modeling import DMLInstance
 from .segmentation import Segmentation
-from .stored_config import with_config
+from .stored_config import weights_in, with_config
 
 Image = np.ndarray | str | os.PathLike
 
@@ -89,9 +87,7 @@ class Segmenter:
         self.classes: Classes = classes_of(cfg)
         self.min_score = min_score_of(cfg)
         self._mapper = PixelMapper(cfg)
-        if isinstance(model, DMLInstance):
-            # The key bounds what is scored; who segments wants all that is found.
-            model.grouping.max_instances = None
+        find_all(model)
 
     def __repr__(self) -> str:
         names = ", ".join(self.classes.names)
@@ -186,8 +182,7 @@ class Segmenter:
             >>> dml_instance.load("mine.pth", device="cpu").classes == mine.classes
             True
         """
-        weights = PathManager.get_local_path(self.weights)
-        state = {"model": torch.load(weights, map_location="cpu", weights_only=True)["model"]}
+        state = {"model": weights_in(self.weights)}
         with replacing(os.fspath(path)) as part:
             torch.save(with_config(state, self.cfg), part)
 

@@ -56,6 +56,15 @@ def config_of(weights: str) -> CfgNode | None:
     return None if entry is None else CfgNode.load_cfg(entry["config"])
 
 
+def weights_in(weights: str) -> dict[str, torch.Tensor]:
+    """The weights in a checkpoint, by name; whatever goes wrong is raised.
+
+    Args:
+        weights: as of ``config_of``.
+    """
+    return _loaded(weights)["model"]
+
+
 def store_min_score(weights: str, min_score: float) -> None:
     """Write TEST.MIN_SCORE into the config in a checkpoint, if there is one.
 
@@ -74,8 +83,7 @@ def store_min_score(weights: str, min_score: float) -> None:
 def _read(weights: str) -> dict:
     """The content of a checkpoint; nothing of what is none."""
     try:
-        path = PathManager.get_local_path(weights)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = _loaded(weights)
     except MemoryError:
         raise
     except Exception:
@@ -83,3 +91,8 @@ def _read(weights: str) -> dict:
         # where the weights are loaded.
         return {}
     return state if isinstance(state, dict) else {}
+
+
+def _loaded(weights: str):
+    path = PathManager.get_local_path(weights)
+    return torch.load(path, map_location="cpu", weights_only=True)

@@ -13,7 +13,7 @@ from ..files import replacing_folder
 from ..images import is_image_name
 from ..rle import decoded_part
 from .gallery import PageError
-from .project import IGNORED, Marked
+from .project import IGNORED, Marked, next_number
 from .workspace import Workspace
 
 # Of the project's folder.
@@ -48,9 +48,7 @@ def export(workspace: Workspace, forms: Sequence[str]) -> dict:
     if not states:
         raise PageError("no image was looked at yet: open one first")
     root = os.path.join(workspace.project.folder, EXPORTS)
-    os.makedirs(root, exist_ok=True)
-    numbers = [int(name) for name in os.listdir(root) if name.isdigit()]
-    name = f"{max(numbers, default=0) + 1:03d}"
+    name = next_number(root)
     target, count = os.path.join(root, name), 0
     # Images that were sent may have the name of others.
     names = [os.path.splitext(image.key)[0] for _, image, _ in states]

@@ -10,7 +10,7 @@ import torch
 from ..data import build_test_mapper
 from ..data.forms.results import found_objects
 from ..files import write_json
-from ..grouping import RULES, PointGround
+from ..grouping import RULES, PointGround, shown
 from ..images import ReadingRules
 from ..modeling import DMLInstance
 from ..modeling.grouping import explain
@@ -102,15 +102,13 @@ class PageModel:
                     seed.tau,
                 )
             )
-        told = [self._told(asdict(account)) for account in accounts]
+        told = [self._told(asdict(shown(account, self.min_score))) for account in accounts]
         return Sight(size, objects, self._model.grouping.ground(pyramid, size), told)
 
     def _told(self, account: dict) -> dict:
-        """An account with the name of its class, and the page's least score among its rules."""
+        """An account with the name of its class, and its rule in words."""
         account["class"] = self.classes.names[account.pop("pred_class")]
-        if not account["rule"] and account["score"] < self.min_score:
-            account |= {"rule": "TEST.MIN_SCORE", "instance": None}
-        account["reason"] = RULES.get(account["rule"], "its score is too low to be shown")
+        account["reason"] = RULES[account["rule"]]
         return account
 
     def name_of(self, pred_class: int) -> str:

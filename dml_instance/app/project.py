@@ -260,3 +260,10 @@ class Project:
                 f"{head} has format {version}, and this version reads {_FORMAT}: open it with the "
                 "version that wrote it"
             )
+
+
+def next_number(root: str) -> str:
+    """The name of the next of numbered folders below one, which is made: 001, 002 ..."""
+    os.makedirs(root, exist_ok=True)
+    numbers = [int(name) for name in os.listdir(root) if name.isdigit()]
+    return f"{max(numbers, default=0) + 1:03d}"

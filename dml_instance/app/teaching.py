@@ -13,7 +13,7 @@ from .editing import told
 from .gallery import PageError
 from .job import DATA, LearningJob
 from .models import PageModel
-from .project import IGNORED, Marked
+from .project import IGNORED, Marked, next_number
 from .workspace import Workspace
 
 # Of the project's folder.
@@ -123,9 +123,7 @@ class Teacher:
     def _new_folder(self) -> tuple[str, str]:
         """Name and folder of the next model; the folder is made."""
         root = os.path.join(self._workspace.project.folder, MODELS)
-        os.makedirs(root, exist_ok=True)
-        numbers = [int(name) for name in os.listdir(root) if name.isdigit()]
-        number = f"{max(numbers, default=0) + 1:03d}"
+        number = next_number(root)
         folder = os.path.join(root, number)
         os.mkdir(folder)
         return f"{MODELS}/{number}", folder
@@ -151,7 +149,7 @@ class Teacher:
                 pixels = read_image(gallery[index].file, gallery.reading)
                 annotated = [
                     # A region that is neither object nor background is a crowd of any class.
-                    AnnotatedObject(dict(item.mask), names[0], is_crowd=True)
+                    AnnotatedObject(dict(item.mask), "", is_crowd=True)
                     if item.class_name == IGNORED
                     else AnnotatedObject(dict(item.mask), item.class_name)
                     for item in objects

@@ -27,6 +27,7 @@ from ..app.workspace import Workspace
 from ..data.forms.readers import SourceRules
 from ..engine import message_of
 from ..images import ReadingRules
+from ..options import add_reading_options, reading_rules
 
 PROJECT = "dml_project"
 MAX_PIXELS = 4096 * 4096
@@ -39,7 +40,7 @@ def main(args: argparse.Namespace) -> int:
         _check_server()
         # First: it costs nothing, and a model takes seconds.
         listening = _listening(args.host.strip("[]"), args.port)
-        reading = ReadingRules(args.page, _channels(args.channels), args.max_pixels)
+        reading = reading_rules(args)
         workspace, load = open_workspace(args, reading)
         if args.labels:
             rules = SourceRules(args.labels, _one_folder(args.input), reading=reading)
@@ -114,10 +115,6 @@ def _one_folder(inputs: list[str]) -> str | None:
     return os.path.commonpath([os.path.abspath(path) for path in folders]) if folders else None
 
 
-def _channels(given: list[int] | None) -> tuple[int, ...] | None:
-    return None if given is None else tuple(given)
-
-
 def argument_parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -157,15 +154,6 @@ def argument_parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--port", type=int, default=8123, help="0: any that is free (default: %(default)s)"
     )
-    parser.add_argument(
-        "--max-pixels",
-        type=int,
-        default=MAX_PIXELS,
-        metavar="N",
-        help="height times width of the largest image (default: %(default)s)",
-    )
-    parser.add_argument("--page", type=int, metavar="N", help="of files with several pages, from 0")
-    parser.add_argument(
-        "--channels", type=int, nargs="+", metavar="N", help="of each image, from 0"
-    )
+    add_reading_options(parser)
+    parser.set_defaults(max_pixels=MAX_PIXELS)
     return parser

@@ -15,9 +15,8 @@ import sys
 from detectron2.utils.logger import setup_logger
 
 from ..data import register_given
-from ..engine import given_model, load_model, message_of
+from ..engine import find_all, given_model, load_model, message_of
 from ..export import export_model
-from ..modeling import DMLInstance
 from ..options import ModelArgumentParser, add_score_option
 
 
@@ -28,9 +27,8 @@ def main(args: argparse.Namespace) -> int:
         register_given(args.register_coco)
         cfg, weights = given_model(args)
         model = load_model(cfg, weights)
-        if isinstance(model, DMLInstance) and "TEST.DETECTIONS_PER_IMAGE" not in args.opts:
-            # The key bounds what is scored; who segments wants all that is found.
-            model.grouping.max_instances = None
+        if "TEST.DETECTIONS_PER_IMAGE" not in args.opts:
+            find_all(model)
         written = export_model(
             model, cfg, args.output, min_score=args.min_score, overwrite=args.overwrite
         )

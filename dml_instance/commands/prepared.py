@@ -17,12 +17,25 @@ def register_prepared(root: str, reading: ReadingRules = PLAIN) -> str:
         FileNotFoundError: where there are neither.
         ValueError: as ``register_coco``.
     """
-    for registration in reversed(registrations(root)):
-        name, json_file, images = parse_registration(registration)
-        if os.path.isfile(json_file):
-            register_coco(name, json_file, images, reading)
-            return name
-    raise FileNotFoundError(f"there is no {json_file}: give the folder that `dml prepare` wrote")
+    train, val = registrations(root)
+    name, json_file, images = parse_registration(val if is_written(val) else train)
+    check_written(json_file)
+    register_coco(name, json_file, images, reading)
+    return name
+
+
+def is_written(registration: str) -> bool:
+    """Whether the split of a registration is there: of an empty one no file is written."""
+    _, json_file, _ = parse_registration(registration)
+    return os.path.isfile(json_file)
+
+
+def check_written(json_file: str) -> None:
+    """FileNotFoundError for annotations that ``dml prepare`` always writes, and are not there."""
+    if not os.path.isfile(json_file):
+        raise FileNotFoundError(
+            f"there is no {json_file}: give the folder that `dml prepare` wrote"
+        )
 
 
 def registrations(root: str) -> list[str]:

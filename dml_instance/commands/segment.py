@@ -39,6 +39,7 @@ from ..data.forms.results import (
 from ..data.input_files import check_apart, input_files, remarks_on_names
 from ..engine import (
     Tally,
+    find_all,
     given_model,
     load_model,
     message_of,
@@ -72,9 +73,8 @@ def main(args: argparse.Namespace) -> int:
     limits, most = limits_of(model), cfg.TEST.DETECTIONS_PER_IMAGE
     if isinstance(model, DMLInstance):
         most = None  # its grouping watches the limit by itself
-        if "TEST.DETECTIONS_PER_IMAGE" not in args.opts:
-            # The key bounds what is scored; who segments wants all that is found.
-            model.grouping.max_instances = None
+    if "TEST.DETECTIONS_PER_IMAGE" not in args.opts:
+        find_all(model)
     mapper = build_test_mapper(cfg, rules)
 
     def segment(record: dict) -> None:

@@ -9,13 +9,12 @@ Any other data set and config, several GPUs and machines: tools/train_net.py of 
 """
 
 import argparse
-import os
 import sys
 
 from ..data.coco import parse_registration
 from ..model_zoo import config_file
 from . import train_net
-from .prepared import registrations
+from .prepared import check_written, is_written, registrations
 
 DEFAULT_CONFIG = "DSB2018/dml_efficientnet_lite0.yaml"
 
@@ -27,11 +26,9 @@ def main(args: argparse.Namespace) -> int:
         words += ["--config-file", config_file(args.config)]
         for key, registration in zip(("TRAIN", "TEST"), registrations(args.data), strict=True):
             name, json_file, _ = parse_registration(registration)
-            is_there = os.path.isfile(json_file)
-            if key == "TRAIN" and not is_there:
-                raise FileNotFoundError(
-                    f"there is no {json_file}: give the folder that `dml prepare` wrote"
-                )
+            if key == "TRAIN":
+                check_written(json_file)
+            is_there = is_written(registration)
             words += ["--register-coco", registration] if is_there else []
             sets += [f"DATASETS.{key}", f"('{name}',)" if is_there else "()"]
     except (OSError, ValueError) as error:

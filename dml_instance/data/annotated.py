@@ -10,7 +10,7 @@ class AnnotatedObject:
 
     Attributes:
         mask: compressed RLE of the size of the image, not empty.
-        class_name: of the object.
+        class_name: of the object; of a crowd it may be empty, for any.
         is_crowd: the mask is of several objects, or of what is neither object nor background.
     """
 

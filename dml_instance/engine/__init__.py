@@ -9,7 +9,7 @@ from .huge_pages import use_huge_pages
 from .image_run import for_each_image, list_of_skipped, run_over_images
 from .least_score import min_score_of
 from .precision import infers_in_bfloat16, trains_in_bfloat16
-from .prediction import find_model, given_model, load_model, load_trained, metadata_of
+from .prediction import find_all, find_model, given_model, load_model, load_trained, metadata_of
 from .processes import leave_processes
 from .progress import ProgressLine
 from .results import (
@@ -44,6 +44,7 @@ __all__ = [
     "TrainingClock",
     "build_evaluator",
     "check_evaluator",
+    "find_all",
     "find_model",
     "for_each_image",
     "given_model",

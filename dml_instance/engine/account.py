@@ -7,7 +7,7 @@ import torch
 from detectron2.config import CfgNode
 
 from ..data import build_test_mapper
-from ..grouping import RULES
+from ..grouping import RULES, shown
 from ..images import PLAIN, ReadingRules
 from ..keys.classes import classes_of
 from ..modeling import DMLInstance
@@ -60,9 +60,7 @@ def account_of(
     _, accounts = explain(model.grouping, pyramid, size)
     names, rows = classes_of(cfg).names, []
     for number, account in enumerate(accounts, start=1):
-        rule, found = account.rule, account.instance
-        if found is not None and account.score < min_score:
-            rule, found = "TEST.MIN_SCORE", None
+        account = shown(account, min_score)
         values = (
             number,
             round(account.row, 1),
@@ -71,11 +69,11 @@ def account_of(
             account.tau,
             _rounded(account.seediness),
             _rounded(account.score),
-            None if found is None else found + 1,
+            None if account.instance is None else account.instance + 1,
             None if account.taken_by is None else account.taken_by + 1,
             _rounded(account.share_taken),
-            rule,
-            RULES.get(rule, "its score is under the least score that is shown"),
+            account.rule,
+            RULES[account.rule],
         )
         rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows

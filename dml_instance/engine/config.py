@@ -14,6 +14,7 @@ from detectron2.data import DatasetCatalog
 
 from ..config import add_dml_config
 from ..data import set_num_classes
+from ..errors import in_one_line
 from .errors import message_of
 from .fitting import FITTED_KEYS, fit_to_objects
 from .optimizer import ADAMW_KEYS
@@ -123,7 +124,7 @@ def _merge(cfg: CfgNode, config: str | CfgNode) -> None:
         raise ValueError(f"{file}: {message}{_likely_key(message, cfg)}") from error
     except _NO_CONFIG as error:
         # Of what is no yaml, or one of something else, yaml, yacs and Detectron2 raise all of them.
-        reason = " ".join(str(error).split())[:200]
+        reason = in_one_line(error)
         raise ValueError(
             f"{file} is no config ({type(error).__name__}: {reason}): give the config.yaml of a "
             "training, or a yaml of configs/"

@@ -14,6 +14,7 @@ from ..grouping import seediness
 from ..images import PLAIN, ReadingRules, read_image
 from ..modeling import DMLInstance
 from ..modeling.grouping import class_probability
+from ..modeling.structures import ImageMaps
 from ..rle import as_rle
 from ..visualization import (
     draw_instances,
@@ -58,8 +59,12 @@ def picture_of(
 
     pictures = [("input", rgb)]
     if isinstance(model, DMLInstance):
-        pictures += _maps_of(model, inputs, size, min_score)
-    instances = model(inputs)[0]["instances"]
+        pyramids = model.pyramids(inputs)  # once, for the maps and for the instances
+        pictures += _maps_of(model, pyramids[0][-1], size, min_score)
+        (result,) = model.inference(pyramids, inputs)
+    else:
+        (result,) = model(inputs)
+    instances = result["instances"]
     pictures.append(("predicted instances", draw_instances(rgb, instances, metadata, min_score)))
     if "annotations" in record:
         title, masks = _truth_of(record["annotations"], size)
@@ -78,10 +83,10 @@ def _truth_of(annotations: list[dict], size: tuple[int, int]) -> tuple[str, Iter
 
 
 def _maps_of(
-    model: DMLInstance, inputs: list[dict], size: tuple[int, int], min_score: float
+    model: DMLInstance, maps: ImageMaps, size: tuple[int, int], min_score: float
 ) -> list[tuple[str, np.ndarray]]:
-    """Titled pictures (H, W, 3) of what the network says of one image."""
-    ((*_, maps),) = model.pyramids(inputs)  # of several scales the finest, as a rule
+    """Titled pictures (H, W, 3) of what the network says of one image at one scale: of several the
+    last, which is the finest as a rule."""
     seeds = model.grouping.seeds([maps])
     cells = seeds.position[seeds.score >= min_score]
     places = (cells + 0.5) * np.array(maps.cell_size(size))

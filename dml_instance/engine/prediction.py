@@ -128,6 +128,13 @@ def load_model(cfg: CfgNode, weights: str) -> nn.Module:
     return model
 
 
+def find_all(model: nn.Module) -> None:
+    """Have a ``DMLInstance`` return all objects that it finds, in place: TEST.DETECTIONS_PER_IMAGE
+    bounds what is scored, and who segments wants all of them."""
+    if isinstance(model, DMLInstance):
+        model.grouping.max_instances = None
+
+
 def metadata_of(cfg: CfgNode) -> Metadata:
     """Of the first data set of the config that this process knows; empty without one."""
     name = known_dataset(cfg)

@@ -9,6 +9,8 @@ from detectron2.config import CfgNode
 from detectron2.utils.file_io import PathManager
 from torch import nn
 
+from ..errors import in_one_line
+
 
 def weights_of(cfg: CfgNode, config_file: str) -> str:
     """``model_final.pth`` in OUTPUT_DIR; beside the config file where it is there alone."""
@@ -67,7 +69,7 @@ def named_in_errors(weights: str) -> Iterator[None]:
     except Exception as error:
         # Of what is no checkpoint torch and pickle raise RuntimeError, UnpicklingError and others;
         # of one for other layers Detectron2's log stumbles.
-        reason = " ".join(str(error).split())[:200]
+        reason = in_one_line(error)
         raise ValueError(
             f"{weights} cannot be loaded into the model of this config: it is damaged, no "
             f"checkpoint, or of another config ({type(error).__name__}: {reason})"

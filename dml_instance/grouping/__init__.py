@@ -5,7 +5,7 @@ network of torch, and ``runtime`` with those of an exported one.
 """
 
 from .at_point import PointChoice, PointGround, PointMask
-from .explaining import RULES, SeedAccount, explain
+from .explaining import RULES, SeedAccount, explain, shown
 from .grouping import FoundInstances, GroupingSettings, group, seeds_of
 from .limits import ReachedLimits, limits_of
 from .maps import GridMaps
@@ -29,4 +29,5 @@ __all__ = [
     "limits_of",
     "seediness",
     "seeds_of",
+    "shown",
 ]

@@ -23,6 +23,7 @@ RULES = {
     "MODEL.DML.SCORE_THRESH_TEST": "its score is too low",
     "TEST.DETECTIONS_PER_IMAGE": "there were better objects, as many as are returned",
     "no pixel": "its mask covers the centre of no pixel",
+    "TEST.MIN_SCORE": "its score is under the least score that is shown",
     "": "it is an object",
 }
 
@@ -58,6 +59,13 @@ class SeedAccount:
     size_factor: float | None = None
     taken_by: int | None = None
     share_taken: float | None = None
+
+
+def shown(account: SeedAccount, min_score: float) -> SeedAccount:
+    """An account where objects under a least score are not shown: they are dropped by that rule."""
+    if account.instance is None or account.score >= min_score:
+        return account
+    return replace(account, rule="TEST.MIN_SCORE", instance=None)
 
 
 def explain(

@@ -13,7 +13,7 @@ import torch
 from detectron2.utils.file_io import PathHandler, PathManager
 
 from ..files import read_json, replacing, write_json
-from ..stored_config import config_of, with_config
+from ..stored_config import config_of, weights_in, with_config
 
 PREFIX = "dml://"
 FOLDER = Path(__file__).parent
@@ -90,7 +90,7 @@ def ship(weights: str, name: str, facts: dict, folder: Path = FOLDER) -> dict:
         raise ValueError(f"{weights} holds no config; give the checkpoint of a training")
     # Where it was trained says nothing to others.
     cfg.OUTPUT_DIR, cfg.MODEL.WEIGHTS = f"output/{name}", f"{PREFIX}{name}"
-    state = torch.load(weights, map_location="cpu", weights_only=True)["model"]
+    state = weights_in(weights)
     half = {
         key: value.half() if value.is_floating_point() else value for key, value in state.items()
     }

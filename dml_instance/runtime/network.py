@@ -8,6 +8,7 @@ import os
 
 import numpy as np
 
+from ..errors import in_one_line
 from ..tiling import tiles_of
 from .rules import IMAGE, NETWORK_FILE, ORIGIN, OUTPUTS, NetworkRules
 
@@ -44,10 +45,9 @@ class Network:
             )
         except Exception as error:
             # onnxruntime has errors of its own, and no class for all of them.
-            reason = " ".join(str(error).split())[:200]
             raise ValueError(
-                f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__}: {reason}; "
-                "update onnxruntime, or export the model again"
+                f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__}: "
+                f"{in_one_line(error)}; update onnxruntime, or export the model again"
             ) from error
         self._inputs = {node.name for node in self._session.get_inputs()}
         names = {node.name for node in self._session.get_outputs()}

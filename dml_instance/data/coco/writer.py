@@ -127,7 +127,7 @@ class CocoWriter:
             {"id": image_id, "file_name": file_name, "height": size[0], "width": size[1]}
         )
         for item in objects:
-            category_id = self._category_ids[item.class_name]
+            category_id = self._category_ids[item.class_name] if item.class_name else 1
             target["annotations"].append(
                 {
                     "id": len(target["annotations"]) + 1,
