@@ -178,8 +178,9 @@ def _add_training(cfg: CN) -> None:
     cfg.INPUT.SCALE_TEST = 1.0
     # Choose lengths from how large the objects of DATASETS.TRAIN are: INPUT.SCALE_TRAIN and
     # SCALE_TEST (unless stock resizing is on), CONTEXT, TEST_SCALES, DECODER.STRIDE and
-    # SEED_STRIDE, COORDINATE_UNIT, RADII and CONNECT_GAP of MODEL.DML. A key that a yaml or the
-    # command line gives stays; what was chosen is logged, and stored in the config of the run.
+    # SEED_STRIDE, COORDINATE_UNIT, RADII and CONNECT_GAP of MODEL.DML; and from how many lie in an
+    # image how many are scored, TEST.DETECTIONS_PER_IMAGE. A key that a yaml or the command line
+    # gives stays; what was chosen is logged, and stored in the config of the run.
     cfg.INPUT.FIT_TO_OBJECTS = False
     # What it measured: quartiles of the objects' diameters, in pixels of the images as they are
     # loaded. Stored with the config of a run; nothing to set.

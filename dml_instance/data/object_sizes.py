@@ -27,6 +27,7 @@ class ObjectSizes:
 
     Attributes:
         images, objects: how many were measured.
+        most: objects that one image of the data set holds, of all its images.
         diameter: quartiles of the diameter of a disc of an object's area.
         extent: median of the longer side of an object's box.
         short_side: median of the images.
@@ -37,6 +38,7 @@ class ObjectSizes:
 
     images: int
     objects: int
+    most: int
     diameter: tuple[float, float, float]
     extent: float
     short_side: float
@@ -53,6 +55,7 @@ def measure_objects(records: Sequence[dict]) -> ObjectSizes:
     Raises:
         ValueError: where there is no object with a mask.
     """
+    most = max((len(_objects(record)) for record in records), default=0)
     records = evenly_spread(records, _IMAGES)
     masks, short_sides = [], []
     for record in records:
@@ -60,8 +63,7 @@ def measure_objects(records: Sequence[dict]) -> ObjectSizes:
         short_sides.append(min(size))
         masks += [
             as_rle(annotation["segmentation"], *size)
-            for annotation in record["annotations"]
-            if annotation.get("segmentation") and not annotation.get("iscrowd", 0)
+            for annotation in _objects(record)
         ]
     masks = [mask for mask in masks if coco_mask.area(mask)]
     if not masks:
@@ -72,12 +74,22 @@ def measure_objects(records: Sequence[dict]) -> ObjectSizes:
     return ObjectSizes(
         images=len(records),
         objects=len(masks),
+        most=most,
         diameter=tuple(round(float(value), 1) for value in quartiles),
         extent=float(np.median(coco_mask.toBbox(masks)[:, 2:].max(axis=1))),
         short_side=float(np.median(short_sides)),
         in_pieces=round(float(np.mean([len(of_object) > 0 for of_object in gaps])), 3),
         gap=round(float(np.quantile(of_pieces, 0.9)), 1) if of_pieces else 0.0,
     )
+
+
+def _objects(record: dict) -> list[dict]:
+    """The annotations that are objects with a mask."""
+    return [
+        annotation
+        for annotation in record["annotations"]
+        if annotation.get("segmentation") and not annotation.get("iscrowd", 0)
+    ]
 
 
 def _gaps(mask: dict) -> list[float]:

@@ -1,4 +1,4 @@
-"""Lengths that follow from how large the objects of the training set are.
+"""Lengths, and a limit, that follow from how large and how many the objects of a training set are.
 
 What is chosen for nuclei, photographs and the drawn shapes are the values that were found by trying
 (docs/accuracy.md, the notebook of experiments); the rules go through them.
@@ -22,6 +22,9 @@ _WIDE = 32.0
 _FILLS, _LONG = 0.3, 3.0
 # From this share of objects in pieces on, they are not in one place either.
 _IN_PIECES = 0.1
+# Objects of an image that are scored, for each that the fullest one of training holds; in hundreds,
+# as Detectron2's default is one.
+_COUNTED, _HUNDRED = 1.05, 100
 
 FITTED_KEYS = (
     "INPUT.SCALE_TRAIN",
@@ -33,13 +36,15 @@ FITTED_KEYS = (
     "MODEL.DML.EMBEDDING_HEAD.COORDINATE_UNIT",
     "MODEL.DML.SEED_HEAD.RADII",
     "MODEL.DML.GROUPING.CONNECT_GAP",
+    "TEST.DETECTIONS_PER_IMAGE",
 )
 
 
 def fit_to_objects(cfg: CfgNode, given: set[str]) -> None:
     """Set what follows from the objects of ``DATASETS.TRAIN``, in place.
 
-    For another meta-architecture that is only how large it sees its images. What was measured goes
+    For another meta-architecture that is only how large it sees its images, and how many objects of
+    one are scored. What was measured goes
     to ``INPUT.OBJECT_DIAMETERS``, and ``INPUT.FIT_TO_OBJECTS`` becomes False: what the config holds
     then is what the model has.
 
@@ -54,7 +59,7 @@ def fit_to_objects(cfg: CfgNode, given: set[str]) -> None:
     sizes = _sizes_of(cfg)
     is_ours = cfg.MODEL.META_ARCHITECTURE == "DMLInstance"
     for key, value in lengths_for(sizes, cfg).items():
-        if key not in given and (is_ours or key.startswith("INPUT.")):
+        if key not in given and (is_ours or key.startswith(("INPUT.", "TEST."))):
             cfg.merge_from_list([key, value])
     cfg.INPUT.OBJECT_DIAMETERS = list(sizes.diameter)
     cfg.INPUT.FIT_TO_OBJECTS = False
@@ -98,6 +103,7 @@ def lengths_for(sizes: ObjectSizes, cfg: CfgNode) -> dict[str, Any]:
         ),
         "MODEL.DML.SEED_HEAD.RADII": [round(unit * part) for part in (0.25, 0.5, 1, 2)],
         "MODEL.DML.GROUPING.CONNECT_GAP": 8 * math.ceil(scale * sizes.gap / 8),
+        "TEST.DETECTIONS_PER_IMAGE": _HUNDRED * math.ceil(_COUNTED * sizes.most / _HUNDRED),
     }
 
 

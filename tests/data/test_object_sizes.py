@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from dml_instance.data import object_sizes
 from dml_instance.data.object_sizes import measure_objects
 from dml_instance.rle import encoded
 
@@ -30,6 +31,14 @@ def test_diameters_are_those_of_discs_of_the_same_area():
     assert sizes.diameter == tuple(expected)
     assert (sizes.images, sizes.objects, sizes.extent, sizes.short_side) == (1, 5, 12.0, 80.0)
     assert (sizes.in_pieces, sizes.gap) == (0.0, 0.0)
+
+
+def test_the_fullest_image_counts_whether_it_is_measured_or_not(monkeypatch):
+    monkeypatch.setattr(object_sizes, "_IMAGES", 1)
+    crowd = [box(40, 40, 4, 4)] * 3
+    records = [record(*[box(0, 0, 5, 5)] * count, crowd=crowd) for count in (1, 4, 2)]
+    sizes = measure_objects(records)
+    assert (sizes.images, sizes.most) == (1, 4)
 
 
 @pytest.mark.parametrize("gap", [1, 5, 12])

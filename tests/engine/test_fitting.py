@@ -17,8 +17,8 @@ from toy_scenes import square_and_disc, write_coco
 NO_GPU = ["MODEL.DEVICE", "cpu"]
 NUCLEI = "configs/DSB2018/dml_slim_unet.yaml"
 # As measured on Pascal VOC's animals, and on photographs of cables.
-ANIMALS = ObjectSizes(1162, 1734, (92.0, 167.1, 237.9), 243.0, 300.0, 0.058, 39.0)
-CABLES = ObjectSizes(45, 298, (40.2, 53.7, 64.7), 233.0, 480.0, 0.0, 0.0)
+ANIMALS = ObjectSizes(1162, 1734, 9, (92.0, 167.1, 237.9), 243.0, 300.0, 0.058, 39.0)
+CABLES = ObjectSizes(45, 298, 10, (40.2, 53.7, 64.7), 233.0, 480.0, 0.0, 0.0)
 
 
 def chosen(sizes, *overrides):
@@ -35,6 +35,7 @@ def test_nuclei_get_the_lengths_that_were_found_by_trying():
     assert not cfg.INPUT.FIT_TO_OBJECTS
     expected = {key: attrgetter(key)(defaults) for key in FITTED_KEYS}
     expected["MODEL.DML.TEST_SCALES"] = [1.25]
+    expected["TEST.DETECTIONS_PER_IMAGE"] = 400  # an image of val holds 375
     assert {key: attrgetter(key)(cfg) for key in FITTED_KEYS} == expected
 
 
@@ -54,6 +55,7 @@ def test_photographs_are_shrunk_or_resized_and_seen_as_a_whole():
         "COORDINATE_UNIT": 64.0,
         "RADII": [16, 32, 64, 128],
         "CONNECT_GAP": 32,
+        "DETECTIONS_PER_IMAGE": 100,
     }
     shrunk = {"SCALE_TRAIN": 0.7, "SCALE_TEST": 0.7}
     assert chosen(ANIMALS) == {**lengths, **shrunk}
@@ -78,6 +80,18 @@ def test_the_yaml_of_photographs_says_what_would_be_chosen():
 def test_small_objects_are_magnified_at_most_twice(smallest, scales):
     sizes = dataclasses.replace(ANIMALS, diameter=(smallest, smallest, smallest), extent=smallest)
     assert chosen(sizes)["TEST_SCALES"] == scales
+
+
+@pytest.mark.parametrize(("most", "counted"), [(1, 100), (95, 100), (96, 200), (5476, 5800)])
+def test_more_objects_are_counted_than_an_image_of_training_holds(most, counted):
+    assert chosen(dataclasses.replace(ANIMALS, most=most))["DETECTIONS_PER_IMAGE"] == counted
+
+
+def test_the_other_models_count_as_many_objects(own_data, monkeypatch):
+    many = dataclasses.replace(ANIMALS, most=300)
+    monkeypatch.setattr(fitting, "measure_objects", lambda records: many)
+    cfg = load_config("configs/DSB2018/mask_rcnn_R_18_FPN.yaml", own_data)
+    assert cfg.TEST.DETECTIONS_PER_IMAGE == 400
 
 
 @pytest.fixture
