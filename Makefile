@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help setup demo demo-shipped test wheels lint site mutants fuzz clean-demo
+.PHONY: help setup demo demo-shipped test wheels lint site mutants fuzz audit clean-demo
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,6 +53,11 @@ fuzz: setup  ## try mutated files: COCO, exports, images; ten minutes, or SECOND
 	    OMP_NUM_THREADS=1 PYTHONPATH=.:tests $(BIN)/python tests/fuzz/fuzz_$$files.py \
 	        --first $(FIRST) --count 1000000 --seconds $$(($(SECONDS) / 9)) || exit 1; \
 	done
+
+audit:  ## look the pinned dependencies up in PyPI's advisories; needs the internet
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	build/audit/bin/pip-audit --no-deps --disable-pip -r constraints.txt
 
 clean-demo:  ## forget the demo's data and model
 	rm -rf datasets/shapes output/shapes

@@ -20,7 +20,7 @@ from .data import register_coco
 from .data.annotated import AnnotatedObject
 from .data.coco import CocoWriter
 from .data.forms.readers.label_images import numbered
-from .engine import BudgetTrainer, load_config
+from .engine import BudgetTrainer, likest_classes, load_config, load_model
 from .files import write_text
 from .keys.classes import classes_of
 from .modeling import transfer_classes
@@ -107,8 +107,8 @@ def train_further(
 ) -> str:
     """Train a model further on a data set that ``write_training_set`` wrote.
 
-    Lengths stay those of the model. Where the classes of the data are others than the model's, see
-    ``transfer_classes``.
+    Lengths stay those of the model. Where the classes of the data are others than the model's, a
+    new one starts from that which the model takes its objects for, see ``transfer_classes``.
 
     Args:
         cfg: of the model.
@@ -132,14 +132,9 @@ def train_further(
     register_coco(name, annotations, os.path.join(data, "images"))
     try:
         os.makedirs(folder, exist_ok=True)
-        before = list(classes_of(cfg).names)
-        after = list(MetadataCatalog.get(name).thing_classes)
+        start = _start(cfg, weights, name, folder)
         cfg = _training_config(cfg, name, labelled_share)
-        cfg.MODEL.WEIGHTS, cfg.OUTPUT_DIR = weights, folder
-        if after != before and cfg.MODEL.META_ARCHITECTURE == "DMLInstance":
-            cfg.MODEL.WEIGHTS = os.path.join(folder, "start.pth")
-            state = transfer_classes(weights_in(weights), before, after, len(cfg.MODEL.DML.TAUS))
-            torch.save({"model": state}, cfg.MODEL.WEIGHTS)
+        cfg.MODEL.WEIGHTS, cfg.OUTPUT_DIR = start, folder
         write_text(os.path.join(folder, "config.yaml"), cfg.dump())
         seed_all_rng(cfg.SEED if cfg.SEED >= 0 else None)
         # Detectron2's trainer prints the whole model where nobody has set up its log.
@@ -152,6 +147,19 @@ def train_further(
         DatasetCatalog.remove(name)
         MetadataCatalog.remove(name)
     return os.path.join(folder, "model_final.pth")
+
+
+def _start(cfg: CfgNode, weights: str, name: str, folder: str) -> str:
+    """The weights to start from: of a ``DMLInstance`` for other classes than the data's, new ones
+    in the folder."""
+    before, after = classes_of(cfg).names, MetadataCatalog.get(name).thing_classes
+    if list(after) == list(before) or cfg.MODEL.META_ARCHITECTURE != "DMLInstance":
+        return weights
+    likest = likest_classes(load_model(cfg.clone(), weights), cfg, DatasetCatalog.get(name))
+    state = transfer_classes(weights_in(weights), before, after, len(cfg.MODEL.DML.TAUS), likest)
+    start = os.path.join(folder, "start.pth")
+    torch.save({"model": state}, start)
+    return start
 
 
 class _ProgressBar(HookBase):

@@ -94,6 +94,7 @@ NAVIGATION = {
         "Project": [
             "/CONTRIBUTING",
             "/CHANGELOG",
+            "/SECURITY",
             "Detectron2 from PyPI </third_party/d2wheel/README>",
         ],
     },

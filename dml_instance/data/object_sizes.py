@@ -61,10 +61,7 @@ def measure_objects(records: Sequence[dict]) -> ObjectSizes:
     for record in records:
         size = record["height"], record["width"]
         short_sides.append(min(size))
-        masks += [
-            as_rle(annotation["segmentation"], *size)
-            for annotation in _objects(record)
-        ]
+        masks += [as_rle(annotation["segmentation"], *size) for annotation in _objects(record)]
     masks = [mask for mask in masks if coco_mask.area(mask)]
     if not masks:
         raise ValueError("the data set has no object with a mask to measure")

@@ -8,6 +8,7 @@ from .hooks import InferenceTimer, TrainingClock
 from .huge_pages import use_huge_pages
 from .image_run import for_each_image, list_of_skipped, run_over_images
 from .least_score import min_score_of
+from .likeness import likest_classes
 from .precision import infers_in_bfloat16, trains_in_bfloat16
 from .prediction import find_all, find_model, given_model, load_model, load_trained, metadata_of
 from .processes import leave_processes
@@ -51,6 +52,7 @@ __all__ = [
     "infers_in_bfloat16",
     "instance_table",
     "leave_processes",
+    "likest_classes",
     "list_of_skipped",
     "load_config",
     "load_model",

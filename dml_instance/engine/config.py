@@ -114,7 +114,8 @@ def _merge(cfg: CfgNode, config: str | CfgNode) -> None:
     file = config if isinstance(config, str) else "a stored config"
     try:
         if isinstance(config, str):
-            cfg.merge_from_file(config)
+            # Detectron2 would by itself run what tags of Python in a yaml say.
+            cfg.merge_from_file(config, allow_unsafe=False)
         else:
             cfg.merge_from_other_cfg(config)
     except OSError:

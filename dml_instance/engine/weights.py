@@ -1,6 +1,7 @@
 """Which weights a run takes, and taking them: what is wrong with a file is said with its name."""
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 
@@ -10,6 +11,11 @@ from detectron2.utils.file_io import PathManager
 from torch import nn
 
 from ..errors import in_one_line
+
+_logger = logging.getLogger(__name__)
+
+# Weights that Detectron2 offers, by its name for them.
+_DETECTRON2 = "detectron2://"
 
 
 def weights_of(cfg: CfgNode, config_file: str) -> str:
@@ -77,6 +83,14 @@ def named_in_errors(weights: str) -> Iterator[None]:
 
 
 def _check_there(weights: str) -> None:
+    """Of weights that are about to be loaded: FileNotFoundError, and a warning where reading them
+    may run code. Torch's own files are read as weights alone."""
+    if weights.endswith(".pkl") and not weights.startswith(_DETECTRON2):
+        _logger.warning(
+            "%s is a pickle, as Detectron2's older models are: whoever made it can have this "
+            "machine run anything as it is read",
+            weights,
+        )
     try:
         is_there = PathManager.isfile(weights)
     except NotImplementedError:

@@ -4,7 +4,7 @@ Shapes: T thresholds, K classes before and N after.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -16,20 +16,33 @@ _CONTEXT = re.compile(r"class_context\.of_\w+\.(weight|bias)$")
 
 
 def transfer_classes(
-    state: dict[str, Tensor], before: Sequence[str], after: Sequence[str], num_taus: int
+    state: dict[str, Tensor],
+    before: Sequence[str],
+    after: Sequence[str],
+    num_taus: int,
+    likest: Mapping[int, int] | None = None,
 ) -> dict[str, Tensor]:
     """The weights of a ``DMLInstance`` for other classes: what tells objects from background stays.
 
-    A class that the model knows by name keeps its weights; a new one starts from the mean of all.
-    Counts of pieces are dropped, which are of the classes before.
+    A class that the model knows by name keeps its weights. A new one starts from those of its
+    likest, and without one from the mean of all, which is sure of nothing. Counts of pieces are
+    dropped, which are of the classes before.
 
     Args:
         state: of a checkpoint's "model"; stays as it is.
         before: (K,) names of its classes.
         after: (N,) names of the classes wanted.
         num_taus: T.
+        likest: indices of classes before, by those of new ones; see ``engine.likest_classes``.
     """
-    sources = [[before.index(name)] if name in before else range(len(before)) for name in after]
+    likest = likest or {}
+
+    def source(index: int, name: str) -> Sequence[int]:
+        if name in before:
+            return [before.index(name)]
+        return [likest[index]] if index in likest else range(len(before))
+
+    sources = [source(index, name) for index, name in enumerate(after)]
 
     def chosen(logits: Tensor) -> Tensor:
         """(K, ...) to (N, ...)."""

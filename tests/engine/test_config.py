@@ -33,6 +33,18 @@ def test_a_cpu_that_was_asked_for_is_no_warning(caplog):
     assert not caplog.messages
 
 
+@pytest.mark.parametrize("is_base", [False, True])
+def test_a_yaml_runs_no_code(is_base, tmp_path):
+    file, base, trace = (tmp_path / name for name in ("a.yaml", "base.yaml", "trace"))
+    code = f'OUTPUT_DIR: !!python/object/apply:os.mkdir ["{trace}"]\n'
+    (base if is_base else file).write_text(code)
+    if is_base:
+        file.write_text("_BASE_: base.yaml\n")
+    with pytest.raises(ValueError, match=f"^{file} is no config .*python/object/apply:os.mkdir"):
+        load_config(str(file))
+    assert not trace.exists()
+
+
 CURE = ": give the config.yaml of a training, or a yaml of configs/"
 
 

@@ -1,5 +1,8 @@
 """Which weights a run begins with."""
 
+import os
+import pickle
+
 import pytest
 import torch
 from torch import nn
@@ -54,3 +57,32 @@ def test_an_address_is_there_until_it_is_fetched(run):
     assert begun_with(cfg, root) == cfg.MODEL.WEIGHTS
     with pytest.raises(ValueError, match="https://localhost:1/a.pth cannot be loaded"):
         load_weights(nn.Linear(1, 1), cfg.MODEL.WEIGHTS)
+
+
+class _Code:
+    """What makes a folder as it is read from a pickle."""
+
+    def __init__(self, folder):
+        self._folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (self._folder,)
+
+
+def test_a_checkpoint_runs_no_code(tmp_path):
+    torch.save({"model": {}, "code": _Code(str(tmp_path / "trace"))}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match="a.pth cannot be loaded"):
+        load_weights(nn.Linear(1, 1), str(tmp_path / "a.pth"))
+    assert not (tmp_path / "trace").exists()
+
+
+def test_of_a_pickle_it_is_said_that_it_may_run_code(tmp_path, caplog):
+    linear = nn.Linear(1, 1)
+    state = {name: value.numpy() for name, value in linear.state_dict().items()}
+    for name in ("a.pkl", "b.pth"):
+        torch.save({"model": linear.state_dict()}, tmp_path / name)
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"model": state, "__author__": "nobody"}))
+    for name, warned in (("a.pkl", True), ("b.pth", False)):
+        caplog.clear()
+        load_weights(nn.Linear(1, 1), str(tmp_path / name))
+        assert any("is a pickle" in message for message in caplog.messages) == warned

@@ -359,3 +359,31 @@ def test_a_data_set_scored_against_itself_is_perfect(tmp_path):
     scores.accumulate()
     scores.summarize()
     assert scores.stats[0] == 1
+
+
+def test_no_name_in_a_file_leads_out_of_the_folder_that_is_written(tmp_path):
+    images, root = tmp_path / "in" / "images", tmp_path / "deep" / "out"
+    images.mkdir(parents=True)
+    for path in (tmp_path / "out.png", images / "in.png"):
+        cv2.imwrite(str(path), np.full((40, 50, 3), 90, np.uint8))
+    entries = ["../../out.png", str(tmp_path / "out.png"), "in.png"]
+    square = [[5, 5, 15, 5, 15, 15, 5, 15]]
+    coco = {
+        "images": [
+            {"id": n, "file_name": name, "height": 40, "width": 50}
+            for n, name in enumerate(entries[1:], 1)
+        ],
+        "categories": [{"id": 1, "name": "../../class"}],
+        "annotations": [
+            {"id": n, "image_id": n, "category_id": 1, "segmentation": square} for n in (1, 2)
+        ],
+    }
+    for name in entries[:2]:
+        coco["images"][0]["file_name"] = name
+        (tmp_path / "in" / "instances.json").write_text(json.dumps(coco))
+        before = {path for path in tmp_path.rglob("*") if root not in path.parents}
+        prepare(SourceRules(str(tmp_path / "in" / "instances.json"), str(images)), str(root))
+        made = {path for path in tmp_path.rglob("*") if root not in path.parents}
+        assert made - before <= {root, root.parent}
+        assert len(list((root / "images").rglob("*.png"))) == 2
+        shutil.rmtree(root)
