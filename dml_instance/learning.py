@@ -29,6 +29,10 @@ from .stored_config import weights_in
 
 # Of the learning rate of a training from the beginning.
 _RATE = 0.25
+# A few images are seen at least at these sizes and in as much other light as a small training set.
+_SCALES, _JITTER = (0.6, 1.7), 0.25
+# How far the weights go from those before to those that the training ends with.
+_SHARE = 0.5
 
 
 def write_training_set(
@@ -110,6 +114,10 @@ def train_further(
     Lengths stay those of the model. Where the classes of the data are others than the model's, a
     new one starts from that which the model takes its objects for, see ``transfer_classes``.
 
+    A few images are to teach a model without its losing what it knows of others: the statistics of
+    its batch norms stay, and the weights in the end are half way between those before and those
+    that the training ends with (Wortsman et al., arXiv:2109.01903).
+
     Args:
         cfg: of the model.
         weights: of it.
@@ -140,7 +148,7 @@ def train_further(
         # Detectron2's trainer prints the whole model where nobody has set up its log.
         logging.getLogger("detectron2").setLevel(logging.INFO)
         trainer = BudgetTrainer(cfg, minutes)
-        trainer.register_hooks([_ProgressBar(), *hooks])
+        trainer.register_hooks([_KeepsStatistics(), _HalfWay(), _ProgressBar(), *hooks])
         trainer.resume_or_load(resume=False)
         trainer.train()
     finally:
@@ -160,6 +168,27 @@ def _start(cfg: CfgNode, weights: str, name: str, folder: str) -> str:
     start = os.path.join(folder, "start.pth")
     torch.save({"model": state}, start)
     return start
+
+
+class _KeepsStatistics(HookBase):
+    """Has batch norms compute with the statistics of the training from the beginning."""
+
+    def before_step(self):
+        for module in self.trainer.model.modules():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                module.eval()
+
+
+class _HalfWay(HookBase):
+    """Takes the weights back by half of the way that they went."""
+
+    def before_train(self):
+        self._start = [weight.detach().clone() for weight in self.trainer.model.parameters()]
+
+    @torch.no_grad()
+    def after_train(self):
+        for start, weight in zip(self._start, self.trainer.model.parameters(), strict=True):
+            weight.copy_(start.lerp(weight, _SHARE))
 
 
 class _ProgressBar(HookBase):
@@ -190,6 +219,11 @@ def _training_config(cfg: CfgNode, name: str, labelled_share: float) -> CfgNode:
     cfg.MODEL.DML.SEED_LOSS.RAMP_START = cfg.MODEL.DML.SEED_LOSS.RAMP_END = 0.0
     rates = cfg.SOLVER.ADAMW if cfg.SOLVER.ADAMW.BASE_LR is not None else cfg.SOLVER
     rates.BASE_LR *= _RATE
+    augmentation, (low, high) = cfg.INPUT.AUG, cfg.INPUT.AUG.SCALE_RANGE
+    augmentation.SCALE_RANGE = [min(low, _SCALES[0]), max(high, _SCALES[1])]
+    augmentation.COLOR_JITTER = max(augmentation.COLOR_JITTER, _JITTER)
+    if cfg.INPUT.MIN_SIZE_TRAIN[0] == 0:
+        cfg.INPUT.CROP.ENABLED = True  # images may have any size where no stock resizing is
     # They follow from the data.
     cfg.DATASETS.CLASS_NAMES, cfg.DATASETS.CATEGORY_IDS = [], []
     cfg.MODEL.DML.NUM_CLASSES, cfg.MODEL.ROI_HEADS.NUM_CLASSES = 0, 80
