@@ -3,9 +3,9 @@
     python -m benchmarks.correct_and_learn --data datasets/dsb2018 --model shapes --output loop.json
 
 A user is played on one image of the training set: what the model finds there stays where it is an
-object (IoU 0.5 and more). Each of 20 clicks then grows an object that was missed, from the point
-farthest inside it, with the slider where the mask is best, and is undone if that is no object
-either; clicks that are left delete what is false. The model learns from this image for three
+object (IoU 0.5 and more). Of 20 clicks the first delete what is false. Each of the others grows an
+object that was missed, from the point farthest inside it, with the slider where the mask is best,
+and is undone if that is no object either. The model learns from this image for three
 minutes, and is scored on ten of the images to evaluate on before and after. Another image and other
 ten are drawn for each seed.
 """
@@ -89,12 +89,11 @@ def correct(model: dml_instance.Segmenter, file: str, truth: list[dict], clicks:
     counts = {"objects": len(truth), "found": len(kept), "false": len(false)}
     missed = [index for index in range(len(truth)) if index not in known]
     grown = []
-    for index in missed[:clicks]:
+    for index in missed[: max(clicks - len(false), 0)]:
         mask = _grown(model, result.image, truth[index])
         if mask is not None:
             grown.append(mask)
-    spent = min(len(missed), clicks)
-    false = false[clicks - spent :]
+    false = false[clicks:]
     labels = np.zeros(size, np.int32)
     for number, mask in enumerate([*false, *kept, *grown], start=1):
         labels[coco_mask.decode(mask).astype(bool)] = number

@@ -69,7 +69,7 @@ def test_the_statistics_of_norms_stay(learned):
 
 
 def test_the_new_class_starts_from_the_one_that_cells_look_like(learned):
-    shapes, recorder, weights = learned
+    shapes, recorder, _ = learned
     blob = shapes.classes.names.index("blob")
     taus = len(shapes.cfg.MODEL.DML.TAUS)
     name = max(k for k in recorder.start if k.startswith("seed_head.layers.") and "bias" in k)

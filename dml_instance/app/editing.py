@@ -29,15 +29,17 @@ class Editor:
         gallery: Gallery,
         model: Callable[[], PageModel],
         sight: Callable[[int], Sight],
+        class_names: Callable[[], Sequence[str]],
     ):
         """
         Args:
             project, gallery: of the page.
             model: gives that in use.
             sight: gives what it sees in an image.
+            class_names: gives those that objects may have, beside IGNORED.
         """
         self._project, self._gallery = project, gallery
-        self._model, self._sight = model, sight
+        self._model, self._sight, self._class_names = model, sight, class_names
         self.lock = threading.RLock()
 
     def segment(self, index: int) -> dict:
@@ -167,7 +169,7 @@ class Editor:
         return Marked(rle, class_name, round(mask.score, 4), tuple(point), mask.tau)
 
     def _check_class(self, class_name: str) -> None:
-        known = [*self._model().classes.names, IGNORED]
+        known = [*self._class_names(), IGNORED]
         if class_name not in known:
             raise PageError(f"there is no class {class_name!r}; there are {', '.join(known)}")
 

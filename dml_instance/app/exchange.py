@@ -57,7 +57,7 @@ def export(workspace: Workspace, forms: Sequence[str]) -> dict:
         for n, (_, image, _) in zip(names, states, strict=True)
     ]
     with replacing_folder(target) as folder:
-        with ResultWriter(folder, workspace.model.classes, forms) as writer:
+        with ResultWriter(folder, workspace.classes, forms) as writer:
             for stem, (index, image, objects) in zip(names, states, strict=True):
                 size = workspace.gallery.size(index)
                 found = _found(workspace, objects)
@@ -102,8 +102,7 @@ def import_file(
         index: of the image that is open.
         name: of the file on the user's machine; it says what kind of file it is.
         part: the file as it was received; it is removed.
-        class_name: of objects of which the file names no class; None: the only one that the model
-            has.
+        class_name: of objects of which the file names no class; None: the only one that there is.
 
     Returns:
         The numbers of ``images`` and ``objects`` that were taken.
@@ -166,7 +165,7 @@ def take(workspace: Workspace, rules: SourceRules, name: str, *, only_new: bool 
 
 def _class_names(workspace: Workspace, class_name: str | None) -> tuple[str, ...]:
     """The class of objects of a label image; PageError where it is not known."""
-    names = workspace.model.classes.names
+    names = workspace.classes.names
     if class_name is None and len(names) > 1:
         raise PageError(
             "a label image names no class: choose that of its objects in the list of classes, with "
@@ -176,8 +175,8 @@ def _class_names(workspace: Workspace, class_name: str | None) -> tuple[str, ...
 
 
 def _marked(workspace: Workspace, image: AnnotatedImage, name: str) -> list[Marked]:
-    """The objects of an annotated image; PageError for a class that the model does not have."""
-    names = workspace.model.classes.names
+    """The objects of an annotated image; PageError for a class that is not there."""
+    names = workspace.classes.names
     objects = []
     for item in image.objects:
         class_name = IGNORED if item.is_crowd else item.class_name
@@ -185,8 +184,8 @@ def _marked(workspace: Workspace, image: AnnotatedImage, name: str) -> list[Mark
             class_name = names[0]  # what readers call objects without a class
         if class_name != IGNORED and class_name not in names:
             raise PageError(
-                f"{name} has objects of class {class_name!r}, but the classes of this model are "
-                f"{', '.join(names)}: rename it there, or open the page with another --model"
+                f"{name} has objects of class {class_name!r}, but the classes here are "
+                f"{', '.join(names)}: add it in the list of classes, or rename it there"
             )
         objects.append(Marked(item.mask, class_name))
     return objects
@@ -196,12 +195,12 @@ def _found(workspace: Workspace, objects: Sequence[Marked]) -> list[FoundObject]
     """The objects as the writers of results take them; what people drew has the score 1."""
     kept = [item for item in objects if item.class_name != IGNORED]
     kept.sort(key=lambda item: -(1.0 if item.score is None else item.score))
-    names = workspace.model.classes.names
+    names = workspace.classes.names
     unknown = {item.class_name for item in kept} - set(names)
     if unknown:
         raise PageError(
-            f"there are objects of class {', '.join(sorted(unknown))}, which this model does not "
-            "have: change their class first"
+            f"there are objects of class {', '.join(sorted(unknown))}, which is none of this "
+            "model: change their class, or add it in the list of classes"
         )
     found = []
     for label, item in enumerate(kept, start=1):

@@ -131,6 +131,7 @@ class Project:
         folder: of the project.
         images: state by key; of an image that nothing was done to there may be none.
         model: the name of the model in use; None: none was chosen.
+        classes: names that people added, beside those of models.
     """
 
     def __init__(self, folder: str):
@@ -152,6 +153,7 @@ class Project:
             write_durably(head, json.dumps({"format": _FORMAT, "of": "dml_instance"}).encode())
         self.images: dict[str, ImageState] = {}
         self.model: str | None = None
+        self.classes: list[str] = []
         self._log = ActionLog(os.path.join(folder, "actions.jsonl"))
         for number, action in enumerate(self._log.actions, start=1):
             try:
@@ -223,6 +225,10 @@ class Project:
         """Say which model is in use from now on."""
         self._act({"do": "model", "name": name})
 
+    def add_class(self, name: str) -> None:
+        """Have a class beside those of the model."""
+        self._act({"do": "class", "name": name})
+
     def _act(self, action: dict) -> Edit | None:
         self._log.append(action)
         # Through JSON, as a replay sees it.
@@ -231,6 +237,9 @@ class Project:
     def _apply(self, action: dict) -> Edit | None:
         if action["do"] == "model":
             self.model = action["name"]
+            return None
+        if action["do"] == "class":
+            self.classes.append(action["name"])
             return None
         state = self.images.setdefault(action["image"], ImageState())
         if action["do"] == "undo":

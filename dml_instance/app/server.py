@@ -151,6 +151,11 @@ def build_app(
         act("undo", lambda index, asked: editor.undo(index)),
         act("redo", lambda index, asked: editor.redo(index)),
         act("complete", lambda index, asked: editor.set_complete(index, bool(asked.get("value")))),
+        Route(
+            "/api/classes",
+            answer(lambda index, asked: workspace.add_class(str(asked.get("name", "")))),
+            methods=["POST"],
+        ),
         Route(f"{one}/import", take, methods=["PUT"]),
         Route("/api/upload", upload, methods=["PUT"]),
         Route(

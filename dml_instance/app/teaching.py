@@ -142,7 +142,7 @@ class Teacher:
 
     def _write_data(self, folder: str, chosen: Mapping[int, Sequence[Marked]]) -> None:
         """Images and their objects as a data set in COCO's format."""
-        gallery, names = self._workspace.gallery, self._workspace.model.classes.names
+        gallery, names = self._workspace.gallery, self._workspace.classes.names
         with CocoWriter(folder, names) as writer:
             writer.start_split("train", "corrected on the page")
             for index, objects in chosen.items():

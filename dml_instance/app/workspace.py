@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import FileError
 from ..grouping import PointChoice, PointGround
+from ..keys.classes import Classes
 from .editing import Editor, standing, told
 from .gallery import Gallery, PageError, png
 from .models import PageModel, Sight, similarity_picture
@@ -20,6 +21,7 @@ from .project import IGNORED, Project
 
 # What the network says of images is kept up to so many bytes, and of one image in any case.
 _KEPT_BYTES = 2**30
+_LONGEST_NAME = 80
 
 
 class Workspace:
@@ -40,7 +42,9 @@ class Workspace:
             model: that objects are found and grown with.
         """
         self.project, self.gallery, self.model = project, gallery, model
-        self.editor = Editor(project, gallery, lambda: self.model, self.sight)
+        self.editor = Editor(
+            project, gallery, lambda: self.model, self.sight, lambda: self.classes.names
+        )
         self._sights: OrderedDict[tuple[str, str], Sight] = OrderedDict()
         # Of the network and of what is kept: a click on an image does not wait for another one.
         self._looking, self._keeping = threading.Lock(), threading.Lock()
@@ -79,6 +83,34 @@ class Workspace:
             self.project.set_model(model.name)
             self.model = model
 
+    @property
+    def classes(self) -> Classes:
+        """Those of the model in use, and behind them what people added."""
+        of_model = self.model.classes
+        new = [name for name in self.project.classes if name not in of_model.names]
+        first = max(of_model.category_ids) + 1
+        ids = (*of_model.category_ids, *range(first, first + len(new)))
+        return Classes((*of_model.names, *new), ids)
+
+    def add_class(self, name: str) -> dict:
+        """Have a class that the model does not know, until it has learnt it.
+
+        Args:
+            name: blanks round it do not count.
+
+        Raises:
+            PageError: for a name that is taken, empty, longer than 80 characters or of more than
+                a line.
+        """
+        name = name.strip()
+        if not name.isprintable() or not 0 < len(name) <= _LONGEST_NAME:
+            raise PageError(f"a class has a name of 1 to {_LONGEST_NAME} characters")
+        with self.editor.lock:
+            if name in (*self.classes.names, IGNORED):
+                raise PageError(f"there is a class {name!r} already")
+            self.project.add_class(name)
+        return self.overview()
+
     def overview(self) -> dict:
         """The images with their counts, the classes and the model."""
         with self.editor.lock:
@@ -97,7 +129,7 @@ class Workspace:
                 )
             return {
                 "images": images,
-                "classes": [*self.model.classes.names, IGNORED],
+                "classes": [*self.classes.names, IGNORED],
                 "model": self.model.name,
                 "min_score": self.model.min_score,
                 "project": os.path.abspath(self.project.folder),

@@ -252,6 +252,14 @@ def the_whole_way(server, user):
     page.keyboard.press("2")
     user.wait("s.image.undo === 'class'")
 
+    # A class that the model does not know.
+    page.once("dialog", lambda dialog: dialog.accept(" spoke "))
+    page.locator("#class").select_option(label="new class ...")
+    user.wait("s.project.classes.includes('spoke')")
+    user.wait("[...s.objects.values()].some((o) => o.class === 'spoke')")
+    assert page.locator("#class option").count() == 10
+    user.picture("new_class")
+
     # Why, and the seeds.
     page.keyboard.press("w")
     user.click(*user.state(f"s.objects.get({first[1]}).point"))

@@ -412,3 +412,43 @@ def test_a_training_that_runs_fails_or_is_stopped(open_page):
     for minutes, share in ((0, 1), (1, 0), (1, 1.5), (1e9, 1)):
         refused = open_page.post("/api/learning", minutes=minutes, share=share)
         assert open_page.error(refused)
+
+
+def test_a_new_class_is_one_like_the_others(open_page, tmp_path):
+    page = open_page
+    assert page.post("/api/classes", name=" ring ")["classes"] == [
+        *("square", "disc", "ring", "(ignored)")
+    ]
+    page.act("class", ids=[2], **{"class": "ring"})
+    name = page.post("/api/export", forms=["coco"])["name"]
+    coco = json.loads((tmp_path / "project/exports" / name / "instances.json").read_text())
+    assert [c["name"] for c in coco["categories"]] == ["square", "disc", "ring"]
+    ids = [c["id"] for c in coco["categories"]]
+    assert len(set(ids)) == 3
+    assert sorted(a["category_id"] for a in coco["annotations"]) == [ids[0], ids[0], ids[2]]
+
+
+def test_a_new_class_is_learnt_beside_those_of_the_model(open_page):
+    page = open_page
+    page.post("/api/classes", name="ring")
+    page.act("class", ids=[1], **{"class": "ring"})
+    page.post("/api/learning", minutes=0.01, share=1)
+    wait_for(page, "done")
+    data = page.folder / "project" / "models" / "001" / job.DATA / "annotations"
+    categories = json.loads((data / "instances_train.json").read_text())["categories"]
+    assert [c["name"] for c in categories] == ["square", "disc", "ring"]
+
+
+@pytest.mark.parametrize("name", ["", "  ", "square", "(ignored)", "a\nb", "x" * 81])
+def test_what_is_no_new_class_is_refused(open_page, name):
+    before = open_page.get("/api/project")["classes"]
+    assert "class" in open_page.error(open_page.post("/api/classes", name=name))
+    assert open_page.get("/api/project")["classes"] == before
+
+
+def test_new_classes_are_there_when_the_project_is_opened_again(page, tmp_path):
+    page.post("/api/classes", name="ring")
+    page.close()
+    again = Page(tmp_path)
+    assert again.get("/api/project")["classes"] == ["square", "disc", "ring", "(ignored)"]
+    again.close()

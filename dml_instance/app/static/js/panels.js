@@ -1,10 +1,14 @@
 // The lists and settings beside the image.
 
 import { acts } from "./acts.js";
+import { act } from "./api.js";
 import { changed, state } from "./state.js";
+import { say } from "./status.js";
 
 const $ = (id) => document.getElementById(id);
 const MOST_LISTED = 500;
+// No class has this name: it does not fit in a line.
+const NEW_CLASS = "\n";
 
 // The slider is held: what the server answers does not move it.
 let isHeld = false;
@@ -66,11 +70,12 @@ export function showSettings() {
   const item = state.objects.get(id);
   const isShared = [...state.selected].map((i) => state.objects.get(i)?.class);
   const select = $("class");
-  if (select.options.length !== state.project.classes.length + 1) {
+  if (select.options.length !== state.project.classes.length + 2) {
     select.replaceChildren(new Option("as the model finds", ""));
     for (const [index, name] of state.project.classes.entries()) {
       select.append(new Option(index < 9 ? `${index + 1}  ${name}` : name, name));
     }
+    select.append(new Option("new class ...", NEW_CLASS));
   }
   select.value = isShared.length ? isShared[0] : state.className ?? "";
   const canGrow = Boolean(item?.point);
@@ -124,9 +129,24 @@ export function storyOf(account, index, what = "The nearest seed") {
     + `${account.seediness.toFixed(2)}${score}${small}: ${account.reason}${rule}.${taken}`;
 }
 
+// The name of a class that the user adds; of none as the list was.
+async function addedClass() {
+  const name = window.prompt("The name of the new class:")?.trim();
+  if (!name) return state.className;
+  try {
+    state.project = await act("/api/classes", { name });
+  } catch (error) {
+    say(error.message, true);
+    return state.className;
+  }
+  say(`${name}: the model knows it when it has learnt it`);
+  return name;
+}
+
 export function watchPanels() {
-  $("class").addEventListener("change", (event) => {
-    const name = event.target.value;
+  $("class").addEventListener("change", async (event) => {
+    let name = event.target.value;
+    if (name === NEW_CLASS) name = await addedClass();
     if (state.selected.size && name) acts.setClass(name);
     else state.className = name || null;
     event.target.blur();
