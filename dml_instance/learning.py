@@ -29,10 +29,10 @@ from .stored_config import weights_in
 
 # Of the learning rate of a training from the beginning.
 _RATE = 0.25
-# A few images are seen at least at these sizes and in as much other light as a small training set.
-_SCALES, _JITTER = (0.6, 1.7), 0.25
+# A few images show objects of one size in one light, and others shall be found, too.
+_SCALES, _JITTER = (0.5, 3.0), 0.4
 # How far the weights go from those before to those that the training ends with.
-_SHARE = 0.5
+_SHARE = 0.75
 
 
 def write_training_set(
@@ -115,8 +115,8 @@ def train_further(
     new one starts from that which the model takes its objects for, see ``transfer_classes``.
 
     A few images are to teach a model without its losing what it knows of others: the statistics of
-    its batch norms stay, and the weights in the end are half way between those before and those
-    that the training ends with (Wortsman et al., arXiv:2109.01903).
+    its batch norms stay, and the weights in the end lie between those before and those that the
+    training ends with (Wortsman et al., arXiv:2109.01903), at three quarters of the way.
 
     Args:
         cfg: of the model.
@@ -148,7 +148,7 @@ def train_further(
         # Detectron2's trainer prints the whole model where nobody has set up its log.
         logging.getLogger("detectron2").setLevel(logging.INFO)
         trainer = BudgetTrainer(cfg, minutes)
-        trainer.register_hooks([_KeepsStatistics(), _HalfWay(), _ProgressBar(), *hooks])
+        trainer.register_hooks([_KeepsStatistics(), _PartWay(), _ProgressBar(), *hooks])
         trainer.resume_or_load(resume=False)
         trainer.train()
     finally:
@@ -179,8 +179,8 @@ class _KeepsStatistics(HookBase):
                 module.eval()
 
 
-class _HalfWay(HookBase):
-    """Takes the weights back by half of the way that they went."""
+class _PartWay(HookBase):
+    """Takes the weights back by a part of the way that they went."""
 
     def before_train(self):
         self._start = [weight.detach().clone() for weight in self.trainer.model.parameters()]

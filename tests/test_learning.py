@@ -47,14 +47,14 @@ def learned(tmp_path_factory):
     return shapes, recorder, weights
 
 
-def test_the_weights_go_half_of_the_way(learned):
+def test_the_weights_go_three_quarters_of_the_way(learned):
     _, recorder, weights = learned
     new = weights_in(weights)
     assert set(recorder.start) <= set(new)
     moved = 0
     for name, start in recorder.start.items():
         end = recorder.end[name]
-        torch.testing.assert_close(new[name], (start + end) / 2)
+        torch.testing.assert_close(new[name], start / 4 + 3 * end / 4)
         moved += not torch.allclose(start, end)
     assert moved > 10
 
@@ -83,6 +83,6 @@ def test_few_images_are_seen_in_crops_at_other_sizes_and_in_other_light(learned)
     before, after = shapes.cfg.INPUT, config_of(weights).INPUT
     assert (before.AUG.SCALE_RANGE, before.CROP.ENABLED) == ([1.0, 1.0], False)
     low, high = after.AUG.SCALE_RANGE
-    assert low < 0.7 and high > 1.4 and after.AUG.COLOR_JITTER > 0 and after.CROP.ENABLED
+    assert low <= 0.5 and high >= 2 and after.AUG.COLOR_JITTER > 0 and after.CROP.ENABLED
     assert after.AUG.RIGHT_ANGLES == before.AUG.RIGHT_ANGLES
     assert os.path.basename(weights) == "model_final.pth"
