@@ -9,6 +9,7 @@ import subprocess
 from itertools import pairwise
 
 import pytest
+from torch.distributed.run import get_args_parser
 
 import page_commands
 from dml_instance.data.forms.results import RESULT_FORMS
@@ -185,6 +186,22 @@ def docker(words):
     return ""
 
 
+def torchrun(words):
+    """The options of both programs."""
+    args = get_args_parser().parse_args(words[1:])
+    return only_parsed(["python", args.training_script, *args.training_script_args])
+
+
+def slurm(words):
+    """The command that each machine runs, with numbers in the place of what SLURM says."""
+    assert words[-3:-1] == ["bash", "-c"]
+    text = words[-1]
+    for name, value in {"NNODES": "2", "NODEID": "1", "JOB_ID": "7"}.items():
+        text = text.replace(f"$SLURM_{name}", value)
+    (command,) = commands(text)
+    return torchrun(command) if command[0] == "torchrun" else only_parsed(command)
+
+
 RULES = {
     "-c": one_line,
     "cd": only_files,
@@ -212,6 +229,8 @@ RULES = {
     "docs/draw_symptoms.py": only_parsed,
     "docs/generate_configuration.py": lambda words: page_commands.run([*words, "--check"]),
     "docs/run_notebook.py": only_parsed,
+    "export": only_files,
+    "srun": slurm,
     "tools/extract_backbone.py": extract_backbone,
     "tools/predict.py": predict,
     "tools/prepare.py": page_commands.run,
@@ -220,6 +239,7 @@ RULES = {
     "tools/score_voc.py": score_voc,
     "tools/train_net.py": train_net,
     "tools/visualize.py": visualize,
+    "torchrun": torchrun,
 }
 
 

@@ -17,6 +17,9 @@ _WARNINGS = (
     ("`torch.jit.script` is deprecated", FutureWarning),
     # Detectron2's anchors, in Mask R-CNN.
     ("torch.meshgrid: in an upcoming release", UserWarning),
+    # Detectron2's wrap of a model for several processes.
+    ("`broadcast_buffers` is deprecated", FutureWarning),
+    ("Grad strides do not match bucket view strides", UserWarning),
 )
 # By the names of torch's loggers.
 _LINES = {
@@ -24,6 +27,8 @@ _LINES = {
     "torch.utils.cpp_extension": "No CUDA runtime is found",
     # Detectron2's batches of images, in Mask R-CNN.
     "torch.fx._symbolic_trace": "is_fx_tracing will return true",
+    # Of several processes, when one has failed; what it says of that comes with it.
+    "torch.multiprocessing.spawn": "Terminating process",
 }
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 

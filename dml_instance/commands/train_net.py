@@ -7,15 +7,17 @@
     python tools/train_net.py --config-file configs/DSB2018/dml_slim_unet.yaml \\
         --register-coco mine_train=train.json:images --register-coco mine_val=val.json:images \\
         DATASETS.TRAIN "('mine_train',)" DATASETS.TEST "('mine_val',)" OUTPUT_DIR output/mine
+    python tools/train_net.py --num-gpus 2 --config-file configs/DSB2018/dml_slim_unet.yaml
+    torchrun --nproc_per_node 2 tools/train_net.py --config-file configs/DSB2018/dml_slim_unet.yaml
 """
 
 import argparse
 import logging
 import os
-import sys
+from collections.abc import Sequence
 
 from detectron2.data import DatasetCatalog
-from detectron2.engine import default_argument_parser, launch
+from detectron2.engine import default_argument_parser
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 
@@ -28,12 +30,16 @@ from ..engine import (
     RunLog,
     Trainer,
     check_evaluator,
+    check_processes,
+    check_same_start,
+    end_with,
     leave_processes,
     load_config,
     load_weights,
     message_of,
     named_in_errors,
     results_table,
+    run_in_processes,
     start_lines,
     starting_weights,
     write_report,
@@ -45,8 +51,19 @@ from .process import typed_words
 _logger = logging.getLogger(__name__)
 
 
-def train(args: argparse.Namespace) -> None:
-    """Train, or evaluate alone, in this process, which may be one of several."""
+def train(args: argparse.Namespace, command: Sequence[str]) -> None:
+    """Train, or evaluate alone, in this process, which may be one of several.
+
+    Args:
+        args: of the command line.
+        command: as it was typed, for the report.
+    """
+    _train(args, command)
+    # Behind a call of its own, so that no trainer is left which would hold the connection.
+    leave_processes()
+
+
+def _train(args: argparse.Namespace, command: Sequence[str]) -> None:
     log = RunLog()
     try:
         register_given(args.register_coco)
@@ -57,6 +74,8 @@ def train(args: argparse.Namespace) -> None:
             # data is missing.
             check_evaluator(cfg, name)
             DatasetCatalog.get(name)
+        if not args.eval_only:
+            check_processes(cfg)
         weights = starting_weights(
             cfg, args.config_file, resume=args.resume, scores_only=args.eval_only
         )
@@ -65,7 +84,7 @@ def train(args: argparse.Namespace) -> None:
             cfg.TEST.MIN_SCORE = None
     except (FileNotFoundError, KeyError, ValueError) as error:
         # What the user can mend in the command or the files needs no stack trace.
-        sys.exit(f"error: {message_of(error)}")
+        end_with(message_of(error))
     is_there = os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "model_final.pth"))
     if is_there and not (args.eval_only or args.resume):
         _logger.warning(
@@ -85,13 +104,14 @@ def train(args: argparse.Namespace) -> None:
             trainer = Trainer(cfg) if minutes is None else BudgetTrainer(cfg, minutes)
             with named_in_errors(weights):
                 trainer.resume_or_load(resume=args.resume)
+            check_same_start(trainer.start_iter)
     except (FileNotFoundError, ValueError) as error:
-        sys.exit(f"error: {message_of(error)}")
+        end_with(message_of(error))
     if args.eval_only:
         with log.prints_to_file():
             results = Trainer.test(cfg, model)
         if comm.is_main_process():
-            report = write_report(cfg, model, typed_words())
+            report = write_report(cfg, model, command)
             verify_results(cfg, results)
     else:
         if comm.is_main_process():
@@ -100,25 +120,24 @@ def train(args: argparse.Namespace) -> None:
         with log.prints_to_file():
             trainer.train()
         if comm.is_main_process():
-            report = write_report(cfg, trainer.model, typed_words())
+            report = write_report(cfg, trainer.model, command)
 
     if comm.is_main_process():
         path = os.path.join(cfg.OUTPUT_DIR, RESULTS_FILE)
         print(f"\n{results_table(read_json(path))}\n\nThe same figures: {path}")
         if report:
             print(f"Curves, pictures, and what to try next: {report}")
-    leave_processes()
 
 
 def main(args: argparse.Namespace) -> int:
     """Train in as many processes as the command line asks for."""
-    launch(
+    run_in_processes(
         train,
-        args.num_gpus,
-        num_machines=args.num_machines,
-        machine_rank=args.machine_rank,
-        dist_url=args.dist_url,
-        args=(args,),
+        (args, typed_words()),
+        processes=args.num_gpus,
+        machines=args.num_machines,
+        machine=args.machine_rank,
+        url=args.dist_url,
     )
     return 0
 
@@ -127,6 +146,13 @@ def argument_parser() -> argparse.ArgumentParser:
     parser = default_argument_parser(__doc__)
     add_registration_option(parser)
     add_minutes_option(parser)
+    parser.add_argument(
+        "--num-processes",
+        type=int,
+        default=1,
+        dest="num_gpus",
+        help="on each machine; --num-gpus by another name, for machines without GPUs",
+    )
     return parser
 
 

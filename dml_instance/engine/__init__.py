@@ -11,7 +11,14 @@ from .least_score import min_score_of
 from .likeness import likest_classes
 from .precision import infers_in_bfloat16, trains_in_bfloat16
 from .prediction import find_all, find_model, given_model, load_model, load_trained, metadata_of
-from .processes import leave_processes
+from .processes import (
+    check_processes,
+    check_same_start,
+    end_with,
+    leave_processes,
+    run_in_processes,
+    wrapping_for,
+)
 from .progress import ProgressLine
 from .results import (
     RESULTS_FILE,
@@ -45,6 +52,9 @@ __all__ = [
     "TrainingClock",
     "build_evaluator",
     "check_evaluator",
+    "check_processes",
+    "check_same_start",
+    "end_with",
     "find_all",
     "find_model",
     "for_each_image",
@@ -66,11 +76,13 @@ __all__ = [
     "predictions_file",
     "predictions_folder",
     "results_table",
+    "run_in_processes",
     "run_over_images",
     "start_lines",
     "starting_weights",
     "trains_in_bfloat16",
     "use_huge_pages",
     "weights_of",
+    "wrapping_for",
     "write_report",
 ]

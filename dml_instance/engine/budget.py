@@ -3,6 +3,7 @@
 import sys
 
 from detectron2.engine import HookBase
+from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
 
 from ..schedule import put_schedule_iteration
@@ -43,6 +44,12 @@ class BudgetTrainer(Trainer):
 
     def build_watched_image(self):
         return None
+
+    def after_step(self):
+        super().after_step()
+        # The clock of the first process is that of all: the learning rate follows it, and so does
+        # the end, at which none may wait for another.
+        self.clock.seconds = comm.all_gather(self.clock.seconds)[0]
 
     @property
     def used(self) -> float:

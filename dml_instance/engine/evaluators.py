@@ -13,6 +13,7 @@ from detectron2.evaluation import (
     DatasetEvaluators,
     PascalVOCDetectionEvaluator,
 )
+from detectron2.utils import comm
 
 from ..evaluation import (
     InstanceMetricRules,
@@ -28,14 +29,21 @@ _logger = logging.getLogger(__name__)
 def check_evaluator(cfg: CfgNode, dataset_name: str) -> None:
     """Raise ValueError, as ``build_evaluator`` or its evaluator would after a training.
 
-    That is for an unknown type; and, with TEST.INSTANCE_METRICS.ENABLED, for one of its keys out of
-    its range, or for objects without masks.
+    That is for an unknown type, or one that several machines cannot score; and, with
+    TEST.INSTANCE_METRICS.ENABLED, for one of its keys out of its range, or for objects without
+    masks.
     """
     kind = _kind_of(dataset_name)
     if kind not in _BUILDERS:
         raise ValueError(
             f"data set {dataset_name} has evaluator_type {kind!r}; known are "
             f"{', '.join(map(repr, _BUILDERS))}"
+        )
+    if kind == "cityscapes_instance" and comm.get_local_size() < comm.get_world_size():
+        raise ValueError(
+            f"data set {dataset_name} is scored by Cityscapes' own evaluator, whose processes "
+            'share a folder of one machine: train with DATASETS.TEST "()", and evaluate on one '
+            "machine"
         )
     if cfg.TEST.INSTANCE_METRICS.ENABLED:
         InstanceMetricRules.from_config(cfg)
@@ -79,14 +87,22 @@ def _kind_of(dataset_name: str) -> str:
 def _coco(
     cfg: CfgNode, dataset_name: str, tasks: tuple[str, ...] | None = None
 ) -> DatasetEvaluator:
-    return COCOEvaluator(
+    # A data set without a COCO file gets one in the folder; an old one may be of other data. The
+    # first process writes it, and the others, which do not score, wait for it and read it.
+    has_file = hasattr(MetadataCatalog.get(dataset_name), "json_file")
+    is_first = comm.is_main_process()
+    if not (has_file or is_first):
+        comm.synchronize()
+    evaluator = COCOEvaluator(
         dataset_name,
         tasks,
         output_dir=predictions_folder(cfg.OUTPUT_DIR, dataset_name),
         max_dets_per_image=cfg.TEST.DETECTIONS_PER_IMAGE,
-        # A data set without a COCO file gets one in the folder; an old one may be of other data.
-        allow_cached_coco=False,
+        allow_cached_coco=not is_first,
     )
+    if is_first and not has_file:
+        comm.synchronize()
+    return evaluator
 
 
 def _cityscapes_instance(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:

@@ -7,6 +7,7 @@ import time
 import torch
 import torch.nn.functional as F
 from detectron2.config import CfgNode
+from detectron2.utils import comm
 from torch import nn
 
 _PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -51,11 +52,7 @@ def _check_choice(key: str, choice: str) -> None:
 
 def _is_chosen(choice: str) -> bool:
     """Whether a key of that value has this CPU compute in bfloat16."""
-    if choice != "auto":
-        return choice == "on"
-    # Without these instructions bfloat16 is emulated, slower than float32.
-    can = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(can.get("avx512_bf16") or can.get("amx_bf16")) and _is_quicker_in_bfloat16()
+    return _all_are_quicker_in_bfloat16() if choice == "auto" else choice == "on"
 
 
 def precision_name(cfg: CfgNode) -> str:
@@ -67,9 +64,19 @@ def precision_name(cfg: CfgNode) -> str:
 
 # Once for all: a run says several times what it trains in.
 @functools.cache
+def _all_are_quicker_in_bfloat16() -> bool:
+    """Whether the CPUs of all processes are, which all have to do the same: they call it together
+    the first time."""
+    return all(comm.all_gather(_is_quicker_in_bfloat16()))
+
+
 def _is_quicker_in_bfloat16() -> bool:
     """Whether a convolution on this CPU is, clearly. With AVX-512 alone some processors of Intel
     multiply bfloat16 at half the speed of float32, some of AMD at twice."""
+    # Without these instructions bfloat16 is emulated, slower than float32.
+    can = getattr(torch.cpu, "get_capabilities", dict)()
+    if not (can.get("avx512_bf16") or can.get("amx_bf16")):
+        return False
     return _convolution_seconds(torch.bfloat16) < 0.8 * _convolution_seconds(torch.float32)
 
 

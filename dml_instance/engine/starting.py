@@ -100,7 +100,9 @@ def has_imagenet_weights(cfg: CfgNode) -> bool:
 def _machine(cfg: CfgNode) -> str:
     here = machine()
     processor = f"{here['threads']} of {here['cores']} cores, {here['processor']}"
+    processes = comm.get_world_size()
     if torch.device(cfg.MODEL.DEVICE).type == "cuda":
-        gpus = comm.get_world_size()
-        processor = f"{gpus} x {here['cuda']}; {processor}"
+        processor = f"{processes} x {here['cuda']}; {processor}"
+    elif processes > 1:
+        processor = f"{processes} processes, each on {processor}"
     return f"{processor}; computes in {precision_name(cfg)}"

@@ -28,6 +28,7 @@ from .precision import (
     infers_in_bfloat16,
     trains_in_bfloat16,
 )
+from .processes import wrapping_for
 from .progress import ProgressLine
 from .results import write_results
 from .scalar_writers import has_tensorboard, scalar_writers
@@ -42,7 +43,8 @@ class Trainer(DefaultTrainer):
 
     def __init__(self, cfg):
         precision, is_half = amp_precision(cfg), infers_in_bfloat16(cfg)
-        super().__init__(cfg)
+        with wrapping_for(cfg.MODEL.DEVICE):
+            super().__init__(cfg)
         StoredConfig(cfg).add_to(self.checkpointer)
         if is_half:
             as_used(cfg, self._trainer.model)  # refused now rather than after the training

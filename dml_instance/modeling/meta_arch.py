@@ -172,8 +172,7 @@ class DMLInstance(nn.Module):
         """Losses of a batch; logs the criterion's statistics to the ``EventStorage``."""
         truths = [GroundTruth.of_input(x) for x in batched_inputs]
         if hasattr(self.grouping, "observe"):
-            for truth in truths:
-                self.grouping.observe(truth.masks, truth.classes)
+            self.grouping.observe([(truth.masks, truth.classes) for truth in truths])
         storage = get_event_storage()
         losses, statistics = self.criterion(
             pyramids,

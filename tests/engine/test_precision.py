@@ -23,11 +23,11 @@ def config(choice, device="cpu", *overrides):
 def seconds(monkeypatch):
     """Set what a convolution takes in bfloat16 and in float32; what is not set fails to be asked
     for."""
-    precision._is_quicker_in_bfloat16.cache_clear()
+    precision._all_are_quicker_in_bfloat16.cache_clear()
     yield lambda half, full: monkeypatch.setattr(
         precision, "_convolution_seconds", {torch.bfloat16: half, torch.float32: full}.__getitem__
     )
-    precision._is_quicker_in_bfloat16.cache_clear()
+    precision._all_are_quicker_in_bfloat16.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from dml_instance.evaluation import (
     score_instances,
     score_predictions,
 )
+from forked import forked_processes
 from toy_masks import SHAPE, Scene, block, random_scene
 
 NAMES = ["leaf", "stem", "root"]
@@ -209,6 +210,7 @@ def test_so_many_detections_an_image_count_for_boundary_ap():
 
 
 def test_the_predictions_of_all_processes_are_gathered(tmp_path):
-    launch(evaluate, 2, dist_url="auto", args=(tmp_path,))
+    with forked_processes():
+        launch(evaluate, 2, dist_url="auto", args=(tmp_path,))
     written = (tmp_path / "result.json").read_text()
     assert written == json.dumps(figures_of(SCENES, 0.5))

@@ -13,6 +13,7 @@ from dml_instance.engine import leave_processes
 from dml_instance.evaluation import VOCInstanceEvaluator, score_predictions
 from dml_instance.evaluation.voc_instance import PREDICTIONS_FILE, RESULTS_FILE
 from dml_instance.report import class_table
+from forked import forked_processes
 from toy_scenes import rle, square_and_disc
 
 IMAGE, MASKS, _ = square_and_disc()
@@ -166,7 +167,8 @@ def _evaluate_my_share(folder):
 
 
 def test_the_predictions_of_all_processes_are_gathered(tmp_path):
-    launch(_evaluate_my_share, 2, dist_url="auto", args=(tmp_path,))
+    with forked_processes():
+        launch(_evaluate_my_share, 2, dist_url="auto", args=(tmp_path,))
     result = json.loads((tmp_path / RESULTS_FILE).read_text())
     assert result["AP50-square"] == pytest.approx(100 * 2 / 3)
     assert result["AP50-disc"] == 100

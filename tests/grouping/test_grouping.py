@@ -180,7 +180,7 @@ def test_gaps_are_bridged_in_objects_of_classes_that_training_saw_in_pieces(
     seen = torch.zeros(80, 1, 12, dtype=torch.bool)
     seen[:40, 0, :9] = seen[:40, 0, 10] = True
     seen[40:, 0, :7] = seen[40:, 0, 8:11] = True
-    grouping.observe(seen, torch.tensor([0, 1]).repeat_interleave(40))
+    grouping.observe([(seen, torch.tensor([0, 1]).repeat_interleave(40))])
     seeds = [HandSeed(1, 3, 0.9, pred_class=0), HandSeed(3, 3, 0.8, pred_class=1)]
     maps = maps_of(flat_embedding(ids), seeds)
     result = grouping([maps], (5, 30))
@@ -196,7 +196,7 @@ def test_pieces_are_counted_only_where_the_count_decides_something(
     connect_gap, min_share_apart, is_counted
 ):
     grouping = grouping_of(connect_gap=connect_gap, min_share_apart=min_share_apart, num_classes=5)
-    grouping.observe(torch.ones(2, 3, 3, dtype=torch.bool), torch.tensor([4, 4]))
+    grouping.observe([(torch.ones(2, 3, 3, dtype=torch.bool), torch.tensor([4, 4]))])
     state = grouping.state_dict()
     assert sorted(state) == (["pieces.num_objects", "pieces.sum_apart"] if is_counted else [])
     if is_counted:

@@ -140,8 +140,8 @@ def test_a_grouping_that_observes_sees_the_objects_of_training():
     seen = []
 
     class Observer(LeftHalf):
-        def observe(self, masks, classes):
-            seen.append((tuple(masks.shape), classes.tolist()))
+        def observe(self, images):
+            seen.extend((tuple(masks.shape), classes.tolist()) for masks, classes in images)
 
     model = model_of()
     model.grouping = Observer(None, num_classes=2)

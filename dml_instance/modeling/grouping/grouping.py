@@ -37,7 +37,7 @@ GROUPING_REGISTRY = Registry("GROUPING")
 GROUPING_REGISTRY.__doc__ = """
 Groupings by name, for ``MODEL.DML.GROUPING.NAME``. Called with (cfg, num_classes=...); the module
 is called as ``InstanceGrouping`` is, on a GPU for several images of a batch at once, in threads. If
-it has a method ``observe``, it sees the objects of the training data; pictures of seeds ask its
+it has a method ``observe``, it sees the objects of each training batch; pictures of seeds ask its
 method ``seeds``.
 """
 
@@ -114,15 +114,14 @@ class InstanceGrouping(nn.Module):
             "min_score": _min_score(cfg),
         }
 
-    def observe(self, masks: Tensor, classes: Tensor) -> None:
-        """Take the objects of a training image into account.
+    def observe(self, images: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Take the objects of a training batch into account; of several processes all call it.
 
         Args:
-            masks: (G, H, W) bool.
-            classes: (G,) int64 in [0, K).
+            images: of each (G, H, W) bool masks and (G,) int64 classes in [0, K).
         """
         if self.pieces is not None:
-            self.pieces.count(masks, classes)
+            self.pieces.count(images)
 
     def seeds(self, pyramid: Sequence[ImageMaps]) -> Seeds:
         """The seeds of an image, in the order of choice; see ``grouping.seeds.select_seeds``."""

@@ -3,9 +3,13 @@
 Shapes: K classes, G objects of an image, H x W pixels.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import torch
+import torch.distributed as dist
+from detectron2.utils import comm
 from torch import Tensor, nn
 
 
@@ -14,7 +18,7 @@ class PieceCounter(nn.Module):
 
     A bar is cut by the bars that cross it, and its pieces have to be found again; a cell in a crowd
     is not, and what looks like another piece of it is another cell. The counts are part of the
-    checkpoint, as a norm's statistics are.
+    checkpoint, as a norm's statistics are. Of several processes each has the counts of all.
     """
 
     # Objects of a class that are looked at: the mean of so many is known to a hundredth, and then
@@ -37,21 +41,32 @@ class PieceCounter(nn.Module):
         self.register_buffer("sum_apart", torch.zeros(num_classes))
 
     @torch.no_grad()
-    def count(self, masks: Tensor, classes: Tensor) -> None:
-        """Take the objects of an image into account, until there are enough of their class.
+    def count(self, images: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Take the objects of a batch into account, until there are enough of their class.
+
+        Several processes call it together, each with its own share of the batch.
 
         Args:
-            masks: (G, H, W) bool; read on the CPU.
-            classes: (G,) int64.
+            images: of each (G, H, W) bool masks, read on the CPU, and (G,) int64 classes.
         """
-        # By class first: once there are enough of all, no pixel is looked at any more.
-        is_wanted = self.num_objects.cpu()[classes.cpu()] < self.ENOUGH
-        masks, classes = masks.cpu()[is_wanted], classes.cpu()[is_wanted]
-        has_pixels = masks.flatten(1).any(dim=1)
-        shares = [_share_apart(mask) for mask in masks[has_pixels].byte().numpy()]
-        classes = classes[has_pixels].to(self.num_objects.device)
-        self.num_objects.index_add_(0, classes, torch.ones_like(classes))
-        self.sum_apart.index_add_(0, classes, self.sum_apart.new_tensor(shares))
+        # By class first: once there are enough of all, no pixel is looked at any more, and no
+        # process waits for another. They agree on that, for their counts are the same.
+        is_wanted = self.num_objects.cpu() < self.ENOUGH
+        if not is_wanted.any():
+            return
+        seen = torch.zeros(2, len(is_wanted), dtype=torch.float64)  # objects, and their shares
+        for masks, classes in images:
+            is_counted = is_wanted[classes.cpu()]
+            masks, classes = masks.cpu()[is_counted], classes.cpu()[is_counted]
+            has_pixels = masks.flatten(1).any(dim=1)
+            shares = [_share_apart(mask) for mask in masks[has_pixels].byte().numpy()]
+            new = torch.stack([seen.new_ones(len(shares)), seen.new_tensor(shares)])
+            seen.index_add_(1, classes[has_pixels], new)
+        seen = seen.to(self.num_objects.device)
+        if comm.get_world_size() > 1:
+            dist.all_reduce(seen)
+        self.num_objects += seen[0].long()
+        self.sum_apart += seen[1].float()
 
     def in_pieces(self) -> Tensor:
         """(K,) bool: the classes whose objects lie in pieces, and those of which it is unknown."""

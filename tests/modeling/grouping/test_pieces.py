@@ -19,8 +19,7 @@ def bars(count, gap):
 
 def counted(num_classes=2, min_share=0.1, **classes):
     counter = PieceCounter(num_classes, min_share)
-    for name, masks in classes.items():
-        counter.count(masks, torch.full((len(masks),), int(name[1:])))
+    counter.count([(m, torch.full((len(m),), int(name[1:]))) for name, m in classes.items()])
     return counter
 
 
@@ -47,9 +46,9 @@ def test_of_a_class_hardly_seen_nothing_is_known():
 
 def test_enough_objects_are_enough_and_empty_masks_are_none():
     counter = counted(c0=bars(PieceCounter.ENOUGH, 0))
-    counter.count(bars(3, 1), torch.tensor([0, 1, 1]))
-    counter.count(torch.zeros(2, 8, 12, dtype=torch.bool), torch.tensor([1, 1]))
-    counter.count(torch.zeros(0, 8, 12, dtype=torch.bool), torch.zeros(0, dtype=torch.int64))
+    counter.count([(bars(3, 1), torch.tensor([0, 1, 1]))])
+    empty, none = (torch.zeros(count, 8, 12, dtype=torch.bool) for count in (2, 0))
+    counter.count([(empty, torch.tensor([1, 1])), (none, torch.zeros(0, dtype=torch.int64))])
     assert counter.num_objects.tolist() == [PieceCounter.ENOUGH, 2]
     assert counter.sum_apart.tolist() == pytest.approx([0, 0.4])
 
@@ -57,7 +56,7 @@ def test_enough_objects_are_enough_and_empty_masks_are_none():
 @pytest.mark.parametrize("gap", [1, 2])
 def test_in_a_class_that_does_not_lie_in_pieces_not_even_one_cell_is_bridged(gap):
     grouping = grouping_of(connect_gap=gap, min_share_apart=0.1, num_classes=2)
-    grouping.observe(bars(40, 0), torch.zeros(40, dtype=torch.int64))
+    grouping.observe([(bars(40, 0), torch.zeros(40, dtype=torch.int64))])
     ids = picture("111.1 ..... 22.22")
     seeds = [HandSeed(0, 0, 0.9, pred_class=0), HandSeed(2, 0, 0.8, pred_class=1)]
     result = grouping([maps_of(flat_embedding(ids), seeds)], (3, 5))

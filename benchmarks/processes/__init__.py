@@ -1,0 +1,1 @@
+"""What several processes give, against what one gives, on drawn images; see ``__main__``."""
