@@ -74,6 +74,7 @@ NAVIGATION = {
             "/docs/photographs",
             "/docs/metrics",
             "/docs/gpu_and_machines",
+            "/docs/reliability",
             "/docs/export",
         ],
         "Reference": [
