@@ -162,6 +162,9 @@ def _add_training(cfg: CN) -> None:
     # AdamW only: the backbone learns at its BASE_LR times this, > 0. Under 1 keeps more of
     # pretrained weights. Measured.
     cfg.SOLVER.BACKBONE_MULTIPLIER = 1.0
+    # So many of the checkpoints of SOLVER.CHECKPOINT_PERIOD are kept, the latest, at least 2: the
+    # last may be damaged. model_final.pth is kept beside them. 0: all.
+    cfg.SOLVER.CHECKPOINTS_KEPT = 2
     # Forward pass of a training step on the CPU under bfloat16 autocast: "on", "off", or "auto",
     # where the processor is clearly quicker in it. On CUDA SOLVER.AMP.ENABLED is the key.
     cfg.SOLVER.AMP.CPU_BFLOAT16 = "auto"

@@ -1,6 +1,7 @@
 """Files that are whole or not there: written under a temporary name and moved into place."""
 
 import contextlib
+import glob
 import json
 import math
 import os
@@ -8,23 +9,55 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 
+# What a temporary name has before its ending.
+_PART = ".part"
+
 
 @contextlib.contextmanager
-def replacing(path: str) -> Iterator[str]:
+def replacing(path: str, *, durable: bool = False) -> Iterator[str]:
     """A temporary name beside a file, moved into its place at the end of the ``with`` block.
 
     It has the ending of the file, by which some writers choose their format. After an error nothing
-    is moved, and what was written is removed.
+    is moved, and what was written is removed; a process that is killed leaves it, see
+    ``remove_unfinished``.
+
+    Args:
+        path: of the file.
+        durable: wait until the disk has it, so that it is whole after a power failure, too.
     """
     stem, ending = os.path.splitext(path)
     # Of each process its own: several may write the same cache at once.
-    temporary = f"{stem}.{os.getpid()}.part{ending}"
+    temporary = f"{stem}.{os.getpid()}{_PART}{ending}"
     try:
         yield temporary
+        if durable:
+            _flush(temporary)
         os.replace(temporary, path)
+        if durable:
+            _flush(os.path.dirname(path) or ".")
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.remove(temporary)
+
+
+def remove_unfinished(folder: str, ending: str) -> None:
+    """Remove what processes that were killed have left of ``replacing``.
+
+    Args:
+        folder: that nobody else writes to.
+        ending: of the files, ".pth" for instance.
+    """
+    for path in glob.glob(os.path.join(glob.escape(folder), f"*{_PART}{ending}")):
+        os.remove(path)
+
+
+def _flush(path: str) -> None:
+    """Have the disk take a file, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -104,10 +137,10 @@ class GrowingFile:
         self._file.close()
 
 
-def write_text(path: str, text: str) -> None:
+def write_text(path: str, text: str, *, durable: bool = False) -> None:
     """Write a file by ``replacing``, in UTF-8 and with the same ends of lines everywhere."""
     with (
-        replacing(path) as temporary,
+        replacing(path, durable=durable) as temporary,
         open(temporary, "w", encoding="utf-8", newline="\n") as file,
     ):
         file.write(text)

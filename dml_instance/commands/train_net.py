@@ -117,8 +117,11 @@ def _train(args: argparse.Namespace, command: Sequence[str]) -> None:
         if comm.is_main_process():
             for line in start_lines(trainer):
                 _logger.info(line)
-        with log.prints_to_file():
-            trainer.train()
+        try:
+            with log.prints_to_file():
+                trainer.train()
+        except FloatingPointError as error:
+            end_with(message_of(error))
         if comm.is_main_process():
             report = write_report(cfg, trainer.model, command)
 

@@ -7,9 +7,11 @@ from .coco import register_coco, register_given
 from .datasets.builtin import register_all
 from .mapper import PixelMapper, build_test_mapper, build_train_mapper, training_records
 from .sampling import build_train_sampler
+from .stream import NumberedBatches, training_stream
 
 __all__ = [
     "FileError",
+    "NumberedBatches",
     "PixelMapper",
     "build_test_augmentation",
     "build_test_mapper",
@@ -20,6 +22,7 @@ __all__ = [
     "register_given",
     "set_num_classes",
     "training_records",
+    "training_stream",
 ]
 
 register_all()

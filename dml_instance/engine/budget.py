@@ -59,6 +59,7 @@ class BudgetTrainer(Trainer):
     def train(self):
         """Until the budget is used up; then returns the metrics on DATASETS.TEST, if it names a
         set."""
+        self.begin()
         with EventStorage(self.start_iter) as self.storage:
             try:
                 self.iter = self.start_iter

@@ -1,4 +1,4 @@
-"""Clocks of training and of inference."""
+"""Clocks of training and of inference, and what a training remembers of its scalars."""
 
 import os
 import time
@@ -57,6 +57,39 @@ class TrainingClock(HookBase):
 
     def load_state_dict(self, state_dict):
         self.seconds = state_dict["seconds"]
+
+
+class RecentScalars(HookBase):
+    """Remembers the last values of every scalar, so that the means and medians that are logged
+    after a training was resumed are those of one that was not."""
+
+    # What Detectron2's writers and ``ProgressLine`` look back on.
+    _WINDOW = 20
+    # What another process took says nothing of this one.
+    _TIMES = ("time", "data_time", "rank_data_time")
+
+    def __init__(self):
+        self._state = {}
+
+    def before_train(self):
+        # Not as the latest ones, which a writer would take for new.
+        histories = self.trainer.storage.histories()
+        for name, values in self._state.items():
+            for value, iteration in values:
+                histories[name].update(value, iteration)
+
+    def state_dict(self):
+        storage = getattr(self.trainer, "storage", None)
+        if storage is None:
+            return self._state  # before the first iteration
+        return {
+            name: [list(value) for value in history.values()[-self._WINDOW :]]
+            for name, history in storage.histories().items()
+            if name not in self._TIMES
+        }
+
+    def load_state_dict(self, state_dict):
+        self._state = state_dict
 
 
 class InferenceTimer:

@@ -94,6 +94,15 @@ def _convolution_seconds(dtype: torch.dtype) -> float:
     return min(seconds)
 
 
+def set_precision(cfg: CfgNode, model: nn.Module) -> None:
+    """Have the training steps of a model on the CPU run in bfloat16, or in float32 as it was built,
+    by ``trains_in_bfloat16``."""
+    if isinstance(model.__dict__.get("forward"), BFloat16Forward):
+        del model.forward
+    if cfg.MODEL.DEVICE == "cpu" and trains_in_bfloat16(cfg):
+        model.forward = BFloat16Forward(model)
+
+
 class BFloat16Forward:
     """A model's forward function, under bfloat16 autocast while the model is in training mode.
 

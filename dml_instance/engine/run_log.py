@@ -17,8 +17,9 @@ from detectron2.utils.logger import setup_logger
 _OURS, _OTHERS = "dml_instance", ("detectron2", "fvcore")
 # Of Detectron2's, what says how far an evaluation is.
 _EVALUATION = "detectron2.evaluation.evaluator"
-# Said whenever ids of classes do not count from 1, which is as good.
-_HARMLESS = "We'll apply a mapping for you"
+# Ids of classes that do not count from 1 are as good, and an exception is shown when it ends the
+# program.
+_NOT_SHOWN = ("We'll apply a mapping for you", "Exception during training")
 
 _logger = logging.getLogger(__name__)
 
@@ -104,7 +105,8 @@ class _LinesToLog(io.TextIOBase):
 
 def _is_for_the_terminal(record: logging.LogRecord) -> bool:
     is_ours = record.name.split(".")[0] == _OURS
-    is_warning = record.levelno >= logging.WARNING and _HARMLESS not in str(record.msg)
+    is_shown = not any(text in str(record.msg) for text in _NOT_SHOWN)
+    is_warning = record.levelno >= logging.WARNING and is_shown
     return is_ours or is_warning or record.name == _EVALUATION
 
 

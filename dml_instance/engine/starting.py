@@ -37,7 +37,7 @@ def start_lines(trainer: DefaultTrainer) -> list[str]:
         "machine": _machine(cfg),
         "schedule": (
             f"{cfg.SOLVER.MAX_ITER} iterations of {cfg.SOLVER.IMS_PER_BATCH} images, about "
-            f"{seen:.3g} times the training set; seed {cfg.SEED if cfg.SEED >= 0 else 'by chance'}"
+            f"{seen:.3g} times the training set; seed {cfg.SEED}"
         ),
         "watch": (
             f"tensorboard --logdir {cfg.OUTPUT_DIR}"

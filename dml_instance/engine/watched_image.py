@@ -1,11 +1,9 @@
 """One image, drawn again and again while a model learns."""
 
-import contextlib
 import logging
 import os
-import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,7 @@ from detectron2.engine import HookBase
 
 from ..files import replacing
 from ..images import write_image
+from ..randomness import randomness_kept
 from .inference import at_inference
 from .pictures import picture_of
 
@@ -79,7 +78,8 @@ class WatchedImage(HookBase):
         name = (*self._cfg.DATASETS.TEST, *self._cfg.DATASETS.TRAIN)[0]
         if self._record is None:
             self._record = watched_record(DatasetCatalog.get(name))
-        with _randomness_kept(), at_inference(self._cfg, self.trainer.model) as model:
+        # Detectron2's resizing draws a random number for a test image, too.
+        with randomness_kept(), at_inference(self._cfg, self.trainer.model) as model:
             picture, _ = picture_of(
                 model, self._cfg, self._record, MetadataCatalog.get(name), _MIN_SCORE
             )
@@ -89,19 +89,6 @@ class WatchedImage(HookBase):
             write_image(path, picture[:, :, ::-1])
         if self._for_tensorboard:
             self.trainer.storage.put_image("watched", np.moveaxis(picture, 2, 0))
-
-
-@contextlib.contextmanager
-def _randomness_kept() -> Iterator[None]:
-    """A training draws the same random numbers whether it is watched or not: Detectron2's resizing
-    draws one for a test image, too."""
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
 
 
 def watched_record(records: Sequence[dict]) -> dict:

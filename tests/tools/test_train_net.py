@@ -113,6 +113,37 @@ def test_a_resumed_run_knows_its_iteration_and_lambda(data, trained, tmp_path):
     assert state["trainer"]["hooks"]["TrainingClock"]["seconds"] > 0
 
 
+def test_a_damaged_checkpoint_is_passed_over_and_none_that_is_whole_is_one_line(
+    data, trained, tmp_path
+):
+    output, _ = trained
+    names = ("model_0000002.pth", "model_0000005.pth")
+    for name in names:
+        (tmp_path / name).write_bytes((output / name).read_bytes())
+    (tmp_path / "checkpoints.txt").write_text("\n".join(names))
+    (tmp_path / "last_checkpoint").write_text(names[-1])
+    (tmp_path / names[1]).write_bytes((output / names[1]).read_bytes()[:-1000])
+    printed = train(data, tmp_path, 6, "--resume")
+    (warning,) = (line for line in printed.splitlines() if names[1] in line)
+    assert warning.startswith(f"warning: {tmp_path / names[1]} is damaged")
+    assert warning.endswith(f"goes on from the one before, {tmp_path / names[0]}")
+    assert "goes on at iteration 4" in printed
+    for path in tmp_path.glob("*.pth"):
+        path.write_bytes(b"")
+    printed = train(data, tmp_path, 6, "--resume", ok=False)
+    assert printed.splitlines()[-1].startswith(f"error: no checkpoint of {tmp_path} can be read: ")
+    assert "Traceback" not in printed
+
+
+def test_a_loss_that_is_not_finite_ends_a_run_in_one_line(data, tmp_path):
+    printed = train(data, tmp_path, 6, "SOLVER.ADAMW.BASE_LR", "1e30", ok=False)
+    *_, line = lines = printed.splitlines()
+    assert line.startswith("error: the loss loss_") and ".png; no step was taken with it" in line
+    assert "Traceback" not in printed
+    assert [text for text in lines if "error" in text or "xception" in text] == [line]
+    assert not (tmp_path / "model_final.pth").exists()
+
+
 def test_a_training_says_that_it_replaces_another(data, trained, tmp_path):
     shutil.copy(trained[0] / "model_final.pth", tmp_path)
     assert "holds a trained model, which this training will replace" in train(data, tmp_path, 1)
