@@ -19,8 +19,7 @@ from detectron2.config import CfgNode
 from torch import nn
 
 from .data import PixelMapper
-from .data.forms.results import found_objects
-from .engine import find_all, find_model, load_model, min_score_of
+from .engine import find_all, find_model, load_model, min_score_of, objects_in
 from .files import replacing
 from .images import read_image, read_labels, to_eight_bit
 from .keys.classes import Classes, classes_of
@@ -122,9 +121,7 @@ class Segmenter:
             return [self(one, min_score=min_score) for one in image]
         least = self.min_score if min_score is None else min_score_of(self.cfg, min_score)
         rgb = _pixels(image)
-        with torch.no_grad():
-            instances = self.model([self._mapper(rgb)])[0]["instances"]
-        objects = tuple(found_objects(instances, least))
+        objects = tuple(objects_in(self.model, self._mapper(rgb), least)[0])
         name = {"name": os.fspath(image)} if _is_path(image) else {}
         return Segmentation(rgb, objects, self.classes, **name)
 

@@ -60,6 +60,11 @@ class Tile(NamedTuple):
         return slice(*self.rows[:2]), slice(*self.columns[:2])
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Its height and width in pixels."""
+        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+
+    @property
     def origin(self) -> tuple[int, int]:
         """Row and column of its first pixel."""
         return self.rows.start, self.columns.start

@@ -19,6 +19,7 @@ from dml_instance.modeling.criterion import (
 )
 from dml_instance.modeling.ground_truth import GroundTruth
 from dml_instance.modeling.structures import ImageMaps
+from dml_instance.object_masks import ObjectMasks
 
 
 def distance_of(sigma):
@@ -35,7 +36,9 @@ class Drawing:
         count = max(int(c) for c in "".join(rows).translate(str.maketrans(".x", "00")))
         masks = np.stack([pixels == str(g + 1) for g in range(count)])
         classes = torch.tensor(list(classes or [0] * count))
-        self.truth = GroundTruth(torch.from_numpy(masks), classes, torch.from_numpy(pixels == "x"))
+        self.truth = GroundTruth(
+            ObjectMasks.of(torch.from_numpy(masks)), classes, torch.from_numpy(pixels == "x")
+        )
         self.letters, self.stride = letters, stride
         self.embedding = torch.zeros(1, *letters.shape)
         self.distance_scale = torch.ones(letters.shape)

@@ -214,6 +214,8 @@ RULES = {
     "benchmarks.compare": compare_models,
     "benchmarks.exported_model": only_parsed,
     "benchmarks.gpu.photographs": only_parsed,
+    "benchmarks.large_image": only_parsed,
+    "benchmarks.load": only_parsed,
     "benchmarks.model_cost": model_cost,
     "benchmarks.page_clicks": only_parsed,
     "benchmarks.speed": measure_speed,

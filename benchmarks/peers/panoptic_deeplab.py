@@ -20,11 +20,8 @@ import torch.nn.functional as F
 from detectron2.structures import Instances
 from torch import Tensor
 
-from dml_instance.modeling.criterion.label_grid import (
-    instance_coverage,
-    instance_id_map,
-    resized_masks,
-)
+from dml_instance.modeling.criterion.label_grid import instance_coverage, instance_id_map
+from dml_instance.object_masks import ObjectMasks
 
 from .clusterings import instances_of_labels
 
@@ -83,8 +80,8 @@ def perfect_maps(
         image_size: (height, width) of the network's input.
         stride: pixels of it a cell.
     """
-    coverage = instance_coverage(resized_masks(masks, image_size), stride)
-    ids = instance_id_map(coverage, torch.zeros(coverage.shape[1:]))
+    coverage = instance_coverage(ObjectMasks.of(masks).resized(image_size), stride)
+    ids = instance_id_map(coverage, torch.zeros(coverage.shape))
     position = torch.stack(
         torch.meshgrid(*(torch.arange(side).float() for side in ids.shape), indexing="ij")
     )

@@ -45,7 +45,7 @@ class RepeatableCriterion(DMLCriterion):
     """Samples the same pixels of an image in whatever process and place of the batch it is."""
 
     def _of_image(self, maps, truth):
-        torch.manual_seed(int(truth.masks.sum()))
+        torch.manual_seed(int(truth.masks.pixels.sum()))
         return super()._of_image(maps, truth)
 
 

@@ -33,7 +33,6 @@ from ..data.forms.results import (
     RESULT_FORMS,
     ResultImage,
     ResultWriter,
-    found_objects,
     result_files,
 )
 from ..data.input_files import check_apart, input_files, remarks_on_names
@@ -44,6 +43,7 @@ from ..engine import (
     load_model,
     message_of,
     min_score_of,
+    objects_in,
     run_over_images,
 )
 from ..grouping import limits_of
@@ -79,13 +79,13 @@ def main(args: argparse.Namespace) -> int:
 
     def segment(record: dict) -> None:
         file = files[record["file_name"]]
-        found = model([mapper(record)])[0]["instances"]
-        if len(found) == most:
+        x = mapper(record)
+        objects, scores = objects_in(model, x, tally.min_score)
+        if len(scores) == most:
             what = f"{most} objects, perhaps not all: raise TEST.DETECTIONS_PER_IMAGE"
             limits.add("TEST.DETECTIONS_PER_IMAGE", file.path, what)
-        objects = found_objects(found, tally.min_score)
-        writer.add(ResultImage(file.name, file.relative, found.image_size), objects)
-        tally.count(file.relative, found.scores, len(objects))
+        writer.add(ResultImage(file.name, file.relative, (x["height"], x["width"])), objects)
+        tally.count(file.relative, scores, len(objects))
 
     status = run_over_images(
         [{"file_name": path} for path in files],

@@ -9,14 +9,15 @@ import torch
 from detectron2.data import DatasetMapper, get_detection_dataset_dicts
 from detectron2.data import detection_utils as utils
 from detectron2.data.transforms import AugInput, AugmentationList, TransformList
-from detectron2.structures import BoxMode
+from detectron2.structures import BitMasks, BoxMode
 from PIL import Image
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
 from ..errors import FileError
 from ..images import PLAIN, ReadingRules, read_image
-from ..rle import as_rle
+from ..object_masks import ObjectMasks
+from ..rle import as_rle, decoded_part
 from .augmentation import build_test_augmentation, build_train_augmentation
 from .copy_paste import CopyPaste
 
@@ -83,10 +84,22 @@ class LabelMapMapper(ImageMapper):
     their boxes, and the others are painted into as few label maps as keep them apart, which are
     transformed instead. The result is the same. Polygons and keypoints go the stock way.
 
+    Masks are handed on as ``BitMasks``, which stock models want, or as ``ObjectMasks``, whose
+    memory goes with the area of the objects, and not with their number times the pixels.
+
     Where a record has crowds (annotations with ``iscrowd``) or a ``void`` RLE, pixels that are
     neither object nor background, they are transformed with the image and handed on as ``ignored``,
     (H, W) bool. Detectron2 drops them.
     """
+
+    def __init__(self, *args, in_windows: bool, **options):
+        """
+        Args:
+            args, options: of ``ImageMapper``.
+            in_windows: whether masks are ``ObjectMasks``.
+        """
+        super().__init__(*args, **options)
+        self.in_windows = in_windows
 
     def _transform_annotations(
         self, dataset_dict: dict, transforms: TransformList, image_shape: tuple[int, int]
@@ -123,21 +136,20 @@ class LabelMapMapper(ImageMapper):
         seen = [annotation for annotation, kept in zip(annotations, is_seen, strict=True) if kept]
         masks = _transformed([annotation["segmentation"] for annotation in seen], transforms)
         boxes = boxes[is_seen].clip(0, (width, height) * 2)
-        left = []
-        for annotation, box, (mask, tight) in zip(seen, boxes, masks, strict=True):
-            if tight is not None:
-                bbox = tight if self.recompute_boxes else box
-                left.append(
-                    {
-                        **annotation,
-                        "bbox": bbox,
-                        "bbox_mode": BoxMode.XYXY_ABS,
-                        "segmentation": mask,
-                    }
-                )
-        instances = utils.annotations_to_instances(
-            left, image_shape, mask_format=self.instance_mask_format
-        )
+        left, windows, corners = [], [], []
+        for annotation, box, (mask, corner) in zip(seen, boxes, masks, strict=True):
+            if mask.size:
+                (row, column), (rows, columns) = corner, mask.shape
+                tight = (column, row, column + columns, row + rows)
+                annotation = {**annotation, "bbox": tight if self.recompute_boxes else box}
+                del annotation["segmentation"]
+                left.append({**annotation, "bbox_mode": BoxMode.XYXY_ABS})
+                windows.append(mask)
+                corners.append(corner)
+        instances = utils.annotations_to_instances(left, image_shape)
+        if left:
+            objects = ObjectMasks.of_windows(windows, corners, image_shape)
+            instances.gt_masks = objects if self.in_windows else BitMasks(objects.tensor)
         dataset_dict["instances"] = utils.filter_empty_instances(instances, by_mask=False)
 
 
@@ -157,20 +169,19 @@ def _absolute_boxes(annotations: list[dict]) -> np.ndarray:
 
 def _transformed(
     rles: list[dict], transforms: TransformList
-) -> list[tuple[np.ndarray, tuple[int, int, int, int] | None]]:
+) -> list[tuple[np.ndarray, tuple[int, int]]]:
     """COCO RLEs under transforms that take each output pixel from one input pixel.
 
     Returns:
-        For each an (H, W) uint8 mask and its box (left, top, right, bottom), half open; None where
-        nothing is left.
+        For each the window (h, w) bool that it just fills, empty where nothing is left; and the row
+        and column of its first pixel.
     """
     layers: list[np.ndarray] = []
     counts: list[int] = []
     place = []
     for rle in rles:
-        left, top, width, height = coco_mask.toBbox(rle).astype(int)
-        window = (slice(top, top + height), slice(left, left + width))
-        mask = coco_mask.decode(rle)[window].view(bool)
+        mask, (top, left) = decoded_part(rle)
+        window = (slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1]))
         for index, layer in enumerate(layers):
             if counts[index] < _OBJECTS_A_LAYER and not layer[window][mask].any():
                 break
@@ -188,13 +199,11 @@ def _transformed(
     ]
     masks = []
     for index, number in place:
-        mask, window = np.zeros_like(moved[index]), windows[index][number - 1]
+        window = windows[index][number - 1]
         if window is None:
-            masks.append((mask, None))
-            continue
-        mask[window] = moved[index][window] == number
-        rows, columns = window
-        masks.append((mask, (columns.start, rows.start, columns.stop, rows.stop)))
+            masks.append((np.zeros((0, 0), bool), (0, 0)))
+        else:
+            masks.append((moved[index][window] == number, (window[0].start, window[1].start)))
     return masks
 
 
@@ -245,6 +254,9 @@ def build_train_mapper(cfg, records: Sequence[dict] | None = None) -> FileNaming
             augmentations=build_train_augmentation(cfg),
             recompute_boxes=cfg.MODEL.MASK_ON and cfg.INPUT.CROP.ENABLED,
             rules=PLAIN,
+            # Pasting works on whole masks, and so do the models of Detectron2.
+            in_windows=cfg.MODEL.META_ARCHITECTURE == "DMLInstance"
+            and not cfg.INPUT.AUG.COPY_PASTE,
         )
     )
     if not cfg.INPUT.AUG.COPY_PASTE:

@@ -10,7 +10,15 @@ from .image_run import for_each_image, list_of_skipped, run_over_images
 from .least_score import min_score_of
 from .likeness import likest_classes
 from .precision import infers_in_bfloat16, trains_in_bfloat16
-from .prediction import find_all, find_model, given_model, load_model, load_trained, metadata_of
+from .prediction import (
+    find_all,
+    find_model,
+    given_model,
+    load_model,
+    load_trained,
+    metadata_of,
+    objects_in,
+)
 from .processes import (
     check_processes,
     check_same_start,
@@ -73,6 +81,7 @@ __all__ = [
     "metadata_of",
     "min_score_of",
     "named_in_errors",
+    "objects_in",
     "predictions_file",
     "predictions_folder",
     "results_table",

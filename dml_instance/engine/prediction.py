@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import Metadata, MetadataCatalog
-from torch import nn
+from torch import Tensor, nn
 
+from ..data.forms.results import FoundObject, found_objects, objects_of
 from ..keys.classes import known_dataset
 from ..model_zoo import PREFIX, shipped_models
 from ..modeling import DMLInstance, compute_in_bfloat16, fuse_conv_norms
@@ -133,6 +134,28 @@ def find_all(model: nn.Module) -> None:
     bounds what is scored, and who segments wants all of them."""
     if isinstance(model, DMLInstance):
         model.grouping.max_instances = None
+
+
+@torch.no_grad()
+def objects_in(model: nn.Module, x: dict, min_score: float) -> tuple[list[FoundObject], Tensor]:
+    """The objects of an image, their masks in the windows that they fill.
+
+    Of a ``DMLInstance`` memory goes with their area; other models, and a grouping without a method
+    ``find``, make a mask of the whole image for each.
+
+    Args:
+        model: in evaluation mode.
+        x: Detectron2's input dict, with ``height`` and ``width``.
+        min_score: objects under it are left out.
+
+    Returns:
+        Them, by descending score; and the scores (N,) of all that the model found.
+    """
+    if isinstance(model, DMLInstance) and hasattr(model.grouping, "find"):
+        found = model.find(x)
+        return objects_of(found, min_score), torch.from_numpy(found.scores)
+    instances = model([x])[0]["instances"]
+    return found_objects(instances, min_score), instances.scores
 
 
 def metadata_of(cfg: CfgNode) -> Metadata:

@@ -9,6 +9,7 @@ from .explaining import RULES, SeedAccount, explain, shown
 from .grouping import FoundInstances, GroupingSettings, group, seeds_of
 from .limits import ReachedLimits, limits_of
 from .maps import GridMaps
+from .rendering import WindowMasks
 from .rules import GroupingRules
 from .seeds import Seeds, seediness
 
@@ -24,6 +25,7 @@ __all__ = [
     "ReachedLimits",
     "SeedAccount",
     "Seeds",
+    "WindowMasks",
     "explain",
     "group",
     "limits_of",

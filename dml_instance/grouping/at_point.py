@@ -174,7 +174,7 @@ class PointGround:
             self.gaps[level, pred_class][None],
         )
         masks = grow_masks(self.grids, growing, max_overlap=1.0)
-        drawn, canvas, boxes = draw_masks(
+        _, drawn = draw_masks(
             masks,
             np.arange(len(masks.seed)),
             self.grids,
@@ -186,9 +186,8 @@ class PointGround:
         if len(drawn) == 0:
             return None
         (found,), (score,) = classify(masks, seed, self.probabilities, self.rules)
-        left, top, right, bottom = boxes[0].tolist()
-        pixels = canvas[0, top:bottom, left:right].copy()
-        return PointMask(pixels, (top, left), float(tau), int(found), float(score))
+        left, top, _, _ = drawn.boxes[0].tolist()
+        return PointMask(drawn[0], (top, left), float(tau), int(found), float(score))
 
     def similarity(self, point: Sequence[float]) -> np.ndarray:
         """sigma from a point to every cell of its likeliest scale, (h, w) float32 in [0, 1]; 0

@@ -13,7 +13,7 @@ from .growing import Grids, GrowingSeeds, GrownMasks, grow_masks
 from .limits import ReachedLimits
 from .maps import GridMaps, cell_size
 from .metric import distance_threshold
-from .rendering import draw_masks
+from .rendering import WindowMasks, draw_masks
 from .rules import GroupingRules
 from .scoring import classify
 from .seeds import Seeds, find_all_candidates, select_seeds
@@ -60,15 +60,12 @@ class FoundInstances(NamedTuple):
     Attributes:
         scores: (N,) float32 in [0, 1].
         classes: (N,) int64 in [0, K).
-        masks: (N, H, W) bool, each with a pixel at least; only the pages of memory that hold a mask
-            are taken, see ``rendering.sparse_masks``.
-        boxes: (N, 4) int64: left, top, right, bottom, half open.
+        masks: N, each with a pixel at least.
     """
 
     scores: np.ndarray
     classes: np.ndarray
-    masks: np.ndarray
-    boxes: np.ndarray
+    masks: WindowMasks
 
 
 class Grown(NamedTuple):
@@ -154,7 +151,7 @@ def drawn_of(
     ranked = np.argsort(-grown.scores, kind="stable")
     scores = grown.scores.astype(np.float32)
     ranked = ranked[scores[ranked] >= settings.min_score]
-    drawn, pixels, boxes = draw_masks(
+    drawn, masks = draw_masks(
         grown.masks,
         ranked,
         grown.grids,
@@ -163,7 +160,7 @@ def drawn_of(
         interpolate=settings.rules.mask_resolution == "output",
         limit=len(ranked) if settings.max_instances is None else settings.max_instances,
     )
-    return FoundInstances(scores[drawn], grown.classes[drawn], pixels, boxes), drawn
+    return FoundInstances(scores[drawn], grown.classes[drawn], masks), drawn
 
 
 def seeds_of(

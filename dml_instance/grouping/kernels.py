@@ -274,25 +274,25 @@ def _clipped_distances(embedding, distance_scale, seed, threshold, window, cells
 
 @compiled
 def _draw_one(canvas, near, threshold, rows, columns):
-    """Set the pixels of (H, W) ``canvas`` at which the interpolated distance is at most the
-    threshold.
+    """Set the pixels of a window, ``canvas``, at which the interpolated distance is at most the
+    threshold; ``rows`` and ``columns`` are from ``_pixels_of``.
 
     Returns:
         First row and column that are set, and the first beyond the last; not beyond the first where
         none is.
     """
-    (first_row, lower_row, row_weight), (first_column, lower_column, column_weight) = rows, columns
+    (_, lower_row, row_weight), (_, lower_column, column_weight) = rows, columns
     height, width = near.shape
     top, left, bottom, right = canvas.shape[0], canvas.shape[1], 0, 0
     across, one = np.empty(width, np.float32), np.float32(1)
-    for i in range(len(lower_row)):
-        above, below = near[lower_row[i]], near[min(lower_row[i] + 1, height - 1)]
+    for row in range(len(lower_row)):
+        above, below = near[lower_row[row]], near[min(lower_row[row] + 1, height - 1)]
         for j in range(width):
-            across[j] = above[j] * (one - row_weight[i]) + below[j] * row_weight[i]
-        for j in range(len(lower_column)):
-            before, after = across[lower_column[j]], across[min(lower_column[j] + 1, width - 1)]
-            if before * (one - column_weight[j]) + after * column_weight[j] <= threshold:
-                row, column = first_row + i, first_column + j
+            across[j] = above[j] * (one - row_weight[row]) + below[j] * row_weight[row]
+        for column in range(len(lower_column)):
+            j, weight = lower_column[column], column_weight[column]
+            before, after = across[j], across[min(j + 1, width - 1)]
+            if before * (one - weight) + after * weight <= threshold:
                 canvas[row, column] = True
                 top, left = min(top, row), min(left, column)
                 bottom, right = max(bottom, row + 1), max(right, column + 1)
@@ -300,17 +300,34 @@ def _draw_one(canvas, near, threshold, rows, columns):
 
 
 @compiled
-def draw(canvases, order, grids, masks, cell_sizes, interpolate):
-    """See ``rendering.draw_masks``; ``canvases`` (N, H, W) are zeros, ``cell_sizes`` (levels, 2).
+def _appended(pixels, used, window):
+    """``pixels`` (P,), of which so many are used, with a window behind them; maybe a longer copy.
+
+    Twice as long where it has to be: what is not yet used takes no memory.
+    """
+    end = used + window.size
+    if end > len(pixels):
+        longer = np.empty(max(end, 2 * len(pixels)), np.bool_)
+        longer[:used] = pixels[:used]
+        pixels = longer
+    pixels[used:end] = window.copy().ravel()
+    return pixels
+
+
+@compiled
+def draw(limit, order, grids, masks, cell_sizes, output_size, interpolate):
+    """See ``rendering.draw_masks``; ``cell_sizes`` is (levels, 2).
 
     Returns:
-        The masks that were drawn (m,), of ``order``, and their boxes (m, 4): left, top, right,
-        bottom, half open.
+        The masks that were drawn (N,), of ``order``; their boxes (N, 4): left, top, right, bottom,
+        half open; where the pixels of each box start (N + 1,); and these pixels, row by row.
     """
-    drawn, boxes = np.empty(len(canvases), np.int64), np.empty((len(canvases), 4), np.int64)
+    limit = min(limit, len(order))
+    drawn, boxes = np.empty(limit, np.int64), np.empty((limit, 4), np.int64)
+    starts, pixels = np.zeros(limit + 1, np.int64), np.empty(0, np.bool_)
     count = 0
     for index in order:
-        if count == len(canvases):
+        if count == limit:
             break
         level, threshold = masks.level[index], masks.threshold[index]
         seed = masks.position[index, 0], masks.position[index, 1]
@@ -327,11 +344,15 @@ def draw(canvases, order, grids, masks, cell_sizes, interpolate):
         near = _clipped_distances(
             embedding, distance_scale, seed, threshold, window, cells, distances
         )
-        rows = _pixels_of(window[0], cell_sizes[level, 0], canvases.shape[1], interpolate)
-        columns = _pixels_of(window[1], cell_sizes[level, 1], canvases.shape[2], interpolate)
-        top, left, bottom, right = _draw_one(canvases[count], near, threshold, rows, columns)
+        rows = _pixels_of(window[0], cell_sizes[level, 0], output_size[0], interpolate)
+        columns = _pixels_of(window[1], cell_sizes[level, 1], output_size[1], interpolate)
+        canvas = np.zeros((len(rows[1]), len(columns[1])), np.bool_)
+        top, left, bottom, right = _draw_one(canvas, near, threshold, rows, columns)
         if bottom > top:
-            drawn[count] = index
-            boxes[count] = left, top, right, bottom
+            used = starts[count]
+            pixels = _appended(pixels, used, canvas[top:bottom, left:right])
+            drawn[count], starts[count + 1] = index, used + (bottom - top) * (right - left)
+            boxes[count, 0], boxes[count, 1] = columns[0] + left, rows[0] + top
+            boxes[count, 2], boxes[count, 3] = columns[0] + right, rows[0] + bottom
             count += 1
-    return drawn[:count], boxes[:count]
+    return drawn[:count], boxes[:count], starts[: count + 1], pixels[: starts[count]].copy()

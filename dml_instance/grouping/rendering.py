@@ -4,7 +4,8 @@ Shapes: n masks on grids, N masks drawn, H x W output pixels.
 """
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +17,43 @@ from .growing import Grids, GrownMasks
 _MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 
 
+@dataclass(frozen=True, eq=False)
+class WindowMasks:
+    """Masks in the windows that they just fill: memory goes with their area, and not with their
+    number times the pixels of the image.
+
+    Attributes:
+        boxes: (N, 4) int64: left, top, right, bottom, half open; none is empty.
+        start: (N + 1,) int64; window i has the pixels from start[i] to start[i + 1].
+        pixels: (P,) bool, those of all windows, row by row.
+    """
+
+    boxes: np.ndarray
+    start: np.ndarray
+    pixels: np.ndarray
+
+    def __len__(self):
+        return len(self.boxes)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """(h, w) bool in the window of a mask: rows top to bottom, columns left to right."""
+        left, top, right, bottom = self.boxes[index]
+        window = self.pixels[self.start[index] : self.start[index + 1]]
+        return window.reshape(bottom - top, right - left)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[index] for index in range(len(self)))
+
+    def whole(self, height: int, width: int) -> np.ndarray:
+        """(N, height, width) bool, see ``sparse_masks``."""
+        canvases = sparse_masks(len(self), height, width)
+        for canvas, (left, top, right, bottom), mask in zip(
+            canvases, self.boxes.tolist(), self, strict=True
+        ):
+            canvas[top:bottom, left:right] = mask
+        return canvases
+
+
 def draw_masks(
     masks: GrownMasks,
     order: np.ndarray,
@@ -25,7 +63,7 @@ def draw_masks(
     output_size: tuple[int, int],
     interpolate: bool,
     limit: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, WindowMasks]:
     """The pixels of masks.
 
     A pixel belongs to a mask where the distances, interpolated bilinearly between the centres of
@@ -42,14 +80,19 @@ def draw_masks(
         limit: drawn are at most so many.
 
     Returns:
-        Which were drawn (N,) int64: those that have a pixel, in their order; their pixels (N, H, W)
-        bool; and their boxes (N, 4) int64: left, top, right, bottom, half open.
+        Which were drawn (N,) int64: those that have a pixel, in their order; and these masks.
     """
-    canvases = sparse_masks(min(limit, len(order)), *output_size)
-    drawn, boxes = kernels.draw(
-        canvases, order, grids, masks, np.array(cell_sizes, dtype=np.float64), interpolate
+    height, width = output_size
+    drawn, *windows = kernels.draw(
+        limit,
+        order,
+        grids,
+        masks,
+        np.array(cell_sizes, dtype=np.float64),
+        (int(height), int(width)),
+        interpolate,
     )
-    return drawn, canvases[: len(drawn)], boxes
+    return drawn, WindowMasks(*windows)
 
 
 def sparse_masks(count: int, height: int, width: int) -> np.ndarray:
@@ -59,7 +102,8 @@ def sparse_masks(count: int, height: int, width: int) -> np.ndarray:
     NumPy asks for huge pages, of which every small mask would touch one: 2 MiB to clear for some
     hundred pixels. Nor is memory reserved: 2,000 masks of an image of 4,096 x 4,096 pixels would
     ask for 33 GB, and fill a hundredth of it. Where the system has no such memory, all of it is
-    taken.
+    taken. Of a wide image every row of a mask has a page of its own, at 4 KiB: of many objects
+    ``WindowMasks`` take less.
     """
     size = count * height * width
     if size == 0 or not hasattr(mmap, "MADV_NOHUGEPAGE"):

@@ -13,6 +13,9 @@ from . import kernels
 from .maps import GridMaps
 from .rules import GroupingRules
 
+# Cells that are searched at once, so that a large grid needs no copies of itself.
+_CELLS_AT_ONCE = 2**20
+
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
@@ -108,21 +111,36 @@ def find_candidates(maps: GridMaps, level: int, rules: GroupingRules) -> Candida
             seediness smoothed over 3 x 3 cells, which steadies them.
 
     Returns:
-        Candidates; cells with an embedding that is not finite are never among them.
+        Candidates, row by row; cells with an embedding that is not finite are never among them.
+        Memory beside them: 20 bytes a cell, of at most a few million cells at once.
     """
-    score = seediness(maps.probability)
+    height, width = maps.distance_scale.shape
+    rows = max(_CELLS_AT_ONCE // max(width, 1), 1)
+    bands = range(0, max(height, 1), rows)
+    return Candidates.cat(
+        [_of_rows(maps, level, rules, first, min(first + rows, height)) for first in bands]
+    )
+
+
+def _of_rows(maps: GridMaps, level: int, rules: GroupingRules, first: int, last: int) -> Candidates:
+    """The candidates in the rows [first, last)."""
+    radius = max(round(rules.peak_radius / maps.stride), 1)
+    # What decides on a row: the rows that its peaks are compared with, smoothed.
+    top, bottom = max(first - radius - 1, 0), last + radius + 1
+    score = seediness(maps.probability[:, :, top:bottom])
     usable = score >= rules.min_seediness
     if rules.candidates == "peaks":
-        rows, columns = (
+        counted = (
             _in_square(np.ones(shape, np.float32), 3, np.add, 0.0)
             for shape in ((len(score), 1), score[:1].shape)
         )
-        score = _in_square(score, 3, np.add, 0.0) / (rows * columns)
-        peak_size = 2 * max(round(rules.peak_radius / maps.stride), 1) + 1
-        usable &= score == _in_square(score, peak_size, np.maximum, -np.inf)
+        score = _in_square(score, 3, np.add, 0.0) / np.multiply(*counted)
+        usable &= score == _in_square(score, 2 * radius + 1, np.maximum, -np.inf)
     # What is asked of the candidates alone, as it would take longer than all the rest if asked of
     # every cell: which are finite, and for which threshold and class S is the maximum.
-    position = np.argwhere(usable)
+    position = np.argwhere(usable[first - top : last - top])
+    seen = score[position[:, 0] + first - top, position[:, 1]]
+    position[:, 0] += first
     rows, columns = position.T
     num_taus, num_classes = maps.probability.shape[:2]
     probability = maps.probability[:, :, rows, columns]
@@ -133,7 +151,7 @@ def find_candidates(maps: GridMaps, level: int, rules: GroupingRules) -> Candida
         distance_scale=maps.distance_scale[rows, columns],
         coordinates=(position.astype(np.float32) + np.float32(0.5)) * pixels,
         position=position,
-        seediness=score[rows, columns],
+        seediness=seen,
         tau_index=best // num_classes,
         pred_class=best % num_classes,
         level=np.full(len(position), level, dtype=np.int64),

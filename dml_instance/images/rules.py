@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-# What tools/predict.py segments in 16 GB: crowded with nuclei and magnified by 1.25 it takes 145
-# bytes a pixel. A larger one would have the system end the program, and the other results with it.
+# What `dml segment` segments in 8 GB with room to spare, magnified by 1.25, see
+# docs/large_images.md. A larger one may have the system end the program, and the other results with
+# it.
 # Pillow's limit holds for its own formats alone, and for all of a program.
 MAX_PIXELS = 10_000 * 10_000
 

@@ -165,6 +165,7 @@ class TopDownDecoder(nn.Module):
                 top_down, scale_factor=2.0, mode="bilinear", align_corners=False
             )
             if name is not None:
-                top_down = top_down + self.lateral[name](features[name])
+                # In place: of a large image each map is a large part of all memory.
+                top_down += self.lateral[name](features[name])
             top_down = merge(top_down)
         return top_down

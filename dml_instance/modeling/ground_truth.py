@@ -9,18 +9,20 @@ import torch
 from detectron2.structures import BitMasks, Instances, PolygonMasks
 from torch import Tensor
 
+from ..object_masks import ObjectMasks
+
 
 @dataclass(frozen=True)
 class GroundTruth:
     """The annotated objects of one image.
 
     Attributes:
-        masks: (G, H, W) bool.
+        masks: of the G objects.
         classes: (G,) int64 in [0, K).
         ignored: (H, W) bool, pixels that are neither object nor background.
     """
 
-    masks: Tensor
+    masks: ObjectMasks
     classes: Tensor
     ignored: Tensor
 
@@ -40,22 +42,22 @@ class GroundTruth:
         return GroundTruth(*(values.to(device) for values in vars(self).values()))
 
 
-def object_masks(instances: Instances, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """What Detectron2's data loader gives, as tensors.
+def object_masks(instances: Instances, image_size: tuple[int, int]) -> tuple[ObjectMasks, Tensor]:
+    """What a data loader gives.
 
     Args:
-        instances: with ``gt_classes`` and ``gt_masks`` (BitMasks or PolygonMasks); Detectron2's
-            mapper leaves ``gt_masks`` out where there is no object.
+        instances: with ``gt_classes`` and ``gt_masks``: this project's ObjectMasks, or Detectron2's
+            BitMasks or PolygonMasks; its mapper leaves ``gt_masks`` out where there is no object.
         image_size: (H, W).
 
     Returns:
-        masks (G, H, W) bool and classes (G,) int64.
+        Masks of the G objects, and classes (G,) int64.
 
     Raises:
         ValueError: for instances without masks, or masks of another size than the image.
     """
     if len(instances) == 0:
-        masks = torch.zeros((0, *image_size), dtype=torch.bool)
+        masks = ObjectMasks.of(torch.zeros((0, *image_size), dtype=torch.bool))
         return masks, torch.zeros(0, dtype=torch.int64)
     if not instances.has("gt_masks"):
         raise ValueError(
@@ -65,8 +67,8 @@ def object_masks(instances: Instances, image_size: tuple[int, int]) -> tuple[Ten
     masks = instances.gt_masks
     if isinstance(masks, PolygonMasks):
         masks = BitMasks.from_polygon_masks(masks, *image_size)
-    if masks.tensor.shape[-2:] != tuple(image_size):
-        raise ValueError(
-            f"gt_masks are {tuple(masks.tensor.shape[-2:])}, but the image is {tuple(image_size)}"
-        )
-    return masks.tensor.bool(), instances.gt_classes
+    if not isinstance(masks, ObjectMasks):
+        masks = ObjectMasks.of(masks.tensor.bool())
+    if masks.size != tuple(image_size):
+        raise ValueError(f"gt_masks are {masks.size}, but the image is {tuple(image_size)}")
+    return masks, instances.gt_classes

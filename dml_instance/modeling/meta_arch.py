@@ -8,7 +8,7 @@ Shapes: B images, C channels, H x W image pixels.
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,19 +21,24 @@ from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
+from ..grouping import FoundInstances, GridMaps
 from ..keys.classes import number_of_classes
 from ..keys.honoured import note_on_unread_keys
 from ..schedule import schedule_iteration
+from ..tiling import Tile, tiles_of
 from .checkpoint_names import keep_checkpoint_names, place_of
 from .criterion import DMLCriterion, build_criterion
 from .ground_truth import GroundTruth
-from .grouping import InstanceGrouping, build_grouping
+from .grouping import InstanceGrouping, as_arrays, build_grouping, joined_arrays
 from .image_threads import of_each_image
 from .network import DMLNetwork
 from .structures import MAPS, BatchMaps, ImageMaps
-from .test_time import InferenceRules, predict_augmented, predict_tiles
+from .test_time import InferenceRules, ScaledImage, predict_augmented, predict_tiles
 
 _logger = logging.getLogger(__name__)
+
+# A flat image has no deviation; one grey level keeps it at zero.
+_LEAST_DEVIATION = 1.0
 
 
 @META_ARCH_REGISTRY.register()
@@ -209,6 +214,61 @@ class DMLInstance(nn.Module):
         grouped = of_each_image(self.grouping, images, names, threads=threads, device=self.device)
         return [{"instances": instances} for instances in grouped]
 
+    def find(self, x: dict) -> FoundInstances:
+        """The instances of one image, without a mask of the whole image for each.
+
+        What ``forward`` finds, for images of any size that hold any number of objects. One that is
+        seen in tiles is resized and normalised tile by tile, too; memory beside what a tile takes
+        is that of ``joined_arrays`` and ``grow_masks``, on the CPU.
+
+        Args:
+            x: as in ``forward``, at inference.
+        """
+        height, width = x["image"].shape[-2:]
+        pyramid = [self._arrays(x, scale) for scale in self.inference_rules.scales]
+        size = (x.get("height", height), x.get("width", width))
+        return self.grouping.find(pyramid, size, x.get("file_name", "an image"))
+
+    def _arrays(self, x: dict, scale: float) -> GridMaps:
+        """What the network says of an image at one scale."""
+        rules, unit = self.inference_rules, self.network.size_divisibility
+        size = tuple(_scaled(side, scale) for side in x["image"].shape[-2:])
+        padded = tuple(-(-side // unit) * unit for side in size)
+        tile_size = rules.tile_size or max(padded)
+        tiles = tiles_of(padded, size=tile_size, overlap=rules.tile_overlap, unit=unit)
+        # Several symmetries of an image are averaged as a whole.
+        if len(tiles) == 1 or rules.augmentations > 1:
+            images = self.preprocess_image([x], scale)
+            return as_arrays(self.predict_maps(images, scale).of_image(0, images.image_sizes[0]))
+        seen = self._tile_of(ScaledImage(move_device_like(x["image"], self.pixel_mean), size))
+
+        def maps_of(tile: Tile) -> ImageMaps:
+            return self._predict(seen(tile), tile.origin, scale).of_image(0, tile.size)
+
+        # Of a tile nothing is left when the next one is seen.
+        return joined_arrays(((tile, maps_of(tile)) for tile in tiles), size)
+
+    def _tile_of(self, image: ScaledImage) -> Callable[[Tile], Tensor]:
+        """What makes the input of the network, (1, C, h, w), of a tile of an image."""
+        mean, deviation = self.pixel_mean, self.pixel_std
+        if self.normalize_each_image:
+            mean, deviation = image.mean_and_deviation
+            deviation = deviation.clamp(min=_LEAST_DEVIATION)
+
+        def tile_of(tile: Tile) -> Tensor:
+            ends = [
+                min(part.stop, side) for part, side in zip(tile.pixels, image.size, strict=True)
+            ]
+            rows, columns = (
+                slice(part.start, end) for part, end in zip(tile.pixels, ends, strict=True)
+            )
+            window = (image.window(rows, columns) - mean) / deviation
+            below, right = (part.stop - end for part, end in zip(tile.pixels, ends, strict=True))
+            window = F.pad(window, (0, right, 0, below))[None]
+            return window.contiguous(memory_format=self.network.memory_format)
+
+        return tile_of
+
     def traced(self, batched_inputs: list[dict]) -> list[dict[str, Tensor]]:
         """What of the model a graph can hold: the network, from images to maps.
 
@@ -264,8 +324,7 @@ class DMLInstance(nn.Module):
     def _normalized(self, image: Tensor) -> Tensor:
         if not self.normalize_each_image:
             return (image - self.pixel_mean) / self.pixel_std
-        # A flat image has no deviation; one grey level keeps it at zero.
-        deviation = image.std(dim=(1, 2), keepdim=True, correction=0).clamp(min=1.0)
+        deviation = image.std(dim=(1, 2), keepdim=True, correction=0).clamp(min=_LEAST_DEVIATION)
         return (image - image.mean(dim=(1, 2), keepdim=True)) / deviation
 
     def predict_maps(self, images: ImageList, scale: float = 1.0) -> BatchMaps:

@@ -112,6 +112,8 @@ class DMLNetwork(nn.Module):
         for_embedding = self.decoder(features)
         for_seeds = for_embedding if self.seed_decoder is None else self.seed_decoder(features)
         embedding, distance_scale = self.embedding_head(for_embedding, origin)
+        # Each of these is a large part of all memory.
+        del for_embedding
         class_logits = self.seed_head(for_seeds, embedding, distance_scale)
         if self.class_context is not None:
             class_logits = self.class_context(class_logits, features[self.class_feature])

@@ -105,10 +105,10 @@ def _colours(image: np.ndarray) -> np.ndarray:
 
 
 def _result(found: FoundInstances, image_size: tuple[int, int], names: tuple[str, ...]) -> Result:
-    masks = []
-    for pixels, (left, top, right, bottom) in zip(found.masks, found.boxes.tolist(), strict=True):
-        # A copy: the whole of all masks is given back.
-        masks.append(Mask(top, left, pixels[top:bottom, left:right].copy()))
+    corners = found.masks.boxes[:, :2].tolist()
+    masks = [
+        Mask(top, left, pixels) for pixels, (left, top) in zip(found.masks, corners, strict=True)
+    ]
     return Result(
         image_size, masks, found.scores, found.classes, [names[index] for index in found.classes]
     )

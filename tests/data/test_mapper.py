@@ -3,12 +3,14 @@ import numpy as np
 import pytest
 import torch
 from detectron2.data import DatasetCatalog, DatasetMapper
+from detectron2.structures import BitMasks
 from PIL import Image
 
 from dml_instance.data import build_test_mapper, build_train_mapper
 from dml_instance.data.augmentation import build_train_augmentation
 from dml_instance.data.mapper import FileNamingMapper
 from dml_instance.errors import FileError
+from dml_instance.object_masks import ObjectMasks
 from toy_scenes import data_config, rle, square_and_disc, write_coco
 
 
@@ -64,9 +66,12 @@ def test_an_error_that_is_not_of_the_file_does_not_blame_it(tmp_path, registered
         FileNamingMapper(fail)(record)
 
 
-@pytest.mark.parametrize("objects_a_layer", [255, 2])
+@pytest.mark.parametrize(
+    ("objects_a_layer", "architecture", "kind"),
+    [(255, "DMLInstance", ObjectMasks), (2, "GeneralizedRCNN", BitMasks)],
+)
 def test_masks_transformed_together_are_those_transformed_one_by_one(
-    tmp_path, registered, monkeypatch, objects_a_layer
+    tmp_path, registered, monkeypatch, objects_a_layer, architecture, kind
 ):
     monkeypatch.setattr("dml_instance.data.mapper._OBJECTS_A_LAYER", objects_a_layer)
     discs = np.zeros((30, 90, 120), np.uint8)  # many of them overlap
@@ -84,6 +89,7 @@ def test_masks_transformed_together_are_those_transformed_one_by_one(
         *("INPUT.MIN_SIZE_TRAIN", (0,), "INPUT.CROP.ENABLED", True, "INPUT.CROP.TYPE", "absolute"),
         *("INPUT.CROP.SIZE", [60, 60], "INPUT.AUG.SCALE_RANGE", [0.7, 1.5]),
         *("INPUT.AUG.ROTATION", 10.0, "INPUT.AUG.RIGHT_ANGLES", True),
+        *("MODEL.META_ARCHITECTURE", architecture),
     )
     stock = DatasetMapper(cfg, augmentations=build_train_augmentation(cfg), recompute_boxes=True)
     for seed in range(20):
@@ -92,6 +98,7 @@ def test_masks_transformed_together_are_those_transformed_one_by_one(
         np.random.seed(seed)
         instances = build_train_mapper(cfg)(record)["instances"]
         assert 0 < len(instances) < 30
+        assert isinstance(instances.gt_masks, kind)
         assert torch.equal(instances.gt_masks.tensor, expected.gt_masks.tensor)
         assert torch.equal(instances.gt_boxes.tensor, expected.gt_boxes.tensor)
         assert torch.equal(instances.gt_classes, expected.gt_classes)

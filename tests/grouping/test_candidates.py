@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -168,3 +169,21 @@ def test_cells_that_are_not_finite_are_no_candidates(bad):
     assert {len(column) for column in vars(got).values()} == {6}
     everywhere = torch.full((2, 3, 3), bad)
     assert len(find(everywhere, logits, candidates="peaks").position) == 0
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 2, 5])
+@pytest.mark.parametrize(("candidates", "radius"), [("peaks", 2), ("peaks", 6), ("all", 2)])
+def test_candidates_are_the_same_however_many_rows_are_searched_at_once(
+    monkeypatch, candidates, radius, rows_at_once
+):
+    generator = torch.Generator().manual_seed(0)
+    # Few values, so that peaks tie across the borders of what is searched at once.
+    score = torch.randint(1, 8, (13, 11), generator=generator) / 9
+    rules = {"candidates": candidates, "peak_radius": radius, "min_seediness": 0.2}
+    embedding = torch.randn(2, 13, 11, generator=generator)
+    expected = find(embedding, logits_with_score(score), **rules)
+    monkeypatch.setattr("dml_instance.grouping.seeds._CELLS_AT_ONCE", 11 * rows_at_once)
+    found = find(embedding, logits_with_score(score), **rules)
+    assert len(found) > 5
+    for name, values in vars(expected).items():
+        assert np.array_equal(getattr(found, name), values), name

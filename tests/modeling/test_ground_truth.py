@@ -13,8 +13,7 @@ from toy_scenes import model_input, square_and_disc
 def test_bit_masks_and_classes_are_taken_as_they_are():
     image, masks, classes = square_and_disc()
     truth = GroundTruth.of_input(model_input(image, masks, classes))
-    assert truth.masks.dtype == torch.bool
-    assert np.array_equal(truth.masks.numpy(), masks)
+    assert np.array_equal(truth.masks.tensor.numpy(), masks)
     assert truth.classes.tolist() == classes.tolist()
     assert truth.classes.dtype == torch.int64
     assert truth.ignored.shape == (64, 96)
@@ -23,8 +22,8 @@ def test_bit_masks_and_classes_are_taken_as_they_are():
 
 def test_an_image_without_objects_has_none_of_the_size_of_the_image():
     truth = GroundTruth.of_input(empty(48, 64))
-    assert truth.masks.shape == (0, 48, 64)
-    assert truth.masks.dtype == torch.bool
+    assert (len(truth.masks), truth.masks.size) == (0, (48, 64))
+    assert truth.masks.tensor.shape == (0, 48, 64)
     assert truth.classes.shape == (0,)
     assert truth.classes.dtype == torch.int64
 
@@ -41,7 +40,7 @@ def test_polygons_are_rasterised():
     masks, classes = object_masks(instances, (8, 10))
     expected = torch.zeros(8, 10, dtype=torch.bool)
     expected[1:5, 2:6] = True
-    assert torch.equal(masks[0], expected)
+    assert torch.equal(masks.tensor[0], expected)
     assert classes.tolist() == [1]
 
 

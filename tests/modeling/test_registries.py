@@ -141,7 +141,7 @@ def test_a_grouping_that_observes_sees_the_objects_of_training():
 
     class Observer(LeftHalf):
         def observe(self, images):
-            seen.extend((tuple(masks.shape), classes.tolist()) for masks, classes in images)
+            seen.extend(((len(m), *m.size), classes.tolist()) for m, classes in images)
 
     model = model_of()
     model.grouping = Observer(None, num_classes=2)

@@ -183,14 +183,14 @@ def test_an_error_loses_no_result_of_an_earlier_image_and_is_no_skipped_file(
     (tmp_path / "in").mkdir()
     for name in "abcd":
         cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), square_and_disc()[0])
-    forward = DMLInstance.forward
+    find = DMLInstance.find
 
-    def failing(model, inputs):
-        if inputs[0]["file_name"].endswith("c.png"):
+    def failing(model, x):
+        if x["file_name"].endswith("c.png"):
             raise error
-        return forward(model, inputs)
+        return find(model, x)
 
-    monkeypatch.setattr(DMLInstance, "forward", failing)
+    monkeypatch.setattr(DMLInstance, "find", failing)
     config = ("--config-file", trained[0] / "config.yaml", "--input", tmp_path / "in")
     output = tmp_path / "out"
     forms = ("--format", "labels", "csv", "coco", "geojson", "rois", "--min-score", 0)

@@ -193,10 +193,9 @@ class DMLCriterion:
             ),
         }
         if self.rules.mask_loss.weight > 0:
-            coverage = F.pad(grid.coverage.flatten(1), (0, 0, 1, 0))  # of background none
-            own = (grown.group,) if grown.cells is None else (grown.group[:, None], grown.cells)
+            coverage = grid.coverage.of(grown.group, grown.cells)
             judged = grown.is_judged & is_object[:, None]
-            terms["mask"] = mask_loss(grown.distance, coverage[own], judged)
+            terms["mask"] = mask_loss(grown.distance, coverage, judged)
         return terms
 
     def _pair_terms(

@@ -11,7 +11,94 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...object_masks import ObjectMasks
 from ..ground_truth import GroundTruth
+
+
+@dataclass(frozen=True, eq=False)
+class Coverage:
+    """How much of each cell each object covers, in the window of cells that holds the object.
+
+    Memory goes with the area of the objects, and not with their number times the cells.
+
+    Attributes:
+        shape: (h, w).
+        corner: (G, 2) int64, row and column of the first cell of each window.
+        extent: (G, 2) int64, its height and width in cells.
+        start: (G + 1,) int64; window i has the values from start[i] to start[i + 1].
+        values: (C,) float32 in [0, 1], those of all windows, row by row.
+    """
+
+    shape: tuple[int, int]
+    corner: Tensor
+    extent: Tensor
+    start: Tensor
+    values: Tensor
+
+    def __len__(self):
+        """G."""
+        return len(self.corner)
+
+    @cached_property
+    def owner(self) -> Tensor:
+        """(C,) int64, whose each value is."""
+        return torch.repeat_interleave(self.start.diff())
+
+    @cached_property
+    def cells(self) -> Tensor:
+        """(C,) int64, flat indices of the cells of the values."""
+        inner = torch.arange(len(self.values), device=self.values.device) - self.start[self.owner]
+        width = self.extent[self.owner, 1]
+        row = torch.div(inner, width, rounding_mode="floor")
+        place = (self.corner[self.owner, 0] + row) * self.shape[1]
+        return place + self.corner[self.owner, 1] + inner - row * width
+
+    @property
+    def total(self) -> Tensor:
+        """(h, w) float32, what all objects together cover."""
+        zeros = self.values.new_zeros(self.shape[0] * self.shape[1])
+        return zeros.index_add_(0, self.cells, self.values).view(self.shape)
+
+    @property
+    def areas(self) -> Tensor:
+        """(G,) float32, cells that each object covers."""
+        return self.values.new_zeros(len(self)).index_add_(0, self.owner, self.values)
+
+    def of(self, group: Tensor, cells: Tensor | None) -> Tensor:
+        """Of some objects what they cover of some cells.
+
+        Args:
+            group: (V,) int64, i + 1 for object i; of 0, background, nothing is covered.
+            cells: (V, P) int64 flat indices; None: all cells, P = h * w, of each.
+
+        Returns:
+            (V, P) float32.
+        """
+        if cells is None:
+            cells = torch.arange(self.shape[0] * self.shape[1], device=group.device)[None]
+        if len(self) == 0:
+            return self.values.new_zeros((len(group), cells.shape[1]))
+        index = (group - 1).clamp(min=0)
+        row = torch.div(cells, self.shape[1], rounding_mode="floor")
+        inner = torch.stack([row, cells - row * self.shape[1]]) - self.corner[index].T[..., None]
+        extent = self.extent[index].T[..., None]
+        is_inside = ((inner >= 0) & (inner < extent)).all(dim=0) & (group > 0)[:, None]
+        place = self.start[index][:, None] + inner[0] * extent[1] + inner[1]
+        # One value more, for a place outside of all windows.
+        return F.pad(self.values, (0, 1))[
+            place.where(is_inside, place.new_tensor(len(self.values)))
+        ]
+
+    def without(self, ignored: Tensor) -> "Coverage":
+        """Of what is left of each cell when pixels that are neither object nor background are taken
+        away; 0 where nothing is left.
+
+        Args:
+            ignored: (h, w) in [0, 1], the part of each cell that is taken away.
+        """
+        left = (1 - ignored.flatten()[self.cells]).clamp(min=1e-6)
+        values = (self.values / left).clamp(max=1)
+        return Coverage(self.shape, self.corner, self.extent, self.start, values)
 
 
 @dataclass(frozen=True)
@@ -19,22 +106,19 @@ class LabelGrid:
     """Objects on a grid.
 
     Attributes:
-        coverage: (G, h, w) float32 in [0, 1], how much of each cell an object covers, of what is
-            not ignored.
+        coverage: how much of each cell each of G objects covers, of what is not ignored.
         ids: (h, w) int64 from ``instance_id_map``: 0 background, i + 1 object i, -1 ignored.
     """
 
-    coverage: Tensor
+    coverage: Coverage
     ids: Tensor
 
     @classmethod
     def of(cls, truth: GroundTruth, image_size: tuple[int, int], stride: int) -> "LabelGrid":
         """The objects of an image seen at (H', W') pixels, on cells of ``stride`` pixels."""
-        ignored = resized_masks(truth.ignored[None], image_size)
         # What lies beyond the image is nothing: a cell at the border is judged by its part inside.
-        ignored = instance_coverage(ignored, stride, beyond=True)[0]
-        masks = instance_coverage(resized_masks(truth.masks, image_size), stride)
-        coverage = without_ignored(masks, ignored)
+        ignored = ignored_share(resized_mask(truth.ignored, image_size), stride)
+        coverage = instance_coverage(truth.masks.resized(image_size), stride).without(ignored)
         return cls(coverage, instance_id_map(coverage, ignored))
 
     @property
@@ -56,56 +140,47 @@ class LabelGrid:
         can stand for one. An object that shares more than half of its cells keeps them all: it lies
         within another one, or under it.
         """
-        is_shared = (self.coverage > 0.5).sum(dim=0) > 1
+        covered = self.coverage.cells[self.coverage.values > 0.5]
+        is_shared = torch.bincount(covered, minlength=self.ids.numel()).view_as(self.ids) > 1
         owned = torch.bincount(self.flat_ids, minlength=self.count + 1)
         shared = torch.bincount(self.flat_ids[is_shared.flatten()], minlength=self.count + 1)
         is_crossing = is_shared & (shared <= owned / 2)[self.ids.clamp(min=0)]
         return self.ids.masked_fill(is_crossing, -1)
 
 
-def resized_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """(G, H, W) bool masks at another image size (H', W'), by the nearest pixel; unchanged where
-    they have it."""
-    if masks.shape[-2:] == tuple(size):
-        return masks
-    if len(masks) == 0:
-        return masks.new_zeros((0, *size))
-    return F.interpolate(masks[None].float(), size=size, mode="nearest-exact")[0] > 0.5
+def resized_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """A mask (H, W) bool at another image size (H', W'), by the nearest pixel."""
+    if mask.shape == tuple(size):
+        return mask
+    return F.interpolate(mask[None, None].float(), size=size, mode="nearest-exact")[0, 0] > 0.5
 
 
-def instance_coverage(masks: Tensor, stride: int, beyond: bool = False) -> Tensor:
-    """How much of each grid cell an instance covers.
+def instance_coverage(masks: ObjectMasks, stride: int) -> Coverage:
+    """How much of each cell each object covers, on ceil(H / stride) x ceil(W / stride) cells of
+    ``stride`` pixels."""
+    first = torch.div(masks.corner, stride, rounding_mode="floor")
+    last = torch.div(masks.corner + masks.extent + stride - 1, stride, rounding_mode="floor")
+    extent = (last - first) * (masks.extent > 0)
+    start = torch.cat([extent.new_zeros(1), extent.prod(dim=1).cumsum(0)])
+    owner, *place = masks.places
+    row, column = (
+        torch.div(p, stride, rounding_mode="floor") - first[owner, axis]
+        for axis, p in enumerate(place)
+    )
+    index = start[owner] + row * extent[owner, 1] + column
+    pixels = torch.bincount(index, minlength=int(start[-1]))
+    shape = (-(-masks.size[0] // stride), -(-masks.size[1] // stride))
+    return Coverage(shape, first, extent, start, pixels.float() / stride**2)
 
-    Args:
-        masks: (G, H, W) bool, H and W of any size.
-        stride: pixels a cell, 1 to 128.
-        beyond: whether pixels beyond the image, of cells at its border, count as covered.
 
-    Returns:
-        (G, ceil(H / stride), ceil(W / stride)) float32 in [0, 1]. Memory beside it: two bytes a
-        pixel of the masks.
-    """
-    height, width = masks.shape[-2:]
+def ignored_share(ignored: Tensor, stride: int) -> Tensor:
+    """(h, w) float32 in [0, 1], how much of each cell pixels of a mask (H, W) bool take; those
+    beyond the image, of cells at its border, among them."""
+    height, width = ignored.shape
     padding = (0, -width % stride, 0, -height % stride)
-    bits = F.pad(masks.byte(), padding, value=int(beyond))
-    # Pixels are counted by adding shifted copies: a fifth of the time that pooling them as floats
-    # takes.
-    in_column = sum(bits[:, shift::stride] for shift in range(stride)).short()
-    return sum(in_column[..., shift::stride] for shift in range(stride)).float() / stride**2
-
-
-def without_ignored(coverage: Tensor, ignored: Tensor) -> Tensor:
-    """Coverage of what is left of each cell when pixels that are neither object nor background are
-    taken away.
-
-    Args:
-        coverage: (G, h, w) from ``instance_coverage``.
-        ignored: (h, w) in [0, 1], the part of each cell that is taken away.
-
-    Returns:
-        (G, h, w) float32 in [0, 1]; 0 where nothing is left.
-    """
-    return (coverage / (1 - ignored).clamp(min=1e-6)).clamp(max=1)
+    bits = F.pad(ignored, padding, value=True)
+    cells = bits.view(bits.shape[0] // stride, stride, bits.shape[1] // stride, stride)
+    return cells.float().mean(dim=(1, 3))
 
 
 def instance_id_map(coverage: Tensor, ignored: Tensor) -> Tensor:
@@ -117,31 +192,44 @@ def instance_id_map(coverage: Tensor, ignored: Tensor) -> Tensor:
     smaller instance wins, as it lies on top.
 
     Args:
-        coverage: (G, h, w) from ``instance_coverage``.
+        coverage: from ``instance_coverage``.
         ignored: (h, w) in [0, 1], the part of each cell that is neither object nor background.
 
     Returns:
         (h, w) int64: 0 for background, i + 1 for instance i, -1 for a cell of no instance that is
             mostly ignored.
     """
-    count, *grid = coverage.shape
-    if count == 0:
-        return torch.zeros(grid, dtype=torch.int64, device=coverage.device).masked_fill(
-            ignored > 0.5, -1
-        )
-    size_rank = coverage.sum(dim=(1, 2)).argsort().argsort()
-    preference = coverage - 1e-3 * size_rank[:, None, None] / count
-    # argmax over the instances, which PyTorch does an order of magnitude slower.
-    number = torch.arange(1, count + 1, device=coverage.device, dtype=torch.int32)[:, None, None]
-    preferred = torch.where(preference == preference.amax(dim=0), number, 0).amax(dim=0)
-    ids = torch.where(coverage.sum(dim=0) >= 0.5, preferred.long(), 0)
-    owned = torch.bincount(ids.flatten(), minlength=count + 1)[1:]
-    # Every instance writes its best cell, the ones that own cells to a spare place behind the map.
-    best_cell = coverage.flatten(1).argmax(dim=1)
-    lost = (owned == 0) & (coverage.flatten(1).amax(dim=1) > 0)
-    flat = F.pad(ids.flatten(), (0, 1))
-    flat[torch.where(lost, best_cell, flat.numel() - 1)] = torch.arange(
-        1, count + 1, device=coverage.device
+    count, cells, values = len(coverage), coverage.cells, coverage.values
+    size_rank = coverage.areas.argsort().argsort()
+    preference = values - 1e-3 * size_rank[coverage.owner] / max(count, 1)
+    number = coverage.owner + 1
+    ids = _best_of(preference, cells, number, ignored.numel())
+    ids = torch.where(coverage.total.flatten() >= 0.5, ids, 0)
+    owned = torch.bincount(ids, minlength=count + 1)[1:]
+    # Every object writes its best cell, the ones that own cells to a spare place behind the map.
+    best_cell = ignored.numel() - _best_of(values, coverage.owner, ignored.numel() - cells, count)
+    has_any = values.new_zeros(count, dtype=torch.bool).index_fill_(
+        0, coverage.owner[values > 0], True
     )
-    ids = flat[:-1].view(grid)
+    lost = (owned == 0) & has_any
+    flat = F.pad(ids, (0, 1))
+    flat[torch.where(lost, best_cell, ignored.numel())] = torch.arange(
+        1, count + 1, device=ids.device
+    )
+    ids = flat[:-1].view(ignored.shape)
     return ids.masked_fill((ids == 0) & (ignored > 0.5), -1)
+
+
+def _best_of(values: Tensor, group: Tensor, number: Tensor, count: int) -> Tensor:
+    """Of each of ``count`` groups the largest number among those of its largest values; 0 of an
+    empty group.
+
+    Args:
+        values: (C,) float32.
+        group: (C,) int64 in [0, count).
+        number: (C,) int64 > 0.
+    """
+    best = values.new_full((count,), -torch.inf).scatter_reduce_(0, group, values, "amax")
+    is_best = values == best[group]
+    found = number.new_zeros(count)
+    return found.scatter_reduce_(0, group[is_best], number[is_best], "amax")

@@ -30,15 +30,16 @@ from ...grouping import (
 from ...grouping import explain as account_of
 from ...keys.rule_nodes import rules_of
 from ..structures import ImageMaps
+from .arrays import as_arrays
 from .pieces import PieceCounter
-from .probability import class_probability
 
 GROUPING_REGISTRY = Registry("GROUPING")
 GROUPING_REGISTRY.__doc__ = """
 Groupings by name, for ``MODEL.DML.GROUPING.NAME``. Called with (cfg, num_classes=...); the module
 is called as ``InstanceGrouping`` is, on a GPU for several images of a batch at once, in threads. If
-it has a method ``observe``, it sees the objects of each training batch; pictures of seeds ask its
-method ``seeds``.
+it has a method ``observe``, it sees the objects of each training batch, as ``ObjectMasks`` with
+their classes; pictures of seeds ask its method ``seeds``, and who segments its method ``find``,
+which takes arrays and gives masks in windows.
 """
 
 # Masks of more bytes than this stay on the CPU, where only what is set takes memory: those of a
@@ -114,18 +115,19 @@ class InstanceGrouping(nn.Module):
             "min_score": _min_score(cfg),
         }
 
-    def observe(self, images: Sequence[tuple[Tensor, Tensor]]) -> None:
+    def observe(self, images: Sequence[tuple[Sequence[Tensor], Tensor]]) -> None:
         """Take the objects of a training batch into account; of several processes all call it.
 
         Args:
-            images: of each (G, H, W) bool masks and (G,) int64 classes in [0, K).
+            images: of each G masks, (h, w) bool in the window that the object fills, and (G,) int64
+                classes in [0, K).
         """
         if self.pieces is not None:
             self.pieces.count(images)
 
     def seeds(self, pyramid: Sequence[ImageMaps]) -> Seeds:
         """The seeds of an image, in the order of choice; see ``grouping.seeds.select_seeds``."""
-        return seeds_of([_as_arrays(maps) for maps in pyramid], self.settings, self.limits)
+        return seeds_of([as_arrays(maps) for maps in pyramid], self.settings, self.limits)
 
     def forward(
         self,
@@ -147,14 +149,28 @@ class InstanceGrouping(nn.Module):
             in, and that of ``grow_masks``. A limit that was reached is noted in ``limits``, and the
             first time it is a warning in the log.
         """
-        arrays = [_as_arrays(maps) for maps in pyramid]
-        found = group(arrays, output_size, self.settings, self.limits, image_name)
+        found = self.find([as_arrays(maps) for maps in pyramid], output_size, image_name)
         return _as_instances(found, pyramid, output_size)
+
+    def find(
+        self,
+        pyramid: Sequence[GridMaps],
+        output_size: tuple[int, int],
+        image_name: str = "an image",
+    ) -> FoundInstances:
+        """What ``forward`` finds, without a mask of the whole image for each: memory does not go
+        with the number of objects times the pixels.
+
+        Args:
+            pyramid: the maps of an image as arrays, one a scale.
+            output_size, image_name: as of ``forward``.
+        """
+        return group(pyramid, output_size, self.settings, self.limits, image_name)
 
     def ground(self, pyramid: Sequence[ImageMaps], output_size: tuple[int, int]) -> PointGround:
         """What masks of an image grow in from any point; ``pyramid`` and ``output_size`` are those
         of ``forward``. It needs no tensor of the maps any more."""
-        return PointGround.of([_as_arrays(maps) for maps in pyramid], output_size, self.settings)
+        return PointGround.of([as_arrays(maps) for maps in pyramid], output_size, self.settings)
 
 
 def explain(
@@ -169,7 +185,7 @@ def explain(
     Returns:
         What it returns; and the account of ``dml_instance.grouping.explain``.
     """
-    arrays = [_as_arrays(maps) for maps in pyramid]
+    arrays = [as_arrays(maps) for maps in pyramid]
     found, accounts = account_of(arrays, output_size, grouping.settings)
     return _as_instances(found, pyramid, output_size), accounts
 
@@ -179,30 +195,14 @@ def _as_instances(
 ) -> Instances:
     """As Detectron2 has them; see ``InstanceGrouping.forward``."""
     result = Instances(output_size)
-    result.pred_boxes = Boxes(torch.from_numpy(found.boxes.astype(np.float32)))
+    masks = found.masks.whole(*output_size)
+    result.pred_boxes = Boxes(torch.from_numpy(found.masks.boxes.astype(np.float32)))
     result.scores = torch.from_numpy(found.scores)
     result.pred_classes = torch.from_numpy(found.classes)
-    result.pred_masks = torch.from_numpy(found.masks)
-    if found.masks.nbytes > _LARGEST_ON_DEVICE:
+    result.pred_masks = torch.from_numpy(masks)
+    if masks.nbytes > _LARGEST_ON_DEVICE:
         return result
     return result.to(pyramid[0].embedding.device)
-
-
-def _as_arrays(maps: ImageMaps) -> GridMaps:
-    """The maps of one scale as arrays on the CPU, without their gradients."""
-    return GridMaps(
-        embedding=_array(maps.embedding.permute(1, 2, 0)),
-        distance_scale=_array(maps.distance_scale),
-        # In whatever layout: of many classes a copy takes its time.
-        probability=class_probability(maps.class_logits).cpu().numpy(),
-        stride=maps.stride,
-        scale=maps.scale,
-        image_size=maps.image_size,
-    )
-
-
-def _array(values: Tensor) -> np.ndarray:
-    return values.detach().float().cpu().contiguous().numpy()
 
 
 def _min_score(cfg) -> float:

@@ -41,13 +41,14 @@ class PieceCounter(nn.Module):
         self.register_buffer("sum_apart", torch.zeros(num_classes))
 
     @torch.no_grad()
-    def count(self, images: Sequence[tuple[Tensor, Tensor]]) -> None:
+    def count(self, images: Sequence[tuple[Sequence[Tensor], Tensor]]) -> None:
         """Take the objects of a batch into account, until there are enough of their class.
 
         Several processes call it together, each with its own share of the batch.
 
         Args:
-            images: of each (G, H, W) bool masks, read on the CPU, and (G,) int64 classes.
+            images: of each G masks, (h, w) bool, at least the part of the image that holds the
+                object, read on the CPU; and (G,) int64 classes.
         """
         # By class first: once there are enough of all, no pixel is looked at any more, and no
         # process waits for another. They agree on that, for their counts are the same.
@@ -56,12 +57,14 @@ class PieceCounter(nn.Module):
             return
         seen = torch.zeros(2, len(is_wanted), dtype=torch.float64)  # objects, and their shares
         for masks, classes in images:
-            is_counted = is_wanted[classes.cpu()]
-            masks, classes = masks.cpu()[is_counted], classes.cpu()[is_counted]
-            has_pixels = masks.flatten(1).any(dim=1)
-            shares = [_share_apart(mask) for mask in masks[has_pixels].byte().numpy()]
-            new = torch.stack([seen.new_ones(len(shares)), seen.new_tensor(shares)])
-            seen.index_add_(1, classes[has_pixels], new)
+            classes = classes.cpu()
+            shares = {
+                index: _share_apart(mask.byte().numpy())
+                for index in is_wanted[classes].nonzero()[:, 0].tolist()
+                if (mask := masks[index].cpu()).any()
+            }
+            new = torch.stack([seen.new_ones(len(shares)), seen.new_tensor(list(shares.values()))])
+            seen.index_add_(1, classes[list(shares)], new)
         seen = seen.to(self.num_objects.device)
         if comm.get_world_size() > 1:
             dist.all_reduce(seen)

@@ -4,10 +4,12 @@ from .augmentation import predict_augmented
 from .conv_norm_fusion import fuse_conv_norms, fused_copy
 from .half_precision import compute_in_bfloat16
 from .rules import InferenceRules
+from .scaled_image import ScaledImage
 from .tiles import predict_tiles
 
 __all__ = [
     "InferenceRules",
+    "ScaledImage",
     "compute_in_bfloat16",
     "fuse_conv_norms",
     "fused_copy",

@@ -17,6 +17,7 @@ from dml_instance.modeling.criterion import (
 from dml_instance.modeling.criterion import criterion as module
 from dml_instance.modeling.ground_truth import GroundTruth
 from dml_instance.modeling.structures import ImageMaps
+from dml_instance.object_masks import ObjectMasks
 
 STRIDE, TAUS, CLASSES = 2, (0.25, 0.5, 0.75), 3
 
@@ -44,7 +45,9 @@ def scene(drawing=DRAWING, classes=(0, 2, 1, 2)):
     rows = np.array([list(row) for row in drawing])
     masks = rows == np.arange(1, len(classes) + 1).astype(str)[:, None, None]
     of_classes = torch.tensor(classes, dtype=torch.int64)
-    return GroundTruth(torch.from_numpy(masks), of_classes, torch.from_numpy(rows == "x"))
+    return GroundTruth(
+        ObjectMasks.of(torch.from_numpy(masks)), of_classes, torch.from_numpy(rows == "x")
+    )
 
 
 def random_maps(truth, seed, scale=1.0, stride=STRIDE, dtype=torch.float32):
@@ -52,7 +55,7 @@ def random_maps(truth, seed, scale=1.0, stride=STRIDE, dtype=torch.float32):
     generator = torch.Generator().manual_seed(seed)
     size = tuple(round(side * scale) for side in truth.ignored.shape)
     grid = tuple(-(-side // stride) for side in size)
-    whose = slow.SlowGrid(truth.masks.numpy(), truth.ignored.numpy(), size, stride).ids
+    whose = slow.SlowGrid(truth.masks.tensor.numpy(), truth.ignored.numpy(), size, stride).ids
     embedding = 0.4 * torch.randn(2, *grid, generator=generator)
     embedding[0] += torch.from_numpy(whose).float()
     distance_scale = torch.rand(grid, generator=generator) + 0.5
@@ -89,7 +92,7 @@ def expected_losses(criterion, pyramids, truths, drawn, iteration):
         product(pyramid, [truth]) for pyramid, truth in zip(pyramids, truths, strict=True)
     )
     for (maps, truth), pairs, seeds in zip(each, drawn["pairs"], drawn["seeds"], strict=True):
-        masks, ignored = truth.masks.numpy(), truth.ignored.numpy()
+        masks, ignored = truth.masks.tensor.numpy(), truth.ignored.numpy()
         grid = slow.SlowGrid(masks, ignored, maps.image_size, maps.stride)
         context = criterion.context // maps.stride  # whole cells; stays negative
         values = {
@@ -236,7 +239,7 @@ def test_areas_beyond_the_range_of_half_precision_are_counted_right(dtype, drawn
     ignored = torch.zeros(300, 300, dtype=torch.bool)
     masks = ignored[None].clone()
     masks[:, 1:] = True  # 89,700 cells
-    truth = GroundTruth(masks, torch.tensor([1]), ignored)
+    truth = GroundTruth(ObjectMasks.of(masks), torch.tensor([1]), ignored)
     embedding = torch.zeros(2, 300, 300)
     embedding[:, :1] = 20.0
     embedding[:, 1:3] = 20.0  # two rows of the object look like background: IoU 297 / 299

@@ -6,13 +6,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dml_instance.modeling.criterion.label_grid import (
+    Coverage,
     LabelGrid,
-    instance_coverage,
+    ignored_share,
     instance_id_map,
-    resized_masks,
-    without_ignored,
+    resized_mask,
 )
+from dml_instance.modeling.criterion.label_grid import instance_coverage as coverage_of
 from dml_instance.modeling.ground_truth import GroundTruth
+from dml_instance.object_masks import ObjectMasks
 from slow_criterion import SlowGrid, resized
 
 
@@ -21,9 +23,19 @@ def masks_of(*drawings):
     return torch.tensor([[[c == "#" for c in row] for row in drawing] for drawing in drawings])
 
 
+def in_full(coverage: Coverage):
+    """(G, h, w), asked for cell by cell."""
+    every = coverage.of(torch.arange(1, len(coverage) + 1), None)
+    return every.view(len(coverage), *coverage.shape)
+
+
+def instance_coverage(masks, stride):
+    return in_full(coverage_of(ObjectMasks.of(masks), stride))
+
+
 def id_map(masks, stride):
-    coverage = instance_coverage(masks, stride)
-    return instance_id_map(coverage, torch.zeros(coverage.shape[1:]))
+    coverage = coverage_of(ObjectMasks.of(masks), stride)
+    return instance_id_map(coverage, torch.zeros(coverage.shape))
 
 
 def test_coverage_is_the_share_of_a_cell_and_nothing_lies_beyond_the_image():
@@ -65,17 +77,19 @@ def test_the_smaller_of_two_overlapping_instances_lies_on_top():
 def test_pixels_that_are_ignored_are_neither_object_nor_background():
     masks = masks_of(["#.......", "........", "##......", "##......", "........", "........"])
     border = masks_of([".#......", "#######.", "........", "........", "......##", "......##"])
-    ignored = instance_coverage(border, 2)[0]
-    coverage = without_ignored(instance_coverage(masks, 2), ignored)
+    ignored = ignored_share(border[0], 2)
+    of_objects = coverage_of(ObjectMasks.of(masks), 2).without(ignored)
+    coverage = in_full(of_objects)
     # of the first cell the object has all that is left; half a cell ignored leaves it background,
     # more does not
     assert coverage[0].tolist() == [[1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
-    assert instance_id_map(coverage, ignored).tolist() == [
+    assert instance_id_map(of_objects, ignored).tolist() == [
         [1, 0, 0, 0],
         [1, 0, 0, 0],
         [0, 0, 0, -1],
     ]
-    assert instance_id_map(coverage[:0], ignored).tolist() == [
+    none = coverage_of(ObjectMasks.of(masks[:0]), 2)
+    assert instance_id_map(none, ignored).tolist() == [
         [-1, 0, 0, 0],
         [0, 0, 0, 0],
         [0, 0, 0, -1],
@@ -122,6 +136,13 @@ def test_a_larger_stride_than_the_image_gives_one_cell():
     assert instance_coverage(full, 128).tolist() == [[[1.0, 1.0]]]
 
 
+def resized_masks(masks, size):
+    resized = ObjectMasks.of(masks).resized(size).tensor
+    for mask, expected in zip(masks, resized, strict=True):
+        assert torch.equal(resized_mask(mask, size), expected)
+    return resized
+
+
 def test_masks_are_resized_by_the_pixel_at_each_centre():
     masks = masks_of(["#..#", ".##.", "#...", "...#"])
     assert torch.equal(resized_masks(masks, (4, 4)), masks)
@@ -157,12 +178,11 @@ def test_a_grid_equals_the_loops_over_pixels(seed, count, stride, size, image_si
     slow = SlowGrid(masks, ignored, image_size, stride)
     areas = slow.coverage.sum((1, 2)).round(6).tolist()
     assume(len(set(areas)) == count)  # of two of one size either may lie on top
-    truth = GroundTruth(
-        torch.from_numpy(masks), torch.zeros(count, dtype=torch.int64), torch.from_numpy(ignored)
-    )
+    objects = ObjectMasks.of(torch.from_numpy(masks))
+    truth = GroundTruth(objects, torch.zeros(count, dtype=torch.int64), torch.from_numpy(ignored))
     grid = LabelGrid.of(truth, image_size, stride)
-    np.testing.assert_allclose(grid.coverage.numpy(), slow.coverage, atol=1e-6)
-    assert np.array_equal(resized_masks(truth.masks, image_size), resized(masks, image_size))
+    np.testing.assert_allclose(in_full(grid.coverage).numpy(), slow.coverage, atol=1e-6)
+    assert np.array_equal(truth.masks.resized(image_size).tensor, resized(masks, image_size))
     assert grid.ids.tolist() == slow.ids.tolist()
     assert grid.flat_ids.tolist() == slow.ids.clip(0).ravel().tolist()
     assert grid.count == count
@@ -170,7 +190,9 @@ def test_a_grid_equals_the_loops_over_pixels(seed, count, stride, size, image_si
 
 def truth_of(masks):
     classes = torch.zeros(len(masks), dtype=torch.int64)
-    return GroundTruth(masks, classes, torch.zeros(masks.shape[1:], dtype=torch.bool))
+    return GroundTruth(
+        ObjectMasks.of(masks), classes, torch.zeros(masks.shape[1:], dtype=torch.bool)
+    )
 
 
 def test_no_pixel_of_a_crossing_stands_for_one_of_the_two():

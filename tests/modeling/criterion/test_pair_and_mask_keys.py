@@ -6,10 +6,12 @@ margin, 0.01.
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
 
+from dml_instance.object_masks import ObjectMasks
 from drawn_maps import Drawing, distance_of
 
 C = -math.log(math.tanh(0.01 / 2))
@@ -137,7 +139,9 @@ def test_ignored_cells_are_not_judged(context):
 def test_the_mask_loss_wants_the_part_of_a_cell_that_the_object_covers():
     """Cells of 2 x 2 pixels: the second is half the object's, and half alike."""
     drawing = Drawing("11.", stride=2)
-    drawing.truth.masks[0, :, 3] = False
+    masks = drawing.truth.masks.tensor
+    masks[0, :, 3] = False
+    drawing.truth = replace(drawing.truth, masks=ObjectMasks.of(masks))
     drawing.embedding[0, 0] = torch.tensor([0.0, distance_of(0.5), 100.0]).sqrt()
     drawing.distance_scale[0, 1] = 1e4  # of the other seed only itself is alike: Dice of 0.5
     seed = {"foreground_fraction": 1.0, "pixels": 4000}

@@ -82,6 +82,31 @@ def test_no_object_is_split_or_doubled_at_a_seam(nuclei):
         assert iou.amax(dim=1).min() >= 0.95 and iou.amax(dim=0).min() >= 0.95
 
 
+@pytest.mark.parametrize("normalization", ["image", "dataset"])
+@torch.no_grad()
+def test_objects_found_in_windows_are_those_of_the_whole_maps(nuclei, normalization):
+    """An image of odd sides, whose last tiles reach beyond it: resized tile by tile, and put
+    together as arrays, it gives the masks of the image that is resized at once."""
+    image = crowd_of_cells(301, 365, 32)
+    rules = replace(nuclei.inference_rules, tile_size=256, tile_overlap=128)
+    nuclei.inference_rules = rules
+    nuclei.normalize_each_image = normalization == "image"
+    x = {"image": torch.from_numpy(image.transpose(2, 0, 1).copy()), "height": 290, "width": 380}
+    expected, found = nuclei([x])[0]["instances"], nuclei.find(x)
+    nuclei.normalize_each_image = True
+    assert len(found.scores) == len(expected) > 10
+    np.testing.assert_allclose(found.scores, expected.scores.numpy(), atol=1e-4)
+    assert np.array_equal(found.masks.boxes, expected.pred_boxes.tensor.numpy())
+    whole = expected.pred_masks.numpy()
+    differing = (found.masks.whole(290, 380) != whole).sum(axis=(1, 2))
+    assert (differing <= 0.01 * whole.sum(axis=(1, 2))).all()
+    rules = replace(rules, tile_size=0)
+    nuclei.inference_rules = rules
+    expected, found = nuclei([x])[0]["instances"], nuclei.find(x)
+    assert np.array_equal(found.scores, expected.scores.numpy())
+    assert np.array_equal(found.masks.whole(290, 380), expected.pred_masks.numpy())
+
+
 def test_the_coordinates_of_a_tile_are_part_of_its_embedding():
     """A blank image, an untrained model: what tells cells apart are their coordinates, which must
     not start anew in a tile."""

@@ -9,6 +9,8 @@ import shapely
 from detectron2.structures import Instances
 from shapely import affinity
 
+from ....grouping import FoundInstances
+
 
 @dataclass(frozen=True, eq=False)
 class FoundObject:
@@ -65,6 +67,25 @@ def _edges(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     begins = step[line, place + 1] != 0
     # The next change in a row is where the piece ends.
     return line[begins], place[begins], place[1:][begins[:-1]]
+
+
+def objects_of(found: FoundInstances, min_score: float = 0.0) -> list[FoundObject]:
+    """The objects of an image by descending score, their masks views of those found.
+
+    Args:
+        found: by descending score.
+        min_score: instances under it are left out.
+    """
+    facts = zip(
+        found.classes.tolist(), found.scores.tolist(), found.masks.boxes.tolist(), strict=True
+    )
+    return [
+        FoundObject(label, pred_class, score, (slice(top, bottom), slice(left, right)), mask)
+        for label, ((pred_class, score, (left, top, right, bottom)), mask) in enumerate(
+            zip(facts, found.masks, strict=True), start=1
+        )
+        if score >= min_score
+    ]
 
 
 def found_objects(instances: Instances, min_score: float = 0.0) -> list[FoundObject]:

@@ -5,7 +5,8 @@ import pytest
 import torch
 from detectron2.structures import BitMasks, Boxes, Instances
 
-from dml_instance.data.forms.results import found_objects
+from dml_instance.data.forms.results import found_objects, objects_of
+from dml_instance.grouping import FoundInstances, WindowMasks
 
 from .found_scenes import box, instances_of
 
@@ -62,3 +63,34 @@ def test_the_masks_of_an_image_are_never_copied_as_a_whole(monkeypatch):
         assert o.mask.shape == (rows.stop - rows.start, columns.stop - columns.start)
         # Of its own, so that the masks of the image can go.
         assert o.mask.base is None and not np.shares_memory(o.mask, instances.pred_masks.numpy())
+
+
+def test_objects_of_windows_are_those_of_whole_masks():
+    """Masks that just fill their windows, of which the last is too weak."""
+    windows = [
+        np.array([[1, 0], [1, 1], [0, 1]], bool),
+        np.ones((1, 3), bool),
+        np.ones((1, 1), bool),
+    ]
+    boxes = np.array([[4, 2, 6, 5], [0, 0, 3, 1], [7, 7, 8, 8]])
+    masks = WindowMasks(
+        boxes, np.array([0, 6, 9, 10]), np.concatenate([w.ravel() for w in windows])
+    )
+    scores, classes = np.array([0.9, 0.5, 0.2], np.float32), np.array([1, 0, 1])
+    found = objects_of(FoundInstances(scores, classes, masks), min_score=0.5)
+    whole = Instances(
+        (9, 9),
+        scores=torch.from_numpy(scores),
+        pred_classes=torch.from_numpy(classes),
+        pred_masks=torch.from_numpy(masks.whole(9, 9)),
+    )
+    expected = found_objects(whole, min_score=0.5)
+    assert len(found) == len(expected) == 2
+    for one, other in zip(found, expected, strict=True):
+        assert np.array_equal(one.mask, other.mask)
+        assert (one.label, one.class_index, one.score) == (
+            other.label,
+            other.class_index,
+            other.score,
+        )
+        assert (one.window, one.corner) == (other.window, other.corner)
