@@ -5,9 +5,10 @@
 A user is played on one image of the training set: what the model finds there stays where it is an
 object (IoU 0.5 and more). Of 20 clicks the first delete what is false. Each of the others grows an
 object that was missed, from the point farthest inside it, with the slider where the mask is best,
-and is undone if that is no object either. The model learns from this image for three
-minutes, and is scored on ten of the images to evaluate on before and after. Another image and other
-ten are drawn for each seed.
+and is undone if that is no object either. The model learns from this image for three minutes, and
+is scored on ten of the images to evaluate on before and after: of any kind, or, with ``--alike``,
+of the size of the corrected one, coloured or grey as it is, as the images of one experiment are.
+Another image and other ten are drawn for each seed.
 """
 
 import argparse
@@ -58,6 +59,11 @@ class Images:
 
     def file(self, image_id: int) -> str:
         return os.path.join(self._folder, self.coco.imgs[image_id]["file_name"])
+
+    def kind(self, image_id: int) -> tuple[int, int, bool]:
+        """Height, width, and whether it has colours."""
+        entry, pixels = self.coco.imgs[image_id], read_image(self.file(image_id))
+        return entry["height"], entry["width"], bool((pixels != pixels[..., :1]).any())
 
     def masks(self, image_id: int) -> list[dict]:
         """True objects, as compressed RLE."""
@@ -136,15 +142,26 @@ def average_precision(model: dml_instance.Segmenter, images: Images, ids: list[i
     return mean_percent(precision[..., 0])
 
 
+def drawn_images(
+    train: Images, val: Images, seed: int, args: argparse.Namespace
+) -> tuple[int, list[int]]:
+    """The image to correct, and those to score on."""
+    rng = np.random.default_rng(seed)
+    crowded = [i for i in train.ids if args.least <= len(train.coco.imgToAnns[i])]
+    while True:
+        image, of_val = int(rng.choice(crowded)), val.ids
+        if args.alike:
+            of_val = [i for i in val.ids if val.kind(i) == train.kind(image)]
+        if len(of_val) >= args.images:
+            return image, [int(i) for i in rng.choice(of_val, args.images, replace=False)]
+
+
 def main(args: argparse.Namespace) -> None:
     model = dml_instance.load(args.model)
     train, val = (Images(args.data, split, args.largest) for split in ("train", "val"))
     runs = []
     for seed in args.seeds:
-        rng = np.random.default_rng(seed)
-        crowded = [i for i in train.ids if args.least <= len(train.coco.imgToAnns[i])]
-        image = int(rng.choice(crowded))
-        others = [int(i) for i in rng.choice(val.ids, args.images, replace=False)]
+        image, others = drawn_images(train, val, seed, args)
         left = correct(model, train.file(image), train.masks(image), args.clicks)
         labels = left.pop("labels")
         share = min((left["found"] + left["grown"]) / left["objects"], 1.0)
@@ -178,6 +195,9 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=3.0, help="default: %(default)g")
     parser.add_argument("--clicks", type=int, default=20, help="default: %(default)s")
     parser.add_argument("--images", type=int, default=10, help="to score on (default: %(default)s)")
+    parser.add_argument(
+        "--alike", action="store_true", help="score on images of the kind of the corrected one"
+    )
     parser.add_argument(
         "--largest", type=int, default=400, help="longer side of images (default: %(default)s)"
     )

@@ -10,6 +10,9 @@ from collections.abc import Callable, Sequence
 
 from .version import __version__
 
+# The exit status of what Ctrl-C has ended, as shells have it.
+_INTERRUPTED = 128 + 2
+
 _COMMANDS = {
     "segment": "segment images with a trained model, write masks and tables",
     "look": "draw what a trained model sees",
@@ -48,7 +51,8 @@ def run(
     main: Callable[[argparse.Namespace], int],
     words: Sequence[str] | None = None,
 ) -> int:
-    """Run a command or a tool in a process of its own; returns its exit status.
+    """Run a command or a tool in a process of its own; returns its exit status, after Ctrl-C with
+    one line.
 
     Args:
         parser: of its command line.
@@ -59,7 +63,12 @@ def run(
     from .engine import use_huge_pages
 
     use_huge_pages()
-    return main(parser.parse_args(words))
+    try:
+        return main(parser.parse_args(words))
+    except KeyboardInterrupt as error:
+        # A command that has something to say about its end says it by this error.
+        print(f"\ninterrupted{f': {error}' if str(error) else ''}", file=sys.stderr)
+        return _INTERRUPTED
 
 
 if __name__ == "__main__":

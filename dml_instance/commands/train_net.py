@@ -33,6 +33,7 @@ from ..engine import (
     check_processes,
     check_same_start,
     end_with,
+    going_on,
     leave_processes,
     load_config,
     load_weights,
@@ -74,6 +75,8 @@ def _train(args: argparse.Namespace, command: Sequence[str]) -> None:
             # data is missing.
             check_evaluator(cfg, name)
             DatasetCatalog.get(name)
+        if os.path.exists(cfg.OUTPUT_DIR) and not os.path.isdir(cfg.OUTPUT_DIR):
+            raise ValueError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} is a file: give a folder")
         if not args.eval_only:
             check_processes(cfg)
         weights = starting_weights(
@@ -122,6 +125,8 @@ def _train(args: argparse.Namespace, command: Sequence[str]) -> None:
                 trainer.train()
         except FloatingPointError as error:
             end_with(message_of(error))
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt(going_on(cfg.OUTPUT_DIR)) from error
         if comm.is_main_process():
             report = write_report(cfg, trainer.model, command)
 

@@ -1,6 +1,7 @@
 """Training and evaluation by Detectron2's trainer, and trained models at work."""
 
 from .budget import BudgetTrainer
+from .checkpoints import going_on
 from .config import ALL_DATA, NO_DATA, TEST_DATA, load_config
 from .errors import message_of
 from .evaluators import build_evaluator, check_evaluator
@@ -67,6 +68,7 @@ __all__ = [
     "find_model",
     "for_each_image",
     "given_model",
+    "going_on",
     "infers_in_bfloat16",
     "instance_table",
     "leave_processes",

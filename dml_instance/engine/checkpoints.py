@@ -157,6 +157,18 @@ def advice(folder: str) -> str:
     )
 
 
+def going_on(folder: str) -> str:
+    """How a training that was interrupted can be gone on with, in a sentence.
+
+    Args:
+        folder: of its checkpoints.
+    """
+    files = history(folder)
+    if not files:
+        return "no checkpoint was saved yet, so begin anew"
+    return f"--resume goes on from the last checkpoint, {os.path.join(folder, files[-1])}"
+
+
 def fault_of(path: str) -> str:
     """What is wrong with the file of a checkpoint, in words; empty where it is whole.
 

@@ -45,7 +45,8 @@ def load_config(
     Raises:
         FileNotFoundError: for a missing yaml.
         ValueError: for a yaml that is no config, an override that does not exist, lacks its value,
-            or would change nothing, for an option of the command line among them, and as
+            or would change nothing, for an option of the command line among them, for a training
+            of no iteration, and as
             ``set_num_classes`` and ``fit_to_objects``.
         KeyError: as ``set_num_classes``, and for a data set that INPUT.FIT_TO_OBJECTS would have to
             measure and that is not known.
@@ -62,6 +63,8 @@ def load_config(
         # yacs asserts that keys exist, and that there is a value for each.
         raise ValueError(f"{error}{_likely_key(str(error), cfg)}") from error
     _check_rates(cfg, options)
+    if cfg.SOLVER.MAX_ITER < 1:
+        raise ValueError(f"SOLVER.MAX_ITER is at least 1, got {cfg.SOLVER.MAX_ITER}")
     if cfg.MODEL.DEVICE == "cuda" and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
         _warn_of_the_cpu()

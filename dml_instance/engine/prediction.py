@@ -14,6 +14,7 @@ from ..keys.classes import known_dataset
 from ..model_zoo import PREFIX, shipped_models
 from ..modeling import DMLInstance, compute_in_bfloat16, fuse_conv_norms
 from ..stored_config import config_of
+from .checkpoints import going_on
 from .config import ALL_DATA, NO_DATA, load_config
 from .precision import infers_in_bfloat16
 from .trainer import Trainer
@@ -43,7 +44,9 @@ def _found(source: str) -> tuple[str, str | CfgNode]:
         weights, config = (os.path.join(source, n) for n in ("model_final.pth", "config.yaml"))
         missing = [file for file in (weights, config) if not os.path.isfile(file)]
         if missing:
-            raise FileNotFoundError(f"there is no {missing[0]}: {source} holds no ended training")
+            raise FileNotFoundError(
+                f"there is no {missing[0]}: {source} holds no ended training ({going_on(source)})"
+            )
         return weights, config
     is_shipped = source in shipped_models()
     if not (is_shipped or os.path.isfile(source)):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from dml_instance.engine import checkpoints
-from dml_instance.engine.checkpoints import WholeCheckpointer, history, latest_whole
+from dml_instance.engine.checkpoints import WholeCheckpointer, going_on, history, latest_whole
 
 
 class Net(nn.Module):
@@ -239,3 +239,9 @@ def test_another_training_goes_on_from_its_own_checkpoints_alone_and_leaves_the_
         cut(tmp_path / name(iteration))
     with pytest.raises(ValueError, match="can be read"):
         resumed(tmp_path)
+
+
+def test_how_to_go_on_is_said(tmp_path):
+    assert "begin anew" in going_on(str(tmp_path))
+    (tmp_path / "last_checkpoint").write_text("model_0000009.pth")
+    assert going_on(str(tmp_path)).endswith(f"checkpoint, {tmp_path}/model_0000009.pth")

@@ -12,6 +12,7 @@ import yaml
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from dml_instance.engine import TrainingClock
 from tool_runner import ROOT, TINY, run_tool, train
 from toy_scenes import square_and_disc, write_coco
 
@@ -330,3 +331,25 @@ def test_overrides_that_do_not_exist_or_come_too_early_are_named(options, messag
         "train_net", "--config-file", "configs/Shapes/dml_slim_unet.yaml", *options, ok=False
     )
     assert message in printed and "Traceback" not in printed
+
+
+def test_a_training_of_no_iteration_or_into_a_file_is_refused(data, tmp_path):
+    printed = train(data, tmp_path / "out", 0, ok=False)
+    assert "error: SOLVER.MAX_ITER is at least 1, got 0" in printed
+    (tmp_path / "file").write_text("mine")
+    printed = train(data, tmp_path / "file", 1, ok=False)
+    assert f"error: OUTPUT_DIR {tmp_path / 'file'} is a file: give a folder" in printed
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_training_that_is_interrupted_says_how_to_go_on(data, tmp_path, monkeypatch):
+    steps = iter(range(4))
+
+    def interrupted(trainer):
+        if next(steps) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainingClock, "after_step", interrupted)
+    last = tmp_path / "out" / "model_0000002.pth"
+    with pytest.raises(KeyboardInterrupt, match=f"^--resume goes on from .*{last}$"):
+        train(data, tmp_path / "out", 9)
