@@ -42,6 +42,23 @@ class Editor:
         self._model, self._sight, self._class_names = model, sight, class_names
         self.lock = threading.RLock()
 
+    def size(self, index: int) -> tuple[int, int]:
+        """(H, W) of an image.
+
+        Raises:
+            PageError: where its objects were drawn on one of another size.
+            FileError, OSError: for a file that cannot be read.
+        """
+        image, size = self._gallery[index], self._gallery.size(index)
+        drawn = self._project.state(image.key).size
+        if drawn not in (None, size):
+            raise PageError(
+                f"{image.key} is {size[0]} x {size[1]} pixels now, and its objects were drawn on "
+                f"{drawn[0]} x {drawn[1]}; they are kept: put the image back that they were drawn "
+                "on, and give this one another name"
+            )
+        return size
+
     def segment(self, index: int) -> dict:
         """Put what the model finds in the place of all objects."""
         sight = self._sight(index)
@@ -53,6 +70,7 @@ class Editor:
 
     def regrow(self, index: int, number: int, tau: float, *, keep: bool) -> dict:
         """Another threshold for an object that grew; without ``keep`` it is only shown."""
+        self.size(index)
         old = self._object(index, number)
         if old.point is None:
             raise PageError(f"object {number} did not grow from a point: click where it is to grow")
@@ -76,7 +94,7 @@ class Editor:
             raise PageError(
                 f"a stroke has 1 to {_MOST_POINTS} points and a radius up to {_LARGEST_RADIUS}"
             )
-        size = self._gallery.size(index)
+        size = self.size(index)
         points = _near(points, size, radius)
         old = None if number is None else self._object(index, number)
         mask = shaping.painted(None if old is None else old.mask, size, points, radius, erase)
@@ -95,17 +113,17 @@ class Editor:
         """Several objects become one, of the class of the first."""
         if len(set(numbers)) < 2:
             raise PageError("choose two objects or more to merge: hold Ctrl and click")
-        objects = [self._object(index, number) for number in dict.fromkeys(numbers)]
+        numbers = list(dict.fromkeys(numbers))
+        objects = [self._object(index, number) for number in numbers]
         mask = shaping.union([dict(item.mask) for item in objects])
-        merged = Marked(mask, objects[0].class_name)
-        return self._edit(index, "merge", list(dict.fromkeys(numbers)), [merged])
+        return self._edit(index, "merge", numbers, [Marked(mask, objects[0].class_name)])
 
     def cut(self, index: int, number: int, points: Sequence[tuple[float, float]]) -> dict:
         """An object becomes several along a line."""
         if not 2 <= len(points) <= _MOST_POINTS:
             raise PageError(f"a line has 2 to {_MOST_POINTS} points")
         old = self._object(index, number)
-        parts = shaping.cut(old.mask, _near(points, self._gallery.size(index), 1))
+        parts = shaping.cut(old.mask, _near(points, self.size(index), 1))
         if len(parts) < 2:
             raise PageError("the line does not divide the object: draw it from side to side")
         return self._edit(index, "cut", [number], [Marked(p, old.class_name) for p in parts])
@@ -129,7 +147,7 @@ class Editor:
 
     def undo(self, index: int) -> dict:
         """Take the last edit back."""
-        key = self._gallery[index].key
+        key = self._key(index)
         with self.lock:
             edit = self._project.undo(key)
             if edit is None:
@@ -138,7 +156,7 @@ class Editor:
 
     def redo(self, index: int) -> dict:
         """Do again what was undone last."""
-        key = self._gallery[index].key
+        key = self._key(index)
         with self.lock:
             edit = self._project.redo(key)
             if edit is None:
@@ -147,10 +165,15 @@ class Editor:
 
     def set_complete(self, index: int, value: bool) -> dict:
         """Say whether every object of an image is marked."""
-        key = self._gallery[index].key
+        key = self._key(index)
         with self.lock:
             self._project.set_complete(key, value)
             return self._changed(key, {}, {})
+
+    def _key(self, index: int) -> str:
+        """Of an image whose objects fit it."""
+        self.size(index)
+        return self._gallery[index].key
 
     def _grown(
         self, index: int, point: tuple[float, float], tau: float | None, class_name: str | None
@@ -188,7 +211,7 @@ class Editor:
         model: str | None = None,
     ) -> dict:
         """Put objects in the place of others, ``removed`` None: of all."""
-        key = self._gallery[index].key
+        key = self._key(index)
         with self.lock:
             state = self._project.state(key)
             removed = list(state.objects) if removed is None else list(removed)

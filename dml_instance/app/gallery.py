@@ -26,6 +26,16 @@ class PageError(ValueError):
     """What was asked cannot be done; the message is for the user."""
 
 
+def in_page_words(line: str) -> str:
+    """What readers of files say, with the options that the page has in the place of those of other
+    commands, and these by the name of their command."""
+    line = re.sub(r"--max-pixels of [\w, ]+? and \w+", "--max-pixels of dml app", line)
+    line = re.sub(r"(?<!\S)(\(?)--images\b", r"\1--input", line)
+    return re.sub(
+        r"(?<!dml prepare )--(number-pieces|class-name|classes)\b", r"dml prepare --\1", line
+    )
+
+
 @dataclass(frozen=True)
 class PageImage:
     """An image of the page.
@@ -44,7 +54,9 @@ class Gallery:
 
     Attributes:
         reading: of images.
-        root: the folder that holds those that were named; without any, those that were sent.
+        root: the folder that the keys of those that were named start from; without any, that of
+            those that were sent.
+        uploads: the folder of those that were sent; it is there with the first.
     """
 
     def __init__(self, folder: str, reading: ReadingRules, inputs: Sequence[str] = ()):
@@ -58,13 +70,14 @@ class Gallery:
             FileNotFoundError: where inputs hold no image.
         """
         self.reading = reading
-        self._uploads = os.path.join(folder, UPLOADS)
+        self.uploads = os.path.join(folder, UPLOADS)
         files: list[InputFile] = input_files(inputs, leave_out=[folder]) if inputs else []
         self._images = [PageImage(file.relative, file.path) for file in files]
-        folders = [os.path.dirname(os.path.abspath(file.path)) for file in files]
-        self.root = os.path.commonpath(folders) if folders else self._uploads
-        if os.path.isdir(self._uploads):
-            self._images += [self._uploaded(name) for name in sorted(os.listdir(self._uploads))]
+        folders = [path if os.path.isdir(path) else os.path.dirname(path) for path in inputs]
+        self.root = os.path.commonpath(map(os.path.abspath, folders)) if inputs else self.uploads
+        if os.path.isdir(self.uploads):
+            self._images += [self._uploaded(name) for name in sorted(os.listdir(self.uploads))]
+        self._sizes: dict[str, tuple[tuple[int, ...], tuple[int, int]]] = {}
         self._pictures: OrderedDict[str, bytes] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -100,12 +113,12 @@ class Gallery:
             except FileError as error:
                 raise PageError(str(error).replace(part, plain)) from error
             with self._lock:
-                os.makedirs(self._uploads, exist_ok=True)
+                os.makedirs(self.uploads, exist_ok=True)
                 stem, ending = os.path.splitext(plain)
                 free, number = plain, 2
-                while os.path.lexists(os.path.join(self._uploads, free)):
+                while os.path.lexists(os.path.join(self.uploads, free)):
                     free, number = f"{stem}-{number}{ending}", number + 1
-                os.replace(part, os.path.join(self._uploads, free))
+                os.replace(part, os.path.join(self.uploads, free))
                 self._images.append(self._uploaded(free))
                 return len(self._images) - 1
         finally:
@@ -113,11 +126,25 @@ class Gallery:
                 os.remove(part)
 
     def _uploaded(self, name: str) -> PageImage:
-        return PageImage(f"{UPLOADS}/{name}", os.path.join(self._uploads, name))
+        return PageImage(f"{UPLOADS}/{name}", os.path.join(self.uploads, name))
 
     def size(self, index: int) -> tuple[int, int]:
-        """(H, W) of an image."""
-        return image_size(self[index].file, self.reading)
+        """(H, W) of an image, read anew where the file is another one than before.
+
+        Raises:
+            FileError: for a file that cannot be read.
+        """
+        file = self[index].file
+        try:
+            found = os.stat(file)
+            stamp = found.st_mtime_ns, found.st_size, found.st_ino
+        except OSError:  # its reader says it better
+            return image_size(file, self.reading)
+        known = self._sizes.get(file)
+        if known is None or known[0] != stamp:
+            # Checking a large PNG takes longer than an act on it.
+            known = self._sizes[file] = stamp, image_size(file, self.reading)
+        return known[1]
 
     def picture(self, index: int) -> bytes:
         """The pixels of an image as PNG."""

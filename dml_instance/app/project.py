@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from .action_log import ActionLog, LogError, write_durably
 
@@ -89,6 +90,13 @@ class ImageState:
         return bool(self.done or self.undone)
 
     @property
+    def size(self) -> tuple[int, int] | None:
+        """(H, W) of the image that the objects were drawn on; None: there never were any."""
+        edits = [*self.done, *self.undone]
+        masks = (item.mask for edit in edits for item in (edit.added | edit.removed).values())
+        return next((tuple(mask["size"]) for mask in masks), None)
+
+    @property
     def found_by(self) -> str | None:
         """The model that was asked last, also where that was undone; None: none was."""
         edits = [*reversed(self.done), *reversed(self.undone)]
@@ -144,13 +152,14 @@ class Project:
         """
         self.folder = folder
         os.makedirs(folder, exist_ok=True)
-        head = os.path.join(folder, "project.json")
-        if os.path.exists(head):
-            self._check(head)
+        self._head = os.path.join(folder, "project.json")
+        if os.path.exists(self._head):
+            self._about = self._read_head()
         elif os.listdir(folder):
             raise LogError(f"{folder} is no project and not empty: give another --project")
         else:
-            write_durably(head, json.dumps({"format": _FORMAT, "of": "dml_instance"}).encode())
+            self._about = {"format": _FORMAT, "of": "dml_instance"}
+            self._write_head()
         self.images: dict[str, ImageState] = {}
         self.model: str | None = None
         self.classes: list[str] = []
@@ -169,6 +178,35 @@ class Project:
     def close(self) -> None:
         """Nothing more is done; another program may open the project."""
         self._log.close()
+
+    def settle(self, root: str) -> None:
+        """Be the project of the images of a folder, from now on of these alone: their keys are
+        their names in it, and another folder may have others of the same names.
+
+        A folder that holds the project is known by its place from there, so that both can be moved
+        together; another one by its path.
+
+        Args:
+            root: folder that the keys start from.
+
+        Raises:
+            LogError: where the project is of another folder.
+            OSError: where that cannot be written.
+        """
+        root, folder = os.path.realpath(root), os.path.realpath(self.folder)
+        holds_project = Path(folder).is_relative_to(root)
+        place = Path(os.path.relpath(root, folder)).as_posix() if holds_project else root
+        known = self._about.get("images")
+        if known is None:
+            self._about["images"] = place
+            self._write_head()
+        elif known != place:
+            before = os.path.normpath(os.path.join(folder, str(known)))
+            raise LogError(
+                f"{self.folder} is the project of the images in {before}, not of those in {root}: "
+                f"give another --project; where that folder was moved here, write "
+                f'"images": {json.dumps(place)} into {self._head}'
+            )
 
     def state(self, key: str) -> ImageState:
         """Of an image; an empty one where nothing was done to it."""
@@ -257,18 +295,25 @@ class Project:
         state.do(edit)
         return edit
 
-    @staticmethod
-    def _check(head: str) -> None:
+    def _read_head(self) -> dict:
+        """What ``project.json`` says; LogError for that of another program or version."""
         try:
-            with open(head, encoding="utf-8") as file:
-                version = json.load(file)["format"]
+            with open(self._head, encoding="utf-8") as file:
+                about = json.load(file)
+            version = about["format"]
         except (ValueError, KeyError, TypeError) as error:
-            raise LogError(f"{head} is not that of a project: give another --project") from error
+            raise LogError(
+                f"{self._head} is not that of a project: give another --project"
+            ) from error
         if version != _FORMAT:
             raise LogError(
-                f"{head} has format {version}, and this version reads {_FORMAT}: open it with the "
-                "version that wrote it"
+                f"{self._head} has format {version}, and this version reads {_FORMAT}: open it "
+                "with the version that wrote it"
             )
+        return about
+
+    def _write_head(self) -> None:
+        write_durably(self._head, json.dumps(self._about, ensure_ascii=False).encode())
 
 
 def next_number(root: str) -> str:

@@ -20,9 +20,10 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from ..engine import message_of
 from ..errors import FileError
 from . import exchange
-from .gallery import PageError
+from .gallery import PageError, in_page_words
 from .security import LOCAL_HOSTS, Guard
 from .teaching import Teacher
 from .workspace import Workspace
@@ -72,15 +73,19 @@ def build_app(
 
     async def picture(request: Request) -> Response:
         index = request.path_params["index"]
-        return await _answered(lambda: workspace.gallery.picture(index), "image/png")
+        return await _answered(
+            lambda: Response(workspace.gallery.picture(index), media_type="image/png")
+        )
 
     async def similarity(request: Request) -> Response:
         index, asked = request.path_params["index"], dict(request.query_params)
-        try:
-            data, cell = await run_in_threadpool(workspace.similarity, index, _point(asked))
-        except PageError as error:
-            return _refused(error)
-        return Response(data, media_type="image/png", headers={"x-cell": f"{cell[0]} {cell[1]}"})
+
+        def work() -> Response:
+            data, cell = workspace.similarity(index, _point(asked))
+            headers = {"x-cell": f"{cell[0]} {cell[1]}"}
+            return Response(data, media_type="image/png", headers=headers)
+
+        return await _answered(work)
 
     async def upload(request: Request) -> Response:
         name = request.query_params.get("name", "")
@@ -102,11 +107,10 @@ def build_app(
         )
 
     async def packed(request: Request) -> Response:
-        try:
-            path = await run_in_threadpool(exchange.packed, workspace, request.path_params["name"])
-        except PageError as error:
-            return _refused(error)
-        return FileResponse(path, filename=f"objects-{request.path_params['name']}.zip")
+        name = request.path_params["name"]
+        return await _answered(
+            lambda: FileResponse(exchange.packed(workspace, name), filename=f"objects-{name}.zip")
+        )
 
     async def page(request: Request) -> Response:
         return FileResponse(STATIC / "index.html")
@@ -194,21 +198,19 @@ def build_app(
 
 
 def _refused(error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, status_code=400)
+    # Where no file is named, as on a full disk, the reason alone, without its number.
+    line = getattr(error, "strerror", None) if getattr(error, "filename", None) is None else None
+    return JSONResponse({"error": in_page_words(line or message_of(error))}, status_code=400)
 
 
-async def _answered(work: Callable[[], dict | bytes], media_type: str = "") -> Response:
+async def _answered(work: Callable[[], dict | Response]) -> Response:
     """What a function gives, in a thread; or the line of its error."""
     try:
         found = await run_in_threadpool(work)
-    except (PageError, FileError) as error:
+    except (PageError, FileError, OSError) as error:
+        # After a full disk, or an image that has gone, the page goes on.
         return _refused(error)
-    except OSError as error:
-        # A full disk, or an image that has gone: the page goes on.
-        return _refused(OSError(f"{error.filename or ''}: {error.strerror or error}"))
-    if isinstance(found, bytes):
-        return Response(found, media_type=media_type)
-    return JSONResponse(found)
+    return JSONResponse(found) if isinstance(found, dict) else found
 
 
 async def _question(request: Request) -> dict:
@@ -223,7 +225,7 @@ async def _question(request: Request) -> dict:
             raise PageError(f"what is asked has at most {_LARGEST_QUESTION} bytes")
     try:
         asked = json.loads(body or b"{}")
-    except ValueError:
+    except (RecursionError, ValueError):
         return {}
     return asked if isinstance(asked, dict) else {}
 
@@ -233,9 +235,9 @@ async def _received(
 ) -> Response:
     """Write what is sent into a file of the project and hand that on; it is the function's to
     remove."""
-    handle, part = tempfile.mkstemp(prefix=".received-", dir=folder)
-    length = 0
+    part, length = "", 0
     try:
+        handle, part = tempfile.mkstemp(prefix=".received-", dir=folder)
         with os.fdopen(handle, "wb") as file:
             async for chunk in request.stream():
                 length += len(chunk)
@@ -243,8 +245,10 @@ async def _received(
                     break
                 await run_in_threadpool(file.write, chunk)
         if length > largest:
-            return _refused(PageError(f"a file that is sent has at most {largest} bytes"))
+            raise PageError(f"a file that is sent has at most {largest} bytes")
         return await _answered(lambda: work(part))
+    except (PageError, OSError) as error:
+        return _refused(error)
     finally:
         if os.path.exists(part):
             os.remove(part)
@@ -253,7 +257,7 @@ async def _received(
 def _number(asked: dict, name: str) -> float:
     try:
         value = float(asked[name])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, OverflowError, TypeError, ValueError):
         raise PageError(f"{name} is a number") from None
     if not math.isfinite(value):
         raise PageError(f"{name} is a number")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..data.annotated import AnnotatedObject
 from ..data.coco.writer import CocoWriter
+from ..engine import message_of
 from ..images import read_image
 from .editing import told
 from .gallery import PageError
@@ -24,10 +25,11 @@ _MOST_MINUTES = 24 * 60
 
 @dataclass(frozen=True)
 class _Lesson:
-    """A training, and the name of its model."""
+    """A training, the name of its model, and a line on each image that was left out."""
 
     name: str
     job: LearningJob
+    left_out: list[str]
 
 
 class Teacher:
@@ -46,6 +48,8 @@ class Teacher:
     def start(self, minutes: float, labelled_share: float) -> dict:
         """Train on the corrected images from the model in use on.
 
+        Those that cannot be read any more, or have another size than their objects, are left out.
+
         Args:
             minutes: of training.
             labelled_share: about what share of the objects in these images is marked, in (0, 1].
@@ -53,6 +57,8 @@ class Teacher:
         Raises:
             PageError: while another training runs, where nothing was corrected, and for a number
                 out of its range.
+            FileError, OSError: for an image whose pixels cannot be read, or where the data cannot
+                be written.
         """
         if not 0 < minutes <= _MOST_MINUTES:
             raise PageError(f"a training takes more than 0 and at most {_MOST_MINUTES} minutes")
@@ -60,12 +66,16 @@ class Teacher:
             raise PageError("the share of the objects that are marked lies above 0, up to 1")
         if self._lesson is not None and self._lesson.job.is_running:
             raise PageError("a training is running: wait for it, or stop it")
-        model, chosen = self._workspace.model, self._chosen()
+        model, (chosen, left_out) = self._workspace.model, self._chosen()
         name, folder = self._new_folder()
-        self._write_data(os.path.join(folder, DATA), chosen)
-        model.write_training(folder, labelled_share)
-        job = LearningJob(folder, model.training_command(folder, minutes), minutes)
-        self._lesson, self._learnt = _Lesson(name, job), None
+        try:
+            self._write_data(os.path.join(folder, DATA), chosen)
+            model.write_training(folder, labelled_share)
+            job = LearningJob(folder, model.training_command(folder, minutes), minutes)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        self._lesson, self._learnt = _Lesson(name, job, left_out), None
         return self.told()
 
     def stop(self) -> dict:
@@ -78,12 +88,15 @@ class Teacher:
     def told(self) -> dict:
         """How far the training is, see ``LearningJob.told``; ``state`` "none" where there is none.
 
-        ``images`` are the places of the images that a training would take.
+        ``images`` are the places of the images that were corrected; ``remarks``, lines on those
+        that the training left out.
         """
         images = self._corrected()
         if self._lesson is None:
             return {"state": "none", "images": images}
-        return {"images": images, "model": self._lesson.name, **self._lesson.job.told()}
+        remarks = self._lesson.left_out
+        about = {"images": images, "model": self._lesson.name, "remarks": remarks}
+        return {**about, **self._lesson.job.told()}
 
     def compare(self, index: int) -> dict:
         """What the model in use and the one that was learnt find in an image: ``before`` and
@@ -99,19 +112,31 @@ class Teacher:
 
     def decide(self, keep: bool) -> dict:
         """Use the model that was learnt from now on, or forget it."""
-        model = self._new_model()
+        job = self._done().job
         if keep:
-            self._workspace.use(model)
+            self._workspace.use(self._new_model())
         else:
-            shutil.rmtree(self._lesson.job.folder, ignore_errors=True)
+            shutil.rmtree(job.folder, ignore_errors=True)
         self._lesson = self._learnt = None
         return self.told()
 
-    def _new_model(self) -> PageModel:
+    def _done(self) -> _Lesson:
+        """The training that has ended with a model; PageError without one."""
         if self._lesson is None or not self._lesson.job.is_done:
             raise PageError("nothing was learnt yet")
+        return self._lesson
+
+    def _new_model(self) -> PageModel:
+        """That which was learnt; PageError without one, or for one that cannot be loaded."""
+        lesson = self._done()
         if self._learnt is None:
-            self._learnt = self._load(self._lesson.name)
+            try:
+                self._learnt = self._load(lesson.name)
+            except (KeyError, OSError, ValueError) as error:
+                raise PageError(
+                    f"what was learnt cannot be loaded ({message_of(error)}): forget it, and learn "
+                    "again"
+                ) from error
         return self._learnt
 
     def _corrected(self) -> list[int]:
@@ -128,17 +153,20 @@ class Teacher:
         os.mkdir(folder)
         return f"{MODELS}/{number}", folder
 
-    def _chosen(self) -> dict[int, list[Marked]]:
-        """The objects of the corrected images, by the places of these; PageError without any."""
+    def _chosen(self) -> tuple[dict[int, list[Marked]], list[str]]:
+        """The objects of the corrected images, by the places of these, and a line on each that is
+        left out; PageError without any object."""
         workspace = self._workspace
+        sizes, left_out = workspace.sizes(self._corrected())
         with workspace.editor.lock:
             chosen = {
                 index: list(workspace.project.state(workspace.gallery[index].key).objects.values())
-                for index in self._corrected()
+                for index in sizes
             }
         if not any(item.class_name != IGNORED for objects in chosen.values() for item in objects):
-            raise PageError("no object was corrected yet: mark some objects first")
-        return chosen
+            nothing = "no object was corrected yet: mark some objects first"
+            raise PageError("; ".join([nothing, *left_out[:3]]))
+        return chosen, left_out
 
     def _write_data(self, folder: str, chosen: Mapping[int, Sequence[Marked]]) -> None:
         """Images and their objects as a data set in COCO's format."""

@@ -8,14 +8,16 @@ import contextlib
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 
 import numpy as np
 
+from ..engine import message_of
 from ..errors import FileError
 from ..grouping import PointChoice, PointGround
 from ..keys.classes import Classes
 from .editing import Editor, standing, told
-from .gallery import Gallery, PageError, png
+from .gallery import Gallery, PageError, in_page_words, png
 from .models import PageModel, Sight, similarity_picture
 from .project import IGNORED, Project
 
@@ -139,7 +141,7 @@ class Workspace:
         """An image with its objects, which are looked for where the model in use never did and
         nobody corrected them."""
         image = self.gallery[index]
-        size = self.gallery.size(index)
+        size = self.editor.size(index)
         with self.editor.lock:
             is_stale = self._is_stale(image.key)
         if is_stale:
@@ -159,6 +161,17 @@ class Workspace:
                 "objects": [told(n, item) for n, item in state.objects.items()],
                 **standing(state),
             }
+
+    def sizes(self, indices: Iterable[int]) -> tuple[dict[int, tuple[int, int]], list[str]]:
+        """(H, W) of each image whose objects can be used; and for each other one, which cannot be
+        read any more or has another size than its objects, a line that says so."""
+        sizes, left_out = {}, []
+        for index in indices:
+            try:
+                sizes[index] = self.editor.size(index)
+            except (OSError, ValueError) as error:
+                left_out.append(f"left out: {in_page_words(message_of(error))}")
+        return sizes, left_out
 
     def seeds(self, index: int) -> list[dict]:
         """The account of every seed of an image; see ``SeedAccount``."""

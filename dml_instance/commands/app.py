@@ -8,6 +8,7 @@ nothing is written elsewhere; the same command goes on where it was left.
 """
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import secrets
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from detectron2.utils.logger import setup_logger
 
 from ..app.exchange import take
-from ..app.gallery import Gallery
+from ..app.gallery import Gallery, in_page_words
 from ..app.models import PageModel
 from ..app.project import Project
 from ..app.security import LOCAL_HOSTS
@@ -31,10 +32,11 @@ from ..options import add_reading_options, reading_rules
 
 PROJECT = "dml_project"
 MAX_PIXELS = 4096 * 4096
+_LAST_PORT = 65535
 
 
 def main(args: argparse.Namespace) -> int:
-    """Serve the page until it is interrupted."""
+    """Serve the page until it is interrupted, which is its ordinary end."""
     setup_logger(name="dml_instance")
     try:
         _check_server()
@@ -43,24 +45,32 @@ def main(args: argparse.Namespace) -> int:
         reading = reading_rules(args)
         workspace, load = open_workspace(args, reading)
         if args.labels:
-            rules = SourceRules(args.labels, _one_folder(args.input), reading=reading)
-            found = take(workspace, rules, args.labels, only_new=True)
-            print(f"{found['objects']} objects of {found['images']} images were imported")
+            _import(workspace, args, reading)
     except (KeyError, OSError, ValueError) as error:
-        sys.exit(f"error: {message_of(error)}")
-    # Here, as they are optional: a line above says what to install.
+        sys.exit(f"error: {in_page_words(message_of(error))}")
+    return _serve(workspace, load, args.host, listening)
+
+
+def _serve(
+    workspace: Workspace, load: Callable[[str], PageModel], host: str, listening: socket.socket
+) -> int:
+    """Serve the page until it is interrupted; returns the exit status."""
+    # Here, as they are optional: a line has said what to install.
     import uvicorn
 
     from ..app.server import build_app
 
-    token = None if args.host in LOCAL_HOSTS else secrets.token_urlsafe(24)
+    token = None if host in LOCAL_HOSTS else secrets.token_urlsafe(24)
     app = build_app(workspace, Teacher(workspace, load), token=token)
-    port = listening.getsockname()[1]
-    print(f"{len(workspace.gallery)} images; project {os.path.abspath(workspace.project.folder)}")
-    print(f"open http://{args.host}:{port}/{f'?token={token}' if token else ''}", flush=True)
+    port, folder = listening.getsockname()[1], os.path.abspath(workspace.project.folder)
+    print(f"{len(workspace.gallery)} images; project {folder}")
+    print(f"open http://{host}:{port}/{f'?token={token}' if token else ''}", flush=True)
     # Without a log of its own: what goes wrong is said on the page.
     config = uvicorn.Config(app, log_level="warning", ws="none")
-    uvicorn.Server(config).run(sockets=[listening])
+    # The server ends in order at Ctrl-C, and passes it on then.
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
+    print(f"stopped; all that was done is kept in {folder}")
     return 0
 
 
@@ -79,8 +89,10 @@ def open_workspace(
         return PageModel(name, reading, beside=folder)
 
     try:
-        model = load(args.model or project.model or "nuclei")
         gallery = Gallery(folder, reading, args.input)
+        if args.input:
+            project.settle(gallery.root)
+        model = load(args.model or project.model or "nuclei")
     except BaseException:
         project.close()
         raise
@@ -88,6 +100,18 @@ def open_workspace(
     if project.model != model.name:
         workspace.use(model)
     return workspace, load
+
+
+def _import(workspace: Workspace, args: argparse.Namespace, reading: ReadingRules) -> None:
+    """Begin with the annotations of a command line, and say what was found."""
+    rules = SourceRules(args.labels, _one_folder(args.input), may_lack_labels=True, reading=reading)
+    found = take(workspace, rules, args.labels, at_start=True)
+    without = f"; {found['without']} have no annotations" if found["without"] else ""
+    print(f"{found['objects']} objects of {found['images']} images were imported{without}")
+    if found["classes"]:
+        print(f"classes that are new to the model: {', '.join(found['classes'])}")
+    for line in found["doubts"]:
+        print(f"check this: {line}")
 
 
 def _check_server() -> None:
@@ -99,6 +123,8 @@ def _check_server() -> None:
 
 def _listening(host: str, port: int) -> socket.socket:
     """A socket that listens; ValueError where that cannot be."""
+    if not 0 <= port <= _LAST_PORT:
+        raise ValueError(f"--port is 0 to {_LAST_PORT}, got {port}")
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)
@@ -142,8 +168,8 @@ def argument_parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--labels",
         metavar="PATH",
-        help="annotations, of any form that `dml prepare` reads, of images that were not opened "
-        "yet",
+        help="annotations, of any form that `dml prepare` reads, of all images or some; images "
+        "that were opened before keep what they have",
     )
     parser.add_argument(
         "--host",

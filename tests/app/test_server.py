@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import tempfile
 import time
 import zipfile
 
@@ -10,8 +12,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from dml_instance.app import job
-from dml_instance.images import read_labels
+from dml_instance.app import gallery, job, teaching
+from dml_instance.errors import FileError
+from dml_instance.images import image_size, read_labels
 from toy_page import BLOCKS, SIZE, draw_blocks, teacher_of, workspace_in
 
 testclient = pytest.importorskip("starlette.testclient", reason="pip install -e .[dev] for these")
@@ -251,6 +254,92 @@ def test_exports_are_what_is_there(open_page):
     ]  # fmt: skip
 
 
+@pytest.fixture
+def changed_page(open_page):
+    """The first of three corrected images was replaced by a smaller one, the second has gone."""
+    for index in range(3):
+        open_page.get(f"/api/images/{index}")
+        open_page.act("delete", index, ids=[1])
+    draw_blocks(open_page.folder / "raw" / "a.png", size=(20, 25))
+    (open_page.folder / "raw" / "b.png").unlink()
+    return open_page
+
+
+def test_an_image_of_another_size_than_its_objects_is_refused_by_name(changed_page):
+    page = changed_page
+    before = page.objects()
+    acts = [
+        ("segment", {}), ("grow", {"row": 1, "column": 1}), ("undo", {}), ("redo", {}),
+        ("regrow", {"id": 2, "tau": 0.3, "keep": False}), ("delete", {"ids": [2]}),
+        ("paint", {"id": 2, "points": [[5, 5]], "radius": 2, "class": "square"}),
+        ("cut", {"id": 3, "points": [[15, 14], [29, 14]]}), ("merge", {"ids": [2, 3]}),
+        ("class", {"ids": [2], "class": "disc"}), ("complete", {"value": True}),
+    ]  # fmt: skip
+    for refused in (page.get("/api/images/0"), *(page.act(name, **asked) for name, asked in acts)):
+        message = page.error(refused)
+        assert message.startswith("a.png is 20 x 25 pixels now") and "30 x 36" in message
+    labels = cv2.imencode(".png", np.ones((20, 25), np.uint8))[1].tobytes()
+    assert "a.png is 20 x 25" in page.error(
+        page.put("/api/images/0/import?class=disc", labels, "labels.png")
+    )
+    # The objects are kept, and are there with the image that they were drawn on.
+    draw_blocks(page.folder / "raw" / "a.png")
+    after = page.objects()
+    assert after.keys() == before.keys() == {2, 3}
+    assert [item["id"] for item in page.get("/api/images/0")["objects"]] == [2, 3]
+    assert page.act("undo")["undo"] == "segment"
+
+
+def test_the_header_of_an_image_is_read_once_while_the_file_is_the_same(open_page, monkeypatch):
+    page, read = open_page, []
+
+    def counted(file, reading):
+        read.append(file)
+        return image_size(file, reading)
+
+    monkeypatch.setattr(gallery, "image_size", counted)
+    for number in (1, 2):
+        page.act("delete", ids=[number])
+    assert read == []
+    draw_blocks(page.folder / "raw" / "a.png", BLOCKS[:1])
+    for _ in range(2):
+        page.act("undo")
+    assert read == [str(page.folder / "raw" / "a.png")]
+
+
+def test_exports_leave_out_what_changed_or_has_gone_and_say_so(changed_page):
+    page = changed_page
+    told = page.post("/api/export", forms=["labels", "coco"])
+    assert (told["images"], told["objects"]) == (1, 2)
+    of_a, of_b = told["remarks"]
+    assert of_a.startswith("left out: a.png is 20 x 25") and "b.png" in of_b
+    (page.folder / "raw" / "sub" / "c.png").unlink()
+    assert "left out: a.png" in page.error(page.post("/api/export", forms=["labels"]))
+
+
+def test_a_training_leaves_out_what_changed_or_has_gone_and_says_so(changed_page, monkeypatch):
+    page = changed_page
+    page.post("/api/learning", minutes=0.01, share=1)
+    told = wait_for(page, "done")
+    assert ["a.png is 20 x 25" in told["remarks"][0], "b.png" in told["remarks"][1]] == [True] * 2
+    folder = page.folder / "project" / "models" / "001" / job.DATA
+    data = json.loads((folder / "annotations" / "instances_train.json").read_text())
+    assert [image["file_name"] for image in data["images"]] == ["00002.png"]
+    path = page.folder / "raw" / "sub" / "c.png"
+    with monkeypatch.context() as patch:
+        # A header without pixels: no empty model is left.
+        def broken(file, reading):
+            raise FileError(f"cannot read {file}")
+
+        patch.setattr(teaching, "read_image", broken)
+        refused = page.error(page.post("/api/learning", minutes=0.01, share=1))
+    assert refused == f"cannot read {path}"
+    assert [model.name for model in path.parents[2].glob("project/models/*")] == ["001"]
+    path.unlink()
+    refused = page.error(page.post("/api/learning", minutes=0.01, share=1))
+    assert "no object was corrected" in refused and "left out: a.png" in refused
+
+
 def test_exports_that_cannot_be_are_refused(page):
     assert "no image was looked at" in page.error(page.post("/api/export", forms=["csv"]))
     assert "choose forms" in page.error(page.post("/api/export", forms=["doc"]))
@@ -268,7 +357,9 @@ def test_label_images_and_coco_are_imported(open_page):
     refused = page.error(page.put("/api/images/0/import", data, "my labels.png"))
     assert "names no class" in refused
     told = page.put("/api/images/0/import?class=disc", data, "my labels.png")
-    assert told == {"images": 1, "objects": 2, "others": 0}
+    assert told == {
+        "images": 1, "objects": 2, "others": 0, "without": 2, "classes": [], "doubts": [],
+    }  # fmt: skip
     masks = list(page.objects().values())
     np.testing.assert_array_equal(masks, [block(0), block(2)])
     assert {o["class"] for o in page.get("/api/images/0")["objects"]} == {"disc"}
@@ -297,6 +388,60 @@ def test_label_images_and_coco_are_imported(open_page):
     assert "height, width" in page.error(page.put(path, small, "a.png"))
     left = {path.name for path in (page.folder / "project").iterdir()}
     assert left == {"project.json", "actions.jsonl"}
+
+
+@pytest.mark.parametrize("is_sent", [False, True])
+def test_an_export_is_imported_again_with_all_its_images(tmp_path, is_sent):
+    """Of a folder with one image in a sub-folder, and of images that were sent with its name."""
+    block_image = draw_blocks(tmp_path / "raw" / "sub" / "c.png").read_bytes()
+    page = Page(tmp_path)
+    for name in ("c.png", "d.png") if is_sent else ():
+        page.put("/api/upload", block_image, name)
+    images = page.get("/api/project")["images"]
+    assert [image["name"] for image in images] == [
+        "sub/c.png", *(["uploads/c.png", "uploads/d.png"] if is_sent else []),
+    ]  # fmt: skip
+    for index in range(len(images)):
+        page.get(f"/api/images/{index}")
+        page.act("delete", index, ids=[1 + index % 3])
+    before = [list(page.objects(index).values()) for index in range(len(images))]
+    name = page.post("/api/export", forms=["coco"])["name"]
+    coco = (tmp_path / "project" / "exports" / name / "instances.json").read_bytes()
+    told = page.put("/api/images/0/import", coco, "mine.json")
+    assert (told["images"], told["others"]) == (len(images), 0)
+    for index, masks in enumerate(before):
+        np.testing.assert_array_equal(list(page.objects(index).values()), masks)
+        assert set(page.objects(index)) == {4, 5}
+    if is_sent:  # a plain name is that of an image that was sent where there is no other
+        told = page.put("/api/images/0/import", coco.replace(b"uploads/d", b"d"), "mine.json")
+        assert told["images"] == 3
+    refused = page.error(
+        page.put("/api/images/0/import", coco.replace(b"sub/c", b"sub/x"), "mine.json")
+    )
+    assert "sub/x.png" in refused and str(tmp_path / "project") not in refused
+    page.close()
+    left = {path.name for path in (tmp_path / "project").iterdir()}
+    assert left <= {"project.json", "actions.jsonl", "uploads", "exports"}
+
+
+def test_what_looks_like_a_mistake_in_an_import_is_said_in_words_of_the_page(open_page):
+    page = open_page
+    path = "/api/images/0/import?class=disc"
+    mask = np.any([block(index) for index in range(3)], axis=0) * np.uint8(255)
+    told = page.put(path, cv2.imencode(".png", mask)[1].tobytes(), "mask.png")
+    assert told["objects"] == 1 and len(page.objects()) == 1
+    (doubt,) = told["doubts"]
+    assert doubt.startswith("mask.png: 255 is in 3 pieces")
+    assert "of which dml prepare --number-pieces makes each" in doubt
+    page.act("undo")
+    assert len(page.objects()) == 3
+    smooth = cv2.GaussianBlur(mask, (0, 0), 2)
+    refused = page.put(path, cv2.imencode(".png", smooth)[1].tobytes(), "mask.png")
+    assert "mask.png has smooth edges" in page.error(refused)
+    assert " dml prepare --number-pieces takes what is" in page.error(refused)
+    lost = {"version": "5.0", "imagePath": "x/no.png", "imageData": None, "shapes": []}
+    refused = page.error(page.put("/api/images/0/import", json.dumps(lost), "lost.json"))
+    assert "no.png" in refused and "--input" in refused and "--images" not in refused
 
 
 def test_images_are_sent_under_harmless_names(page):
@@ -331,7 +476,8 @@ def test_images_with_too_many_pixels_are_refused(tmp_path):
     page = Page(tmp_path, max_pixels=SIZE[0] * SIZE[1])
     assert page.get("/api/images/0")["objects"]
     large = draw_blocks(tmp_path / "large.png", size=(40, 40)).read_bytes()
-    assert "more than 1080" in page.error(page.put("/api/upload", large, "large.png"))
+    refused = page.error(page.put("/api/upload", large, "large.png"))
+    assert "more than 1080" in refused and "raise --max-pixels of dml app where" in refused
     page.close()
 
 
@@ -340,9 +486,44 @@ def test_a_question_that_is_too_long_or_no_json_is_refused(open_page):
         ("undo", b"[" + b"0," * 2**20 + b"0]", "at most"),
         ("grow", b"{", "row is a number"),
         ("grow", b"[1, 2]", "row is a number"),
+        ("grow", b"[" * 200_000, "row is a number"),
+        ("grow", b'{"row": 1' + b"0" * 400 + b', "column": 1}', "row is a number"),
     ):
         response = open_page.client.post(f"/api/images/0/{act}", content=content)
         assert message in open_page.error(response)
+
+
+def test_a_full_disk_and_a_broken_image_are_one_line(open_page, monkeypatch):
+    page = open_page
+    name = page.post("/api/export", forms=["csv"])["name"]
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "mkstemp", full)
+        patch.setattr(tempfile, "TemporaryDirectory", full)
+        for answer in (
+            page.put("/api/upload", b"x", "x.png"), page.client.get(f"/api/exports/{name}.zip")
+        ):  # fmt: skip
+            assert page.error(answer) == "No space left on device"
+    # Received, but the disk has no room for the last bytes.
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdopen", lambda handle, mode: _Full(handle, mode))
+        assert "No space left" in page.error(page.put("/api/upload", b"x", "x.png"))
+    left = {path.name for path in (page.folder / "project").iterdir()}
+    assert left == {"project.json", "actions.jsonl", "exports"}
+    (page.folder / "raw" / "b.png").write_bytes(b"no image")
+    for path in ("similarity", "why", "seeds", "pixels"):
+        refused = page.error(page.get(f"/api/images/1/{path}", row=1, column=1))
+        assert "b.png" in refused, path
+
+
+class _Full(io.FileIO):
+    """A file on a disk that is full."""
+
+    def write(self, data):
+        raise OSError(28, "No space left on device")
 
 
 def wait_for(page, state):
@@ -400,6 +581,23 @@ def test_a_model_that_was_learnt_can_be_forgotten(open_page):
     assert "nothing was learnt" in open_page.error(
         open_page.post("/api/learning/decide", keep=True)
     )
+
+
+def test_a_model_that_cannot_be_loaded_is_one_line_and_can_be_forgotten(open_page, monkeypatch):
+    open_page.act("delete", ids=[1])
+    open_page.post("/api/learning", minutes=0.01, share=1)
+    wait_for(open_page, "done")
+
+    def damaged(name):
+        raise ValueError(f"{name} is no checkpoint")
+
+    monkeypatch.setattr(open_page.teacher, "_load", damaged)
+    for answer in (
+        open_page.get("/api/images/0/compare"), open_page.post("/api/learning/decide", keep=True)
+    ):  # fmt: skip
+        assert "models/001 is no checkpoint): forget it" in open_page.error(answer)
+    assert open_page.post("/api/learning/decide", keep=False)["state"] == "none"
+    assert open_page.get("/api/project")["model"] == "toy"
 
 
 def test_a_training_that_runs_fails_or_is_stopped(open_page):

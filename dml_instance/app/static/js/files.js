@@ -48,7 +48,10 @@ export function watchFiles({ open, refresh }) {
       const found = await send(`/api/images/${state.image.index}/import`, file, query);
       await refresh();
       await open(state.image.index);
-      say(`${found.objects} objects of ${found.images} images were imported`);
+      const doubts = found.doubts.length
+        ? `. Check this: ${found.doubts.join("; ")}. Undo takes it back.` : "";
+      const line = `${found.objects} objects of ${found.images} images were imported${doubts}`;
+      say(line, found.doubts.length > 0);
     } catch (error) {
       say(error.message, true);
     }

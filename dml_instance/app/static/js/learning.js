@@ -31,13 +31,14 @@ async function show() {
   $("learn-stop").hidden = !isRunning;
   $("learn-compare").hidden = told.state !== "done";
   $("learn-progress").value = told.share ?? 0;
-  $("learn-state").textContent = {
+  const line = {
     none: "",
     running: `${Math.round(100 * told.share)} %, step ${told.iterations}`,
     done: `done after ${told.iterations} steps`,
     stopped: "stopped; nothing was learnt",
     failed: `it failed: ${told.error}`,
   }[told.state];
+  $("learn-state").textContent = [line, ...told.remarks ?? []].join("; ");
   drawCurve(told.curve ?? []);
   if (isRunning) timer = setTimeout(show, 1000);
 }

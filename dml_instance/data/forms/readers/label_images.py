@@ -33,7 +33,9 @@ Window = tuple[slice, slice]
 
 def read_label_images(rules: SourceRules) -> Iterator[AnnotatedImage]:
     """The images; FileError for what is wrong with a file."""
-    pairs = labelled_images(rules.images, rules.labels, rules.class_names)
+    pairs = labelled_images(
+        rules.images, rules.labels, rules.class_names, may_lack_labels=rules.may_lack_labels
+    )
     table = None if rules.class_table is None else ClassTable.read(rules.class_table)
     if (
         table is None

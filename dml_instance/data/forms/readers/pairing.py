@@ -74,7 +74,7 @@ Layout = Callable[[str], tuple[list[str], str | None, bool]]
 
 
 def labelled_images(
-    images: str | None, labels: str, class_names: Sequence[str]
+    images: str | None, labels: str, class_names: Sequence[str], *, may_lack_labels: bool = False
 ) -> list[LabelledImage]:
     """Images with their label images, by name.
 
@@ -83,6 +83,7 @@ def labelled_images(
         labels: folder or file.
         class_names: of which label files of one class each bear one at their end; fewer than two:
             they do not.
+        may_lack_labels: images without label images are passed over.
 
     Raises:
         FileError: for files without counterpart, or that several could be the counterpart of;
@@ -104,6 +105,8 @@ def labelled_images(
             return _unambiguous(pairs)
         tried.append((pairs, lone))
     pairs, lone = max(tried, key=lambda found: len(found[0]) - len(found[1]))
+    if may_lack_labels and pairs and not lone:
+        return _unambiguous(pairs)
     raise _lone_error(images or labels, labels, [f for f in image_files if f not in pairs], lone)
 
 

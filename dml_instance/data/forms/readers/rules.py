@@ -21,6 +21,7 @@ class SourceRules:
         class_table: CSV file with the class of each number, see ``ClassTable``; None: none.
         class_key: the attribute of VIA that holds the class; None: the only one there is.
         number_pieces: each piece of a number of a label image is an object.
+        may_lack_labels: images without a label image are passed over; else they are refused.
         keep_boxes: boxes count as masks, for objects that are rectangles.
         reading: of images and label images.
     """
@@ -31,6 +32,7 @@ class SourceRules:
     class_table: str | None = None
     class_key: str | None = None
     number_pieces: bool = False
+    may_lack_labels: bool = False
     keep_boxes: bool = False
     reading: ReadingRules = PLAIN
 

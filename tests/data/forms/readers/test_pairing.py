@@ -120,6 +120,20 @@ def test_a_file_for_each_object(tmp_path):
     }
 
 
+def test_images_may_lack_labels_where_that_is_said(tmp_path):
+    """By the layout that fits, and no label image may be left over."""
+    images = touch(tmp_path / "raw", "a.tif", "b.tif", "c.tif")
+    labels = touch(tmp_path / "masks", "a_mask_0.png", "a_mask_1.png", "c_mask_0.png")
+    pairs = labelled_images(str(images), str(labels), ("object",), may_lack_labels=True)
+    assert [(pair.image.relative, len(pair.labels)) for pair in pairs] == [
+        ("a.tif", 2),
+        ("c.tif", 1),
+    ]
+    touch(labels, "z_mask_0.png")
+    with pytest.raises(FileError, match=r"z_mask_0.png stand"):
+        labelled_images(str(images), str(labels), ("object",), may_lack_labels=True)
+
+
 def refused(images, labels, *words):
     with pytest.raises(FileError) as error:
         pairs_of(images, labels)
