@@ -5,13 +5,16 @@ A command is imported when it is called, so that ``dml --help`` answers at once.
 
 import argparse
 import importlib
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import TextIO
 
 from .version import __version__
 
-# The exit status of what Ctrl-C has ended, as shells have it.
-_INTERRUPTED = 128 + 2
+# The exit status of a program that a signal ends is as far above the signal's number.
+_OF_SIGNAL = 128
 
 _COMMANDS = {
     "segment": "segment images with a trained model, write masks and tables",
@@ -54,9 +57,11 @@ def run(
     """Run a command or a tool in a process of its own; returns its exit status, after Ctrl-C with
     one line.
 
+    One that is interrupted says so in a line. Where nobody reads what is printed, it ends without.
+
     Args:
         parser: of its command line.
-        main: what it does.
+        main: what it does; raises KeyboardInterrupt, maybe with the line to say.
         words: of the command line; None: those of the process.
     """
     # Behind the command, which sets up the process before it imports torch.
@@ -64,11 +69,30 @@ def run(
 
     use_huge_pages()
     try:
-        return main(parser.parse_args(words))
+        try:
+            return main(parser.parse_args(words))
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except KeyboardInterrupt as error:
-        # A command that has something to say about its end says it by this error.
-        print(f"\ninterrupted{f': {error}' if str(error) else ''}", file=sys.stderr)
-        return _INTERRUPTED
+        print(str(error) or "interrupted", file=sys.stderr)
+        return _OF_SIGNAL + signal.SIGINT
+    except BrokenPipeError:
+        if sys.stdout is None or not _is_unread(sys.stdout):
+            raise
+        # Python writes what is left when it ends, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _OF_SIGNAL + signal.SIGPIPE
+
+
+def _is_unread(stream: TextIO) -> bool:
+    """Whether whoever should read a stream has closed it."""
+    try:
+        # What could not be written before is forgotten, and flushing alone tells nothing.
+        print(file=stream, flush=True)
+    except BrokenPipeError:
+        return True
+    return False
 
 
 if __name__ == "__main__":

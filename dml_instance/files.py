@@ -13,6 +13,38 @@ from collections.abc import Iterator
 _PART = ".part"
 
 
+def make_folder(path: str) -> None:
+    """Make a folder for results, and those above it; FileExistsError, with the cure, where a
+    file is in its place."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise FileExistsError(
+            f"{path} is no folder, or lies below a file: give a folder with --output"
+        ) from error
+
+
+@contextlib.contextmanager
+def naming(path: str, temporary: str | None = None) -> Iterator[None]:
+    """Errors of the system inside the block say the name of a file, which those of writing lack.
+
+    Args:
+        path: of the file or folder that they are about.
+        temporary: name that it has meanwhile, in whose place ``path`` is said.
+    """
+    try:
+        yield
+    except OSError as error:
+        # One without a number is not the system's, and has words of its own.
+        if error.errno is not None:
+            # Of a copy it is the second name that is written.
+            name = error.filename2 or error.filename or path
+            if temporary is not None and isinstance(name, str) and name.startswith(temporary):
+                name = path + name[len(temporary) :]
+            error.filename = name
+        raise
+
+
 @contextlib.contextmanager
 def replacing(path: str, *, durable: bool = False) -> Iterator[str]:
     """A temporary name beside a file, moved into its place at the end of the ``with`` block.
@@ -25,19 +57,24 @@ def replacing(path: str, *, durable: bool = False) -> Iterator[str]:
         path: of the file.
         durable: wait until the disk has it, so that it is whole after a power failure, too.
     """
-    stem, ending = os.path.splitext(path)
-    # Of each process its own: several may write the same cache at once.
-    temporary = f"{stem}.{os.getpid()}{_PART}{ending}"
+    temporary = _temporary(path)
     try:
-        yield temporary
-        if durable:
-            _flush(temporary)
-        os.replace(temporary, path)
-        if durable:
-            _flush(os.path.dirname(path) or ".")
+        with naming(path, temporary):
+            yield temporary
+            if durable:
+                _flush(temporary)
+            os.replace(temporary, path)
+            if durable:
+                _flush(os.path.dirname(path) or ".")
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.remove(temporary)
+
+
+def _temporary(path: str) -> str:
+    stem, ending = os.path.splitext(path)
+    # Of each process its own: several may write the same cache at once.
+    return f"{stem}.{os.getpid()}{_PART}{ending}"
 
 
 def remove_unfinished(folder: str, ending: str) -> None:
@@ -83,16 +120,17 @@ def replacing_folder(path: str, *, overwrite: bool = False) -> Iterator[str]:
     scratch = tempfile.mkdtemp(prefix=f".{name[:40]}-", dir=parent)
     new, old = os.path.join(scratch, "new"), os.path.join(scratch, "old")
     try:
-        os.mkdir(new)
-        yield new
-        if overwrite and os.path.lexists(path):
-            os.rename(path, old)
-        try:
-            os.rename(new, path)
-        except OSError:
-            if os.path.lexists(old):
-                os.rename(old, path)
-            raise
+        with naming(path, new):
+            os.mkdir(new)
+            yield new
+            if overwrite and os.path.lexists(path):
+                os.rename(path, old)
+            try:
+                os.rename(new, path)
+            except OSError:
+                if os.path.lexists(old):
+                    os.rename(old, path)
+                raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -102,7 +140,7 @@ class GrowingFile:
 
     What is added goes before the end of the text, which may change each time. It is handed to the
     system at once: a process that dies loses nothing. Where an addition fails, as on a full disk,
-    the file is as it was before.
+    the file is as it was before. An earlier file stays until the first addition is whole.
     """
 
     def __init__(self, path: str, head: str):
@@ -111,19 +149,36 @@ class GrowingFile:
             path: of the file, which is replaced.
             head: that it begins with.
         """
-        self._file = open(path, "wb", buffering=0)  # noqa: SIM115
-        self._length, self._end = 0, b""
-        self.add(head)
+        self._path = path
+        # None: it has its own name.
+        self._temporary: str | None = _temporary(path)
+        with self._naming():
+            self._file = open(self._temporary, "wb", buffering=0)  # noqa: SIM115
+        self._length, self._end, self._head = 0, b"", head.encode()
 
     def add(self, text: str, end: str = "") -> None:
         """Add text, followed by a new end; raises OSError where that fails."""
-        data, new_end = text.encode(), end.encode()
-        try:
-            self._write(data + new_end)
-        except OSError:
-            self._write(self._end)
-            raise
+        with self.adding(text, end):
+            pass
+
+    @contextlib.contextmanager
+    def adding(self, text: str, end: str = "") -> Iterator[None]:
+        """``add`` before the block; after an error inside it the file is as it was."""
+        data, new_end = self._head + text.encode(), end.encode()
+        with self._naming():
+            try:
+                self._write(data + new_end)
+                yield
+                if self._temporary is not None:
+                    os.replace(self._temporary, self._path)
+            except BaseException:
+                self._write(self._end)
+                raise
+        self._temporary, self._head = None, b""
         self._length, self._end = self._length + len(data), new_end
+
+    def _naming(self) -> contextlib.AbstractContextManager[None]:
+        return naming(self._path, self._temporary)
 
     def _write(self, data: bytes) -> None:
         self._file.seek(self._length)
@@ -135,6 +190,9 @@ class GrowingFile:
     def close(self) -> None:
         """Nothing more is added."""
         self._file.close()
+        if self._temporary is not None:
+            os.remove(self._temporary)
+            self._temporary = None
 
 
 def write_text(path: str, text: str, *, durable: bool = False) -> None:

@@ -134,3 +134,10 @@ def count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"it is a whole number, at least 0, got {text}")
     return int(text)
+
+
+def count_from_1(text: str) -> int:
+    """The ``type`` of an argument that counts, from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"it is a whole number, at least 1, got {text}")
+    return int(text)

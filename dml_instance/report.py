@@ -5,6 +5,11 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with what it counts: "1 image", "2 images"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def table(
     rows: list[list], header: list[str], digits: int | Sequence[int] = 1, form: str = "github"
 ) -> str:

@@ -24,6 +24,7 @@ from .data.forms.results import (
     ResultWriter,
     object_row,
 )
+from .files import replacing
 from .images import write_image
 from .keys.classes import Classes
 from .visualization import draw_masks
@@ -204,7 +205,8 @@ class Segmentation:
             self.image, map(self._whole, self.objects), texts=texts if names else None
         )
         if path is not None:
-            write_image(path, picture[..., ::-1])
+            with replacing(path) as part:
+                write_image(part, picture[..., ::-1])
         return picture
 
     def _repr_html_(self) -> str:

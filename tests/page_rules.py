@@ -69,7 +69,7 @@ def predict(words):
     everything = ["--min-score", "0", *CPU, "MODEL.DML.GROUPING.MAX_SEEDS", "5"]
     printed = page_commands.run([*words, *everything])
     images = os.listdir(args.input[0])
-    last = rf"\d+ objects in {len(images)} images: {args.output}$"
+    last = rf"\d+ objects? in {len(images)} images?: {args.output}$"
     assert re.match(last, printed.splitlines()[-1])
     assert set(os.listdir(args.output)) == {RESULT_FORMS[form].target for form in args.format}
     for form in {"labels", "geojson", "rois"} & set(args.format):

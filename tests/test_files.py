@@ -1,6 +1,7 @@
 """Files and folders that are whole or not there."""
 
 import os
+import re
 
 import pytest
 
@@ -36,6 +37,24 @@ def test_a_file_that_nobody_wrote_is_an_error_and_changes_nothing(tmp_path):
     with pytest.raises(FileNotFoundError), replacing(str(tmp_path / "a")):
         pass
     assert (tmp_path / "a").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "full"), "[Errno 28] full: '{path}'"),
+        (OSError(28, "full", "other"), "[Errno 28] full: 'other'"),
+        (OSError("no room: take another"), "no room: take another"),
+    ],
+)
+def test_an_error_says_the_name_of_the_file_if_it_has_none(tmp_path, error, said):
+    path = str(tmp_path / "a.png")
+    for manager in (replacing(path), replacing_folder(path)):
+        with pytest.raises(OSError, match=re.escape(said.format(path=path)) + "$"), manager:
+            raise type(error)(*error.args, *filter(None, [error.filename]))
+    with pytest.raises(FileNotFoundError, match=re.escape(f"'{path}/b'")):  # noqa: SIM117
+        with replacing_folder(path) as part:
+            open(os.path.join(part, "b"))
 
 
 def test_a_folder_is_moved_at_the_end_of_the_block_with_the_rights_of_any_other(tmp_path):

@@ -77,7 +77,7 @@ def _draw(folder):
 def test_one_command_segments_a_picture(run):
     assert "shapes" in run("dml", "models")
     said = run("dml", "segment", "--model", "shapes", "--input", "raw/0.png", "--output", "found")
-    assert "objects in 1 images: found" in said.splitlines()[-1]
+    assert "objects in 1 image: found" in said.splitlines()[-1]
     assert (run.folder / "found" / "labels" / "0.png").is_file()
 
 

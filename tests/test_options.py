@@ -3,7 +3,7 @@
 import pytest
 
 from dml_instance.engine.config import is_key
-from dml_instance.options import ModelArgumentParser, count
+from dml_instance.options import ModelArgumentParser, count, count_from_1
 
 
 @pytest.fixture
@@ -82,11 +82,17 @@ def test_other_words_are_no_keys(word):
     assert not is_key(word)
 
 
-def test_what_counts_begins_at_0(parser, capsys):
-    parser.add_argument("--times", type=count)
+@pytest.mark.parametrize(("kind", "least"), [(count, 0), (count_from_1, 1)])
+def test_what_counts_begins_at_0_or_1(parser, capsys, kind, least):
+    parser.add_argument("--times", type=kind)
     words = ["--config-file", "c", "--times"]
-    assert [parser.parse_args([*words, text]).times for text in ("0", "12")] == [0, 12]
-    for text in ("-1", "1.5", "x", ""):
+    assert [parser.parse_args([*words, text]).times for text in (str(least), "12")] == [
+        *(least, 12)
+    ]
+    for text in (str(least - 1), "1.5", "x", ""):
         with pytest.raises(SystemExit):
             parser.parse_args([*words, text])
-        assert f"--times: it is a whole number, at least 0, got {text}" in capsys.readouterr().err
+        assert (
+            f"--times: it is a whole number, at least {least}, got {text}"
+            in capsys.readouterr().err
+        )

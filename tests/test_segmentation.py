@@ -119,7 +119,7 @@ def test_a_folder_is_overwritten_by_the_same_image_alone(result, tmp_path):
     fewer.save(folder, overwrite=True)
     with open(tmp_path / "out/objects.csv") as file:
         assert len(list(csv.DictReader(file))) == 1
-    with pytest.raises(FileExistsError, match="has results of 1 images that are not given now"):
+    with pytest.raises(FileExistsError, match="has results of 1 image not given now"):
         replace(result, name="other.tif").save(folder, overwrite=True)
 
 

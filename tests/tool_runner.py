@@ -72,6 +72,9 @@ def run_tool(name, *arguments, ok=True, folder=ROOT):
             status = end.code or 0
             if isinstance(status, str):
                 print(status)
+        except KeyboardInterrupt as end:  # as the command says it
+            status = 130
+            print(end)
         except Exception:
             status = 1
             traceback.print_exc()

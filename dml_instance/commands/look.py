@@ -34,16 +34,17 @@ from ..engine import (
 )
 from ..engine.account import account_of, as_csv
 from ..engine.pictures import picture_of
-from ..files import write_text
+from ..files import make_folder, replacing, write_text
 from ..images import evenly_spread, write_image
 from ..modeling import DMLInstance
 from ..options import (
     ModelArgumentParser,
     add_reading_options,
     add_score_option,
-    count,
+    count_from_1,
     reading_rules,
 )
+from ..report import counted
 from .prepared import register_prepared
 
 
@@ -75,7 +76,7 @@ def main(args: argparse.Namespace) -> int:
                 f"--explain is about seeds, which a {type(model).__name__} has none of"
             )
         tally = Tally(min_score_of(cfg, args.min_score))
-        os.makedirs(output, exist_ok=True)
+        make_folder(output)
     except (KeyError, OSError, ValueError) as error:
         sys.exit(f"error: {message_of(error)}")
     if args.number:
@@ -86,15 +87,16 @@ def main(args: argparse.Namespace) -> int:
         picture, scores = picture_of(model, cfg, record, metadata, tally.min_score, rules)
         path = pictures[record["file_name"]]
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        write_image(path, picture[:, :, ::-1])
-        if args.explain:
-            table = account_of(model, cfg, record, tally.min_score, rules)
-            write_text(f"{os.path.splitext(path)[0]}.csv", as_csv(table))
+        with replacing(path) as part:
+            write_image(part, picture[:, :, ::-1])
+            if args.explain:
+                table = account_of(model, cfg, record, tally.min_score, rules)
+                write_text(f"{os.path.splitext(path)[0]}.csv", as_csv(table))
         tally.count(record["file_name"], scores, int((scores >= tally.min_score).sum()))
 
     remarks = remarks_on_names([file for file in files if file.path in drawn])
     status = run_over_images(records, draw, "drawing", tally, output, remarks=lambda: remarks)
-    print(f"{tally.images} pictures in {output}")
+    print(f"{counted(tally.images, 'picture')} in {output}")
     return status
 
 
@@ -109,7 +111,7 @@ def argument_parser(prog: str | None = None) -> argparse.ArgumentParser:
         "--dataset", metavar="NAME", help="registered data set (default: DATASETS.TEST of the yaml)"
     )
     parser.add_argument(
-        "--number", type=count, default=0, help="draw only this many, evenly spread (default: all)"
+        "--number", type=count_from_1, help="draw only this many, evenly spread (default: all)"
     )
     parser.add_argument(
         "--explain", action="store_true", help="also a table of all seeds, NAME.csv"

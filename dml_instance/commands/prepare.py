@@ -17,6 +17,7 @@ import sys
 
 from ..data.forms.readers import DEFAULT_CLASS, SOURCE_FORMS, SourceRules
 from ..data.preparing import LEAST_TILE, SplitRules, prepare
+from ..engine import message_of
 from ..modeling.criterion.rules import SeedLossRules
 from ..options import add_reading_options, reading_rules
 from .prepared import dataset_name, registrations
@@ -42,7 +43,7 @@ def main(args: argparse.Namespace) -> int:
             tile=args.tile,
         )
     except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {message_of(error)}")
     print(f"{report}; look at its contact_sheet.png. To train on them:\n")
     options = []
     if args.labelled_share < 1:

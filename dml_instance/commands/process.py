@@ -44,6 +44,8 @@ for _message, _category in _WARNINGS:
 for _name, _begin in _LINES.items():
     logging.getLogger(_name).addFilter(lambda r, begin=_begin: not str(r.msg).startswith(begin))
 logging.getLogger("detectron2").addFilter(_without_colours)
+# What cannot be logged, as its reader has closed the pipe, is no reason for a trace.
+logging.raiseExceptions = False
 if isinstance(sys.stdout, io.TextIOWrapper):
     # Names of files may be no text.
     sys.stdout.reconfigure(errors="backslashreplace")

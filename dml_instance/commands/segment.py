@@ -50,6 +50,7 @@ from ..grouping import limits_of
 from ..keys.classes import classes_of
 from ..modeling import DMLInstance
 from ..options import ModelArgumentParser, add_reading_options, add_score_option, reading_rules
+from ..report import counted
 
 
 def main(args: argparse.Namespace) -> int:
@@ -96,7 +97,8 @@ def main(args: argparse.Namespace) -> int:
         results=writer,
         remarks=lambda: [*limits.remarks, *writer.remarks, *remarks_on_names(list(files.values()))],
     )
-    print(f"{tally.objects} objects in {tally.images} images: {args.output}")
+    objects, images = counted(tally.objects, "object"), counted(tally.images, "image")
+    print(f"{objects} in {images}: {args.output}")
     return status
 
 

@@ -126,7 +126,7 @@ def _train(args: argparse.Namespace, command: Sequence[str]) -> None:
         except FloatingPointError as error:
             end_with(message_of(error))
         except KeyboardInterrupt as error:
-            raise KeyboardInterrupt(going_on(cfg.OUTPUT_DIR)) from error
+            raise KeyboardInterrupt(f"interrupted; {going_on(cfg.OUTPUT_DIR)}") from error
         if comm.is_main_process():
             report = write_report(cfg, trainer.model, command)
 

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -12,7 +11,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from tqdm import tqdm
 
-from ..images import read_image
+from ..images import read_image, write_image
 from ..visualization import draw_ground_truth, draw_instances, panel
 from .scores import group_ap
 
@@ -75,7 +74,7 @@ def draw_side_by_side(
             instances = _instances(predictions.imgToAnns[image_id], rgb.shape[:2])
             pictures.append((name, draw_instances(rgb, instances, metadata, min_score)))
         stem = Path(records[image_id]["file_name"]).stem
-        cv2.imwrite(os.path.join(folder, f"{kind}_{stem}.png"), panel(pictures)[:, :, ::-1])
+        write_image(os.path.join(folder, f"{kind}_{stem}.png"), panel(pictures)[:, :, ::-1])
 
 
 def _instances(predictions: list[dict], size: tuple[int, int]) -> Instances:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..images import IMAGE_ENDINGS, is_image_name
+from ..report import counted
 
 # By these a folder of results is known, or the project of a page, which holds images, too.
 RESULT_FILES = frozenset({"objects.csv", "instances.json", "actions.jsonl"})
@@ -45,7 +46,7 @@ def remarks_on_names(files: Sequence[InputFile]) -> list[str]:
     others = [file for file in files if not file.relative.startswith(file.name)]
     if not others:
         return []
-    more = f" ({len(others) - 1} images more like it)" if len(others) > 1 else ""
+    more = f" ({counted(len(others) - 1, 'image')} more like it)" if len(others) > 1 else ""
     first = others[0]
     return [f"what is made of {first.path}, whose name is too long, is called {first.name}{more}"]
 
@@ -72,7 +73,7 @@ def input_files(paths: Sequence[str], leave_out: Collection[str] = ()) -> list[I
     absent = [p for p in paths if not os.path.exists(p) and not is_image_name(p)]
     if absent:
         # A missing file among others is skipped as a bad one is; a folder is a slip of the pen.
-        raise FileNotFoundError(f"{', '.join(absent)}: no such folder")
+        raise FileNotFoundError(f"{', '.join(p or '(empty name)' for p in absent)}: no such folder")
     files = images_below(paths, leave_out)
     if not files:
         raise FileNotFoundError(

@@ -9,6 +9,7 @@ import torch
 from tqdm import tqdm
 
 from ..errors import FileError
+from ..report import counted
 from .errors import is_out_of_memory, message_of
 from .tally import Tally
 
@@ -39,19 +40,26 @@ def run_over_images(
 
     Returns:
         The exit status: 0 if no file was skipped.
+
+    Raises:
+        KeyboardInterrupt: where the user interrupts, with the line to say.
     """
     try:
         with results or contextlib.nullcontext():
             skipped = for_each_image(records, act, title)
     except (OSError, MemoryError) as error:
         # The results cannot be written, or memory is short; what is wrong with an image is neither.
-        there = f"; the results of {tally.images} images are in {output}" if tally.images else ""
+        there = f"; {_results(tally, output)}" if tally.images else ""
         sys.exit(f"error: {message_of(error)}{there}")
-    except KeyboardInterrupt:
-        sys.exit(f"interrupted; the results of {tally.images} images are in {output}")
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(f"interrupted; {_results(tally, output)}") from error
     for line in (*remarks(), *tally.remarks, *list_of_skipped(skipped)):
         print(line)
     return 1 if skipped else 0
+
+
+def _results(tally: Tally, output: str) -> str:
+    return f"the results of {counted(tally.images, 'image')} are in {output}"
 
 
 @torch.no_grad()
@@ -83,7 +91,7 @@ def for_each_image(
         except FileError as error:
             why = str(error)
             skipped[file] = why if file in why else f"{file}: {why}"
-            _logger.warning("skipped %s", skipped[file])
+            _logger.warning("skipped: %s", skipped[file])
         except Exception as error:
             _logger.error("stopped at %s, image %d of %d", file, number, len(records))
             if not is_out_of_memory(error):
@@ -100,4 +108,4 @@ def list_of_skipped(skipped: Mapping[str, str]) -> list[str]:
     """Lines on the files that ``for_each_image`` skipped, for the user; none without any."""
     if not skipped:
         return []
-    return [f"{len(skipped)} files skipped:", *(f"  {why}" for why in skipped.values())]
+    return [f"{counted(len(skipped), 'file')} skipped:", *(f"  {why}" for why in skipped.values())]

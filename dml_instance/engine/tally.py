@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ..report import counted
+
 
 @dataclass
 class Tally:
@@ -49,12 +51,14 @@ class Tally:
         """Lines on what was left out, for the user."""
         lines = []
         if self.weak:
-            lines.append(f"{self.weak} objects with a score under {self.min_score:g} left out")
+            lines.append(
+                f"{counted(self.weak, 'object')} with a score under {self.min_score:g} left out"
+            )
         if self.empty:
-            lines.append(f"{self.empty} objects without a pixel left out")
+            lines.append(f"{counted(self.empty, 'object')} without a pixel left out")
         if self.best_of_none:
             name, best = max(self.best_of_none.items(), key=lambda item: item[1])
-            of_images = f"0 objects in {len(self.best_of_none)} of {self.images} images"
+            of_images = f"0 objects in {len(self.best_of_none)} of {counted(self.images, 'image')}"
             lines.append(
                 f"{of_images}, best score {best:.2g} ({name}); try --min-score {_half(best):g}"
                 if best

@@ -1,9 +1,12 @@
 """Image files of users: which there are, and writing them."""
 
+import os
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
+
+from ..files import naming
 
 # What is taken for an image in a folder. Pillow and tifffile know hundreds, those of documents,
 # films and arrays among them; a file that is given itself may have any ending.
@@ -34,6 +37,9 @@ def write_image(file: str, image: np.ndarray) -> None:
     Raises:
         OSError: if it cannot be written, with the file's name.
     """
-    # OpenCV only returns False.
-    if not cv2.imwrite(file, image):
+    # OpenCV's own writer says nothing of a full disk, and leaves an empty file.
+    is_done, data = cv2.imencode(os.path.splitext(file)[1], image)
+    if not is_done:
         raise OSError(f"cannot write {file}")
+    with naming(file), open(file, "wb") as stream:
+        stream.write(data)

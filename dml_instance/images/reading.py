@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import struct
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -190,6 +191,9 @@ def _reading(file: str) -> Iterator[None]:
             reason = "it is no image, or of a format that is not known"
         elif isinstance(error, OSError) and error.strerror:
             reason = error.strerror
+        elif isinstance(error, struct.error | TypeError | AttributeError | LookupError):
+            # What Python says of these is about programs.
+            reason = "it is broken, or cut short"
         raise FileError(
             f"cannot read {file}: {reason}. Mend or replace this file, or leave it out"
         ) from error

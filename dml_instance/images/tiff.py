@@ -149,9 +149,12 @@ class TiffSource(ImageSource):
 
 def _frames_of(series: TiffPageSeries) -> np.ndarray:
     """(pages, channels) numbers of the TIFF pages of a series; channels are the axis "C"."""
-    own = len(series.keyframe.shape)
-    axes, shape = series.axes[: len(series.axes) - own], series.shape[: len(series.axes) - own]
-    if series.axes[len(axes) :] not in ("YX", "YXS", "SYX"):
+    own, every, lengths = len(series.keyframe.shape), series.axes, series.shape
+    if series.keyframe.axes == "YX" and every[-1] not in "YX" and lengths[-1] == 1:
+        # One value a pixel, as arrays of shape (H, W, 1) are written.
+        every, lengths = every[:-1], lengths[:-1]
+    axes, shape = every[: len(every) - own], lengths[: len(every) - own]
+    if every[len(axes) :] not in ("YX", "YXS", "SYX"):
         raise FileError(f"its axes are {series.axes}; save its planes one by one")
     frames = np.arange(int(np.prod(shape, dtype=int))).reshape(shape)
     if "C" not in axes:

@@ -83,6 +83,8 @@ def test_links_to_folders_are_followed_and_circles_are_not(touch, tmp_path):
 
 def test_what_is_not_there_is_named(touch):
     touch("raw/notes.txt")
+    with pytest.raises(FileNotFoundError, match=r"^\(empty name\), x: no such folder"):
+        input_files(["", "x"])
     with pytest.raises(FileNotFoundError, match="none: no such folder"):
         input_files(["raw", "none"])
     with pytest.raises(FileNotFoundError, match=r"no image was found in raw; looked for \.png"):
@@ -126,7 +128,7 @@ def test_results_of_long_names_fit_and_are_told_apart(touch, tmp_path, letter):
             (tmp_path / f"{name}{addition}").touch()
     assert [file.name for file in input_files(["raw"])] == [file.name for file in files]
     (remark,) = remarks_on_names(files)
-    assert long[0] in remark and names[f"sub/{long[0]}"] in remark and "1 images more" in remark
+    assert long[0] in remark and names[f"sub/{long[0]}"] in remark and "1 image more" in remark
     assert remarks_on_names([file for file in files if "sub" not in file.path]) == []
 
 

@@ -21,9 +21,9 @@ def test_files_that_fail_are_skipped(caplog):
     with caplog.at_level(logging.WARNING):
         skipped = for_each_image([{"file_name": name} for name in names], act, "testing")
     assert skipped == {"refused.png": "refused.png: this one not"}
-    assert list_of_skipped(skipped) == ["1 files skipped:", "  refused.png: this one not"]
+    assert list_of_skipped(skipped) == ["1 file skipped:", "  refused.png: this one not"]
     assert list_of_skipped({}) == []
-    assert "skipped refused.png: this one not" in caplog.text
+    assert "skipped: refused.png: this one not" in caplog.text
     assert seen == ["a.png", "b.png"]
 
 
@@ -76,7 +76,7 @@ def test_the_end_says_what_was_left_out_and_skipped_and_closes_the_results(capsy
     assert steps == ["opened", "a.png", "b.png", "c.png", "closed"]
     assert capsys.readouterr().out.splitlines() == [
         *("remark after closed", "2 objects with a score under 0.5 left out"),
-        *("1 files skipped:", "  b.png: no image"),
+        *("1 file skipped:", "  b.png: no image"),
     ]
     assert run_over_images(THREE_IMAGES[:1], act, "testing", tally, "out") == 0
 
@@ -98,8 +98,10 @@ def test_a_run_that_is_cut_short_says_what_is_there(error, line):
             failing_at_b(error)(record)
             tally.count(record["file_name"], torch.zeros(0), 0)
 
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises((SystemExit, KeyboardInterrupt)) as ended:
             run_over_images(records, act, "testing", tally, "out")
-        assert ended.value.code.startswith(line)
-        is_said = ended.value.code.endswith(f"; the results of {done} images are in out")
+        assert isinstance(ended.value, KeyboardInterrupt) == isinstance(error, KeyboardInterrupt)
+        (said,) = ended.value.args
+        assert said.startswith(line)
+        is_said = said.endswith(f"; the results of {done} image{'' if done else 's'} are in out")
         assert is_said == (done > 0 or isinstance(error, KeyboardInterrupt))

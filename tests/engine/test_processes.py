@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import signal
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -260,7 +261,15 @@ def _by_torchrun(data, output):
         start_method="forkserver",
         max_restarts=0,
     )
-    elastic_launch(agent, _run)(_words(data, output))
+    # It handles signals from now on, which processes that are forked later would inherit: a pool
+    # could not end its workers any more.
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    try:
+        elastic_launch(agent, _run)(_words(data, output))
+    finally:
+        for number, handler in handlers.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
 
 
 WAYS = {"processes": _by_processes, "machines": _by_machines, "torchrun": _by_torchrun}

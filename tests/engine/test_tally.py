@@ -25,7 +25,7 @@ def test_weak_and_empty_objects_are_counted():
     assert (tally.images, tally.objects) == (2, 2)
     assert tally.remarks == [
         "3 objects with a score under 0.5 left out",
-        "1 objects without a pixel left out",
+        "1 object without a pixel left out",
     ]
 
 

@@ -11,7 +11,7 @@ from detectron2.utils.file_io import PathHandler, PathManager
 from PIL import Image
 
 from dml_instance.errors import FileError
-from dml_instance.images import PLAIN, ReadingRules, image_size, read_image, tiff
+from dml_instance.images import PLAIN, ReadingRules, image_size, read_image, read_labels, tiff
 from dml_instance.images import reading as reader
 from toy_images import DEEP, GREY, KINDS, RGB, SIDES, exif, in_three, stored, stretched
 
@@ -255,7 +255,22 @@ def test_pages_may_differ(tmp_path):
         assert image_size(path, ReadingRules(page=page)) == shown.shape[:2]
 
 
+@pytest.mark.parametrize("axes", ["YXS", "YXQ", "QYXQ", "ZYXS"])
+def test_an_axis_of_one_value_a_pixel_is_none(tmp_path, axes):
+    """As arrays of the shape (H, W, 1) are written."""
+    path = tmp_path / "a.tif"
+    stack = np.stack([GREY, GREY // 2])[..., None]
+    is_stack = len(axes) == 4
+    options = {"photometric": "minisblack", "metadata": {"axes": axes}}
+    tifffile.imwrite(path, stack if is_stack else stack[1], **options)
+    rules = ReadingRules(page=1 if is_stack else None)
+    assert (read_image(str(path), rules) == (GREY // 2)[..., None]).all()
+    assert (read_labels(str(path), rules) == GREY // 2).all()
+
+
 def test_what_is_no_image_is_named(tmp_path):
+    (tmp_path / "head.tif").write_bytes(b"II*\0")
+    assert_refused(tmp_path / "head.tif", "head.tif: it is broken, or cut short. Mend")
     (tmp_path / "text.png").write_text("no image")
     (tmp_path / "folder.png").mkdir()
     assert_refused(tmp_path / "text.png", "no image, or of a format that is not known")

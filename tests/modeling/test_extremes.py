@@ -17,6 +17,7 @@ from dml_instance.modeling.criterion import (
 )
 from dml_instance.modeling.ground_truth import GroundTruth
 from dml_instance.modeling.structures import ImageMaps
+from dml_instance.object_masks import ObjectMasks
 from toy_models import LOSSES, model_of
 from toy_scenes import model_input
 
@@ -113,7 +114,9 @@ def test_whatever_the_maps_are_like_losses_and_gradients_are_finite(spread, logi
     """Constant ones, zero and huge distances, a head that is sure of the wrong thing."""
     torch.manual_seed(0)
     masks = torch.from_numpy(blocks(1, 2, 20, 20))
-    truth = GroundTruth(masks, torch.tensor([0, 1]), torch.zeros(SIZE, dtype=torch.bool))
+    truth = GroundTruth(
+        ObjectMasks.of(masks), torch.tensor([0, 1]), torch.zeros(SIZE, dtype=torch.bool)
+    )
     leaves = {
         "embedding": (torch.rand(16, 20, 24).sub(0.5).sign() * spread).to(dtype),
         "distance_scale": torch.rand(20, 24) + 0.1,  # always float32

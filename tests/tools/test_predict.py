@@ -54,7 +54,7 @@ def test_the_config_of_a_training_draws_and_predicts_without_its_data_and_beside
         ok=False,
     )
     assert re.search(r"^\d+ objects in 2 images: ", printed.splitlines()[-1])
-    listed = printed[printed.index("\n1 files skipped:\n") :].splitlines()
+    listed = printed[printed.index("\n1 file skipped:\n") :].splitlines()
     assert listed[2].startswith(f"  cannot read {tmp_path / 'in' / 'broken.png'}: ")
     coco = json.loads((tmp_path / "out" / "instances.json").read_text())
     rows = list(csv.DictReader((tmp_path / "out" / "objects.csv").open()))
@@ -139,7 +139,7 @@ def test_long_names_and_names_that_are_no_text_have_results_and_other_images_kee
     assert {image["file_name"] for image in coco["images"]} == {"%E4.png", f"{'n' * 251}.png"}
     cv2.imwrite(str(tmp_path / "other.png"), square_and_disc()[0])
     printed = run_tool(*command, "--input", tmp_path / "other.png", *output, ok=False)
-    assert "has results of 2 images that are not given now" in printed.splitlines()[-1]
+    assert "has results of 2 images not given now" in printed.splitlines()[-1]
     drawn = ("--input", tmp_path / "in", "--output", tmp_path / "drawn")
     printed = run_tool("visualize", "--config-file", trained[0] / "config.yaml", *drawn)
     assert "2 pictures in" in printed and "whose name is too long" in printed
@@ -233,9 +233,9 @@ def test_a_stack_and_an_image_that_is_too_large_are_skipped_by_name_or_read_as_t
         *("--output", tmp_path / "out", "--max-pixels", 64 * 96),
     )
     printed = run_tool(*words, ok=False)
-    assert "in 1 images" in printed and "2 files skipped" in printed
-    assert f"skipped {tmp_path / 'in' / 'stack.tif'} holds 2 images" in printed
-    assert f"skipped {tmp_path / 'in' / 'large.png'} is 128 x 192" in printed
+    assert "in 1 image:" in printed and "2 files skipped" in printed
+    assert f"skipped: {tmp_path / 'in' / 'stack.tif'} holds 2 images" in printed
+    assert f"skipped: {tmp_path / 'in' / 'large.png'} is 128 x 192" in printed
     assert "in 2 images" in run_tool(*words, "--page", 1, "--overwrite", ok=False)
 
 
@@ -269,7 +269,8 @@ def test_results_that_cannot_be_written_end_the_tool_with_one_line(trained, tmp_
     cv2.imwrite(str(tmp_path / "a.png"), square_and_disc()[0])
     config = ("--config-file", trained[0] / "config.yaml", "--output", tmp_path / "a.png")
     printed = run_tool("predict", *config, "--input", tmp_path / "a.png", ok=False)
-    assert printed.splitlines()[-1] == f"error: {tmp_path / 'a.png'}: File exists"
+    last = printed.splitlines()[-1]
+    assert last.startswith(f"error: {tmp_path / 'a.png'} is no folder") and "--output" in last
 
 
 def test_a_moved_model_finds_its_weights_and_others_are_refused_in_one_line(trained, tmp_path):

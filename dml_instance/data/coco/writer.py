@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ...files import replacing_folder
+from ...files import naming, replacing_folder
 from ...images import write_image
 from ...rle import encoded, encoded_part
 from ..annotated import AnnotatedObject
@@ -146,7 +146,7 @@ class CocoWriter:
             return
         for split, content in self._splits.items():
             path = os.path.join(self.folder, "annotations", f"instances_{split}.json")
-            with open(path, "w", encoding="utf-8") as file:
+            with naming(path), open(path, "w", encoding="utf-8") as file:
                 # Not dump, which takes five times as long.
                 file.write(json.dumps(content))
 

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from ...errors import FileError
 from ...images import ReadingRules, evenly_spread, is_plain, read_image
+from ...report import counted
 from ..annotated import AnnotatedImage, AnnotatedObject
 from ..coco import CocoWriter, counts_line
 from ..forms.readers import BOX, SourceRules, read_annotations
@@ -97,8 +98,8 @@ def _check(images: Sequence[AnnotatedImage], source: str) -> None:
         found = f" ({', '.join(left_out)})" if left_out else ""
         cure = ", or --keep-boxes where boxes are the objects" if BOX in left_out else ""
         raise FileError(
-            f"{source} has {len(images)} images and no object with a mask{found}: give annotations "
-            f"that have some{cure}"
+            f"{source} has {counted(len(images), 'image')} and no object with a mask{found}: give "
+            f"annotations that have some{cure}"
         )
     seen: set[str] = set()
     for image in images:

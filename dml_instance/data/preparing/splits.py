@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...report import counted
+
 TRAIN, VAL = "train", "val"
 
 
@@ -61,7 +63,7 @@ def split_of_each(
     if rules.group_by is None:
         return splits, ""
     count = len(set(groups))
-    return splits, f"{count - len(in_val)} groups in train, {len(in_val)} in val"
+    return splits, f"{counted(count - len(in_val), 'group')} in train, {len(in_val)} in val"
 
 
 def _group(name: str, pattern: str | None) -> str:

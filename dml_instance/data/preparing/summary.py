@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ...keys.classes import doubts_of_names
-from ...report import table
+from ...report import counted, table
 from ...rle import areas
 from ..annotated import AnnotatedImage, AnnotatedObject
+from ..forms.readers import INVERTED
 
 _NAMED = 3
+# An inverted mask is doubted where so large a share of the images has one.
+_NEARLY_ALL = 0.9
 
 
 def summary(title: str, images: Sequence[AnnotatedImage], unused: Sequence[str]) -> str:
@@ -21,7 +24,7 @@ def summary(title: str, images: Sequence[AnnotatedImage], unused: Sequence[str])
         images: that were read.
         unused: image files that nothing annotates.
     """
-    lines = [f"{title}: {len(images)} images of {_sizes(images)} pixels (height x width)", ""]
+    lines = [f"{title}: {_images(len(images))} of {_sizes(images)} pixels (height x width)", ""]
     lines += [_classes(images), ""]
     left_out = sum((Counter(image.left_out) for image in images), Counter())
     if left_out:
@@ -29,7 +32,7 @@ def summary(title: str, images: Sequence[AnnotatedImage], unused: Sequence[str])
         lines.append(f"left out: {counts}")
     crowds = sum(item.is_crowd for image in images for item in image.objects)
     if crowds:
-        lines.append(f"neither object nor background: {crowds} regions")
+        lines.append(f"neither object nor background: {counted(crowds, 'region')}")
     without = [image.file for image in images if not image.objects]
     if without:
         lines.append(f"without an object: {_counted(without)}")
@@ -42,6 +45,12 @@ def summary(title: str, images: Sequence[AnnotatedImage], unused: Sequence[str])
 def _doubts(images: Sequence[AnnotatedImage]) -> Iterator[str]:
     """A line for each kind of what looks like a mistake."""
     yield from doubts_of_names(objects_by_class(images))
+    doubles = {image.file: count for image in images if (count := _doubles(image))}
+    if doubles:
+        yield (
+            f"{counted(sum(doubles.values()), 'object')} of {_counted(list(doubles))} with the "
+            "same pixels as another one: where they were annotated twice, take one of them out"
+        )
     of_kind = defaultdict(list)
     for image in images:
         for kind, doubt in image.doubts.items():
@@ -51,8 +60,16 @@ def _doubts(images: Sequence[AnnotatedImage]) -> Iterator[str]:
                 f"EXIF turns {image.file}, and nothing tells whether it was annotated so: see on "
                 "the contact sheet whether its objects lie right"
             )
-    for first, *others in of_kind.values():
+    for kind, (first, *others) in of_kind.items():
+        if kind == INVERTED and 1 + len(others) < _NEARLY_ALL * len(images):
+            continue  # an image may show one large object
         yield first + (f" ({_images(len(others))} more like it)" if others else "")
+
+
+def _doubles(image: AnnotatedImage) -> int:
+    """The number of objects that cover the same pixels as one before them."""
+    masks = [item.mask["counts"] for item in image.objects if not item.is_crowd]
+    return len(masks) - len(set(masks))
 
 
 def median_diameter(objects: Sequence[AnnotatedObject]) -> float:
@@ -105,4 +122,4 @@ def _counted(files: Sequence[str]) -> str:
 
 
 def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
+    return counted(count, "image")

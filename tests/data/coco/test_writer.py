@@ -1,6 +1,7 @@
 """Writing a data set leaves alone what lies beside it, and keeps every image."""
 
 import json
+import resource
 
 import cv2
 import numpy as np
@@ -74,3 +75,28 @@ def test_a_data_set_that_came_meanwhile_is_not_replaced(tmp_path):
     assert [path.name for path in root.iterdir()] == ["theirs"]
     with pytest.raises(FileExistsError, match="exists already"):
         write_one(root)
+
+
+@pytest.mark.parametrize("kind", ["image", "copy", "annotations"])
+def test_a_full_disk_is_said_with_the_name_that_the_file_was_to_have(tmp_path, kind):
+    source = tmp_path / "source.png"
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    cv2.imwrite(str(source), noise)
+    objects = [AnnotatedObject(rle(np.ones((16, 16), bool)), "cell")] * 20
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def write():
+        with CocoWriter(str(tmp_path / "set"), ["cell"]) as writer:
+            writer.start_split("train", "cells")
+            image = {"image": noise, "copy": str(source), "annotations": np.zeros_like(noise)}[kind]
+            writer.add("train", "a", image, (16, 16), objects)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as caught:
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    name = "annotations/instances_train.json" if kind == "annotations" else "images/a.png"
+    assert caught.value.filename == str(tmp_path / "set" / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["source.png"]

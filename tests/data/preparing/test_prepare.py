@@ -57,7 +57,7 @@ def test_names_in_sub_folders_stay_apart(labelled, tmp_path):
 
 def test_groups_go_to_one_split(labelled, tmp_path):
     report = prepare(labelled, str(tmp_path / "out"), splits=SplitRules(0.5, group_by="^[AB]"))
-    assert "2 train, 2 val images" in report and "(1 groups in train, 1 in val)" in report
+    assert "2 train, 2 val images" in report and "(1 group in train, 1 in val)" in report
     rows = {i["file_name"][0] for i in content(tmp_path / "out", "val")["images"]}
     assert len(rows) == 1
 
@@ -268,7 +268,7 @@ def test_each_kind_of_doubt_has_a_line(tmp_path):
 def test_nothing_is_written_of_what_cannot_be_used(labelled, tmp_path):
     root = tmp_path / "out"
     path = toy.write_labelme(tmp_path / "empty", [])
-    with pytest.raises(FileError, match="1 images and no object with a mask"):
+    with pytest.raises(FileError, match="1 image and no object with a mask"):
         prepare(SourceRules(str(path)), str(root))
     for tile in (-1, 1, 31):
         with pytest.raises(ValueError, match=f"--tile is 0, .* or at least 32 pixels, got {tile}"):
@@ -387,3 +387,32 @@ def test_no_name_in_a_file_leads_out_of_the_folder_that_is_written(tmp_path):
         assert made - before <= {root, root.parent}
         assert len(list((root / "images").rglob("*.png"))) == 2
         shutil.rmtree(root)
+
+
+def write_numbered(folder, images):
+    """raw/N.png and masks/N.png; returns what ``prepare`` says of them, each piece an object."""
+    for number, labels in enumerate(images):
+        for part in ("raw", "masks"):
+            (folder / part).mkdir(exist_ok=True)
+            cv2.imwrite(str(folder / part / f"{number}.png"), labels)
+    rules = SourceRules(str(folder / "masks"), str(folder / "raw"), number_pieces=True)
+    return prepare(rules, str(folder / "out"))
+
+
+@pytest.mark.parametrize(("inverted", "is_said"), [(10, True), (9, True), (8, False)])
+def test_inverted_masks_are_doubted_where_nearly_all_are_so(tmp_path, inverted, is_said):
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:20, 10:20] = mask[25:35, 30:50] = 255
+    said = write_numbered(tmp_path, [255 - mask] * inverted + [mask] * (10 - inverted))
+    line = "0.png has an object that covers 88% of its image and reaches all of its borders"
+    assert (line in said) == is_said
+    assert (f"({inverted - 1} images more like it)" in said) == is_said
+
+
+def test_objects_that_are_there_twice_are_counted(tmp_path):
+    path = toy.write_labelme(tmp_path, toy.PLAIN)
+    content = json.loads(path.read_text())
+    content["shapes"] += [{**shape, "label": "twin"} for shape in content["shapes"][:2]]
+    path.write_text(json.dumps(content))
+    said = prepare(SourceRules(str(path)), str(tmp_path / "out"), splits=SplitRules(0))
+    assert f"warning: 2 objects of 1 image ({tmp_path / 'a.png'}) with the same pixels" in said

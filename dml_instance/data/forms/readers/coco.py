@@ -1,20 +1,18 @@
 """COCO's format: read to be split, cut or put together with its images anew."""
 
-import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ....rle import as_rle
 from ...annotated import AnnotatedImage, AnnotatedObject
 from ...coco import CheckedCoco, check_parsed
 from ...json_file import JsonFile
-from .exports import SPLITS, files_below, one_file, parsed_json
+from .exports import SPLITS, ImageFolder, files_below, one_file, parsed_json
 from .rules import SourceRules
 
 FORM = "COCO"
-
-_logger = logging.getLogger(__name__)
 
 
 def read_coco(rules: SourceRules, known: JsonFile | None = None) -> Iterator[AnnotatedImage]:
@@ -26,10 +24,13 @@ def read_coco(rules: SourceRules, known: JsonFile | None = None) -> Iterator[Ann
     for path, split in _files(rules.labels).items():
         file = parsed_json(path, known)
         root = rules.images or _image_root(file)
+        if rules.images is not None:
+            _rename(file, rules.images)
         coco = check_parsed(file, root, rules.reading)
-        if coco.repairs:
-            _logger.warning("%s was repaired: %s", path, coco.repairs)
-        yield from _images(coco, root, split)
+        first, *others = _images(coco, root, split)
+        repairs = {path: f"{path} was repaired: {coco.repairs}"} if coco.repairs else {}
+        yield replace(first, doubts=repairs)
+        yield from others
 
 
 def _files(path: str) -> dict[str, str]:
@@ -51,6 +52,23 @@ def _image_root(file: JsonFile) -> str:
         return here
     places = (here, f"{here}/images", f"{here}/../images")
     return next((p for p in places if os.path.isfile(os.path.join(p, name))), here)
+
+
+def _rename(file: JsonFile, root: str) -> None:
+    """Give images whose names are of another machine those of the same files below a folder, where
+    there is one of that name alone; the check of COCO files has a word on the others.
+
+    Raises:
+        FileError: for a name that several files have.
+    """
+    entries = file.content.get("images") if isinstance(file.content, dict) else None
+    folder = ImageFolder(root, [])
+    for entry in entries if isinstance(entries, list) else []:
+        name = entry.get("file_name") if isinstance(entry, dict) else None
+        if not isinstance(name, str) or os.path.isfile(os.path.join(root, name)):
+            continue
+        if (found := folder.found([name], file.path)) is not None:
+            entry["file_name"] = os.path.relpath(found, root).replace(os.sep, "/")
 
 
 def _images(coco: CheckedCoco, root: str, split: str) -> Iterator[AnnotatedImage]:

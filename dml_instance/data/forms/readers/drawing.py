@@ -121,7 +121,13 @@ class Drawing:
         *,
         degrees: float = 0.0,
     ) -> None:
-        """A filled ellipse, turned clockwise; arguments else as ``polygon``."""
+        """A filled ellipse, turned clockwise; arguments else as ``polygon``.
+
+        Raises:
+            ValueError: for a radius below 0.
+        """
+        if min(radii) < 0:
+            raise ValueError(f"a radius is {min(radii):g}")
         angles = np.arange(_CORNERS) * (2 * math.pi / _CORNERS)
         points = np.stack([np.cos(angles), np.sin(angles)], axis=1) * radii
         self.polygon(points @ _turn(degrees) + center, class_name, group, may_stick_out=True)
@@ -165,7 +171,12 @@ class Drawing:
             part: (h, w) bool.
             corner: row and column of its first pixel in the image; what sticks out is cut off.
             class_name, group: see ``polygon``.
+
+        Raises:
+            FileError: for one that sticks out farther than a polygon may.
         """
+        ends = np.array([corner, np.add(corner, part.shape)], dtype=float)
+        self._check_inside(ends[:, ::-1], class_name)
         self._add(encoded_inside(part, corner, self.size), class_name, group)
 
     def leave_out(self, what: str) -> None:

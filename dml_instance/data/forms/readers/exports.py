@@ -5,6 +5,7 @@ import binascii
 import contextlib
 import io
 import os
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -17,6 +18,12 @@ from ...json_file import JsonFile, parsed
 
 # What programs call the splits, and what they are called here.
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+
+# How Python and NumPy word errors of values.
+_NO_NUMBER = re.compile(
+    r"(?:could not convert string to float|invalid literal for int\(\)[^:]*): (.*)"
+)
+_OF_PYTHON = re.compile(r"inhomogeneous|unpack|reshape|zip\(\)|cannot convert|broadcast")
 
 
 @contextlib.contextmanager
@@ -32,11 +39,23 @@ def understood(what: str, form: str) -> Iterator[None]:
     except FileError:
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise FileError(
-            f"{what} is not as {form} writes it ({' '.join(reason.split())}): mend it, or export "
-            "it again"
+            f"{what} is not as {form} writes it ({_reason(error)}): mend it, or export it again"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a file, for people who do not know Python."""
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not in UTF-8: save it so"
+    text = " ".join(str(error).split())
+    if no_number := _NO_NUMBER.match(text):
+        return f"{no_number[1]} is no number"
+    if not isinstance(error, ValueError) or _OF_PYTHON.search(text):
+        return "a value is of another kind or length, or is missing"
+    return text
 
 
 def parsed_json(file: str, known: JsonFile | None = None) -> JsonFile:
@@ -114,6 +133,17 @@ class ImageFolder:
         Raises:
             FileError: for names of no file, or of several.
         """
+        found = self.found(names, source)
+        if found is None:
+            places = " or ".join(self._folders) or "any folder"
+            raise FileError(
+                f"{source} names the image {names[0]}, which is not in {places}: give the folder "
+                "of the images with --images, or take this annotation out"
+            )
+        return found
+
+    def found(self, names: Sequence[str], source: str) -> str | None:
+        """``find``; None for names of no file."""
         tails = []
         for name in names:
             parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
@@ -136,11 +166,7 @@ class ImageFolder:
                     f"{source} names the image {names[0]}, which is not there, but {found[0]} has "
                     "that name: if it is meant, give the folder of the images with --images"
                 )
-        places = " or ".join(self._folders) or "any folder"
-        raise FileError(
-            f"{source} names the image {names[0]}, which is not in {places}: give the folder of "
-            "the images with --images, or take this annotation out"
-        )
+        return None
 
     def _named(self, name: str) -> list[str]:
         """All images of a name."""

@@ -115,17 +115,21 @@ def _detected(path: str) -> tuple[str, JsonFile | None]:
         return "cvat", None
     if via.is_via_csv(path):
         return "via", None
+    broken = []
     for file in files_below(path, ".json"):
         try:
             known = parsed_json(file)
         except FileError as error:
             if os.path.isfile(path):
                 raise
-            _logger.warning("passed over: %s", error)
+            broken.append(error)
             continue
         for name, is_of in _OF_JSON.items():
             if is_of(known.content):
                 return name, known
+    # Not said before: where the form is one of JSON, its reader has a word on them.
+    for error in broken:
+        _logger.warning("passed over: %s", error)
     if any(is_image_name(file) for file in files_below(path, "")):
         return "labels", None
     titles = ", ".join(form.title for form in SOURCE_FORMS.values())

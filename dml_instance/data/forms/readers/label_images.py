@@ -24,9 +24,14 @@ _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=int)
 # A piece smaller than this share of its number is a speck. Pieces whose boxes fill less than the
 # other share of the box round all of them are far apart.
 _SPECK, _SPREAD = 0.02, 0.25
+# An object that covers more of its image, and reaches all borders, may be the background.
+_MOST = 0.5
+
+EMPTY = "mask file without a pixel"
 
 # Kinds of doubts.
 NO_BACKGROUND, SMOOTH, IN_PIECES = "no background", "smooth", "in pieces"
+INVERTED = "inverted"
 
 Window = tuple[slice, slice]
 
@@ -52,9 +57,10 @@ def read_label_images(rules: SourceRules) -> Iterator[AnnotatedImage]:
 
 def _annotated(pair: LabelledImage, table: ClassTable | None, rules: SourceRules) -> AnnotatedImage:
     header = image_header(pair.image.path, rules.reading)
-    objects, doubts = [], {}
+    objects, doubts, empty = [], {}, 0
     for part in pair.labels:
         labels = _labels_of(part, pair.image.path, header.size, rules, doubts)
+        empty += part.is_one_object and not labels.any()
         numbers = list(numbered(labels))
         for number, window in numbers:
             class_name = part.class_name or (
@@ -62,7 +68,10 @@ def _annotated(pair: LabelledImage, table: ClassTable | None, rules: SourceRules
             )
             mask = labels[window] == number
             pieces = _pieces(mask) if rules.number_pieces else [(mask, (0, 0))]
+            is_alone = rules.number_pieces or part.is_one_object or len(numbers) == 1
             for piece, (row, column) in pieces:
+                if is_alone and INVERTED not in doubts:
+                    doubts |= _inverted(piece, part.file, header.size)
                 corner = (window[0].start + row, window[1].start + column)
                 rle = encoded_part(piece, corner, header.size)
                 objects.append(AnnotatedObject(rle, class_name))
@@ -74,6 +83,7 @@ def _annotated(pair: LabelledImage, table: ClassTable | None, rules: SourceRules
         pair.image.path,
         header.size,
         tuple(objects),
+        left_out={EMPTY: empty} if empty else {},
         doubts=doubts,
         may_lie_turned=header.hides_turn,
     )
@@ -112,7 +122,7 @@ def _labels_of(
             f"{part.file} has smooth edges: what is at least half of its largest number was taken"
         )
         labels = hardened(labels)
-    if part.is_one_object and np.count_nonzero(labels) != np.count_nonzero(labels == labels.max()):
+    if part.is_one_object and ((labels != 0) & (labels != labels.max())).any():
         raise FileError(
             f"{part.file} has several numbers, but is the mask of one object by its name: where it "
             f"is a label image, name it as {image}"
@@ -154,6 +164,18 @@ def _no_background(labels: np.ndarray, file: str) -> dict[str, str]:
     return {
         NO_BACKGROUND: f"{file} has no 0, so that {number}, which covers {share:.0%} of it, is an "
         "object, too: where it is what is no object, make it 0"
+    }
+
+
+def _inverted(mask: np.ndarray, file: str, size: tuple[int, int]) -> dict[str, str]:
+    """What is said of an object that looks like what is round the objects, by its kind."""
+    share = np.count_nonzero(mask) / math.prod(size)
+    if mask.shape != size or share <= _MOST:
+        return {}
+    return {
+        INVERTED: f"{file} has an object that covers {share:.0%} of its image and reaches all of "
+        "its borders: where that is what is round the objects, invert the mask, so that 0 is what "
+        "is no object"
     }
 
 

@@ -27,6 +27,9 @@ FORM = "Label Studio"
 # A file that was uploaded gets eight digits and a dash before its name.
 _UPLOADED = re.compile(r"(^|/)[0-9a-f]{8}-(?=[^/]+$)")
 
+# What stands behind the path of an address on the web, such as a signature.
+_QUERY = re.compile(r"^([a-z][a-z0-9+.-]*://[^?#]*)[?#].*", re.IGNORECASE | re.DOTALL)
+
 
 def is_label_studio(content) -> bool:
     """Whether JSON is an export of Label Studio."""
@@ -69,7 +72,11 @@ def read_label_studio(
 
 def _names(data: dict) -> list[str]:
     """What the image of a task may be called: its address, and without what an upload added."""
-    texts = [unquote(v).split("?d=")[-1] for v in data.values() if isinstance(v, str)]
+    texts = [
+        unquote(_QUERY.sub(r"\1", value.split("?d=")[-1]))
+        for value in data.values()
+        if isinstance(value, str)
+    ]
     name = next((text for text in texts if is_image_name(text)), None)
     if name is None:
         raise ValueError("it has no image")

@@ -25,6 +25,9 @@ from .rules import SourceRules
 
 FORM = "YOLO"
 
+# Of a key in YAML that has no value.
+_NOTHING = (None, "", "~", "null")
+
 _logger = logging.getLogger(__name__)
 
 
@@ -65,23 +68,33 @@ def read_yolo(rules: SourceRules) -> Iterator[AnnotatedImage]:
         else:
             names, content = _of_yaml(stream.read())
             splits = _splits(content, here, file, is_given=rules.images is not None)
+    earlier: set[str] = set()
     for split, places in (splits or {"": [rules.images or here]}).items():
-        for place in places:
-            images = _images(place, here)
-            if not images:
-                _logger.warning("%s holds no image", place)
-            for image in images:
-                yield _annotated(rules, image, names, split)
+        images = [image for place in places for image in _images(place, here)]
+        own = [image for image in images if os.path.realpath(image.path) not in earlier]
+        if len(own) < len(images):
+            _logger.warning(
+                "%s names %d of the %d images of %s for another split, too: they are taken once, "
+                "for that; --val-fraction puts images aside for val",
+                *(file, len(images) - len(own), len(images), split),
+            )
+        earlier |= {os.path.realpath(image.path) for image in images}
+        for image in own:
+            yield _annotated(rules, image, names, split)
 
 
 def _of_yaml(text: str) -> tuple[dict[int, str], dict]:
     """Names of classes by number, and all that the file says."""
     try:
-        content = yaml.safe_load(text)
+        # Of texts alone, as they are written: a class may be called "yes".
+        content = yaml.load(text, yaml.BaseLoader)
     except yaml.YAMLError as error:
         raise ValueError(error) from error
     names = content["names"]
-    names = names if isinstance(names, dict) else dict(enumerate(names))
+    if isinstance(names, list):
+        names = dict(enumerate(names))
+    if not isinstance(names, dict):
+        raise ValueError("names is neither a list nor numbers with names")
     return {int(number): str(name) for number, name in names.items()}, content
 
 
@@ -93,11 +106,12 @@ def _splits(content: dict, here: str, file: str, *, is_given: bool) -> dict[str,
     Raises:
         FileError: where the images to train on are not there.
     """
-    given = {split: content[key] for key, split in SPLITS.items() if content.get(key)}
+    given = {s: content[key] for key, s in SPLITS.items() if content.get(key) not in _NOTHING}
     if given and is_given:
         _logger.warning("--images is given: %s of %s do not count", ", ".join(given), file)
         return {}
-    roots = (os.path.join(here, str(content.get("path") or "")), here)
+    root = content.get("path")
+    roots = (here if root in _NOTHING else os.path.join(here, str(root)), here)
     splits = {}
     for split, entry in given.items():
         places = [_place(one, roots) for one in (entry if isinstance(entry, list) else [entry])]
@@ -126,7 +140,10 @@ def _place(entry: str, roots: tuple[str, ...]) -> str | None:
 def _images(place: str, here: str) -> list[InputFile]:
     """An image file, or those of a folder or a list."""
     if os.path.isdir(place) or is_image_name(place):
-        return images_below([place])
+        images = images_below([place])
+        if not images:
+            _logger.warning("%s holds no image", place)
+        return images
     with understood(place, FORM), open(place, encoding="utf-8-sig") as stream:
         lines = [line.strip() for line in stream if line.strip()]
     folder = ImageFolder(None, [os.path.dirname(place), here])

@@ -1,7 +1,8 @@
 """COCO's format."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 from ....files import GrowingFile
 from ....keys.classes import Classes
@@ -30,7 +31,8 @@ class Coco(ResultForm):
         self._count = self._written = 0
         self._waiting: list[str] = []
 
-    def add(self, image: ResultImage, objects: Sequence[FoundObject]) -> None:
+    @contextmanager
+    def adding(self, image: ResultImage, objects: Sequence[FoundObject]) -> Iterator[None]:
         height, width = image.size
         image_id = len(self._images) + 1
         entry = {"id": image_id, "file_name": image.file_name, "height": height, "width": width}
@@ -40,15 +42,18 @@ class Coco(ResultForm):
         ]
         images, waiting = [*self._images, json.dumps(entry)], [*self._waiting, *annotations]
         if len(images) - self._written > self._written // _SHARE:
-            self._write(images, waiting)
+            with self._writing(images, waiting):
+                yield
             self._written, waiting = len(images), []
+        else:
+            yield
         self._images, self._waiting = images, waiting
         self._count += len(annotations)
 
     def close(self) -> None:
         if len(self._images) > self._written:
-            self._write(self._images, self._waiting)
-            self._written = len(self._images)
+            with self._writing(self._images, self._waiting):
+                self._written = len(self._images)
         super().close()
 
     def images_there(self) -> set[str]:
@@ -58,11 +63,13 @@ class Coco(ResultForm):
         except (LookupError, TypeError, ValueError) as error:
             raise ValueError(f"{self.path} is not in COCO's format") from error
 
-    def _write(self, images: Sequence[str], annotations: Sequence[str]) -> None:
+    def _writing(
+        self, images: Sequence[str], annotations: Sequence[str]
+    ) -> AbstractContextManager[None]:
         self.file = self.file or GrowingFile(self.path, self._head())
         is_first = self._count == len(self._waiting)
         between = "" if is_first or not annotations else ",\n"
-        self.file.add(
+        return self.file.adding(
             between + ",\n".join(annotations), '\n],\n"images": [\n' + ",\n".join(images) + "\n]}\n"
         )
 

@@ -3,7 +3,7 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -54,8 +54,14 @@ class ResultForm(ABC):
         self.classes = classes
 
     @abstractmethod
-    def add(self, image: ResultImage, objects: Sequence[FoundObject]) -> None:
-        """Write the objects of one image; raises OSError where that fails."""
+    def adding(
+        self, image: ResultImage, objects: Sequence[FoundObject]
+    ) -> AbstractContextManager[None]:
+        """Write the objects of one image before a ``with`` block, for good at its end.
+
+        After an error inside the block what was there before is as it was. Raises OSError, with
+        the name of the file, where writing fails.
+        """
 
     def images_there(self) -> set[str]:
         """The images, by ``file_name``, of an earlier file that all images go to, which this form

@@ -1,7 +1,8 @@
 """GeoJSON, as QuPath imports and exports it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import shapely
 
@@ -19,15 +20,15 @@ class GeoJson(ResultForm):
     target = "geojson"
     endings = (".geojson",)
 
-    def add(self, image: ResultImage, objects: Sequence[FoundObject]) -> None:
-        with (
-            self.replaced(image, ".geojson") as part,
-            open(part, "w", encoding="utf-8", newline="\n") as file,
-        ):
-            file.write('{"type": "FeatureCollection", "features": [')
-            for number, found in enumerate(objects):
-                file.write(f"{',' if number else ''}\n{json.dumps(self._feature(found))}")
-            file.write("\n]}\n")
+    @contextmanager
+    def adding(self, image: ResultImage, objects: Sequence[FoundObject]) -> Iterator[None]:
+        with self.replaced(image, ".geojson") as part:
+            with open(part, "w", encoding="utf-8", newline="\n") as file:
+                file.write('{"type": "FeatureCollection", "features": [')
+                for number, found in enumerate(objects):
+                    file.write(f"{',' if number else ''}\n{json.dumps(self._feature(found))}")
+                file.write("\n]}\n")
+            yield
 
     def _feature(self, found: FoundObject) -> dict:
         return {

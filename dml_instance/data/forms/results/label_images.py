@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tifffile
@@ -28,36 +28,40 @@ class LabelImages(ResultForm):
 
     def __init__(self, folder: str, classes: Classes):
         super().__init__(folder, classes)
-        self._pixels = self._objects = self._gone = 0
+        # Pixels, objects that lost some, and objects that lost all.
+        self._lost = np.zeros(3, int)
 
-    def add(self, image: ResultImage, objects: Sequence[FoundObject]) -> None:
+    @contextlib.contextmanager
+    def adding(self, image: ResultImage, objects: Sequence[FoundObject]) -> Iterator[None]:
         deep = self.is_deep or len(objects) > _MOST_OF_16_BITS
         labels = np.zeros(image.size, np.uint32 if deep else np.uint16)
+        lost = np.zeros(3, int)
         for found in objects:
             mask, seen = found.mask, labels[found.window]
             free = mask & (seen == 0)
             seen[free] = found.label
             hidden = int(mask.sum()) - int(free.sum())
-            self._pixels += hidden
-            self._objects += hidden > 0
-            self._gone += not free.any()
+            lost += [hidden, hidden > 0, not free.any()]
         ending = ".tif" if deep else ".png"
         with self.replaced(image, ending) as part:
             if deep:
                 tifffile.imwrite(part, labels, compression="zlib")
             else:
                 write_image(part, labels)
+            yield
+        self._lost += lost
         for other in set(self.endings) - {ending}:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(os.path.join(self.path, f"{image.name}{other}"))
 
     @property
     def remark(self) -> str:
-        if not self._objects:
+        pixels, objects, gone = self._lost
+        if not objects:
             return ""
         return (
-            f"in label images {self._objects} objects lost {self._pixels} pixels to better ones "
-            f"that they overlap, and {self._gone} of them all; the other forms keep them whole"
+            f"in label images {objects} objects lost {pixels} pixels to better ones that they "
+            f"overlap, and {gone} of them all; the other forms keep them whole"
         )
 
 

@@ -1,6 +1,7 @@
 """Regions of interest of ImageJ and Fiji."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import roifile
@@ -26,9 +27,11 @@ class Rois(ResultForm):
     target = "rois"
     endings = (".zip",)
 
-    def add(self, image: ResultImage, objects: Sequence[FoundObject]) -> None:
+    @contextmanager
+    def adding(self, image: ResultImage, objects: Sequence[FoundObject]) -> Iterator[None]:
         with self.replaced(image, ".zip") as part:
             roifile.roiwrite(part, map(self._roi, objects), mode="w")
+            yield
 
     def _roi(self, found: FoundObject) -> roifile.ImagejRoi:
         outline = found.outline

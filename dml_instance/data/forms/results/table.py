@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 
@@ -34,10 +35,12 @@ class Table(ResultForm):
 
     target = "objects.csv"
 
-    def add(self, image: ResultImage, objects: Sequence[FoundObject]) -> None:
+    def adding(
+        self, image: ResultImage, objects: Sequence[FoundObject]
+    ) -> AbstractContextManager[None]:
         self.file = self.file or GrowingFile(self.path, _lines([COLUMNS]))
         rows = (object_row(image, found, self.classes) for found in objects)
-        self.file.add(_lines(map(_as_text, rows)))
+        return self.file.adding(_lines(map(_as_text, rows)))
 
     def images_there(self) -> set[str]:
         with open(self.path, encoding="utf-8", newline="") as file:

@@ -2,8 +2,11 @@
 
 import os
 from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 
+from ....files import make_folder
 from ....keys.classes import Classes
+from ....report import counted
 from .coco import Coco
 from .form import ResultForm, ResultImage
 from .found import FoundObject
@@ -41,7 +44,8 @@ def result_files(folder: str, forms: Sequence[str], names: Sequence[str]) -> lis
 class ResultWriter:
     """Writes into a folder in several forms. Used in a ``with`` block.
 
-    An image is written in all forms when it is added, and stays, whatever goes wrong later.
+    An image is written in all forms when it is added, and stays, whatever goes wrong later. One
+    that cannot be written in one of them is in none, and earlier files of it stay.
     """
 
     def __init__(
@@ -74,15 +78,16 @@ class ResultWriter:
             )
         for form in there:
             _check_replaced(form, replaced)
-        os.makedirs(folder, exist_ok=True)
+        make_folder(folder)
 
     def __enter__(self):
         return self
 
     def add(self, image: ResultImage, objects: Sequence[FoundObject]) -> None:
         """Write one image; raises OSError where that fails."""
-        for form in self._forms:
-            form.add(image, objects)
+        with ExitStack() as forms:
+            for form in self._forms:
+                forms.enter_context(form.adding(image, objects))
 
     @property
     def remarks(self) -> list[str]:
@@ -90,8 +95,9 @@ class ResultWriter:
         return list(dict.fromkeys(form.remark for form in self._forms if form.remark))
 
     def __exit__(self, *_):
-        for form in self._forms:
-            form.close()
+        with ExitStack() as forms:
+            for form in self._forms:
+                forms.callback(form.close)
 
 
 def _check_replaced(form: ResultForm, images: Collection[str]) -> None:
@@ -103,7 +109,7 @@ def _check_replaced(form: ResultForm, images: Collection[str]) -> None:
         raise FileExistsError(f"{error}, and would be replaced: {cure}") from error
     if others:
         raise FileExistsError(
-            f"{form.path} has results of {len(others)} images that are not given now "
+            f"{form.path} has results of {counted(len(others), 'image')} not given now "
             f"({', '.join(others[:3])}{' ...' if len(others) > 3 else ''}), and would lose them: "
             f"{cure}"
         )

@@ -87,7 +87,16 @@ def test_label_studio(tmp_path, place, value, words):
 
 REGION = ("_via_img_metadata", "a.png99", "regions", 0)
 VIA = [
-    ((*REGION, "shape_attributes", "all_points_x"), [1, 2], "a.png, is not as VIA writes it"),
+    (
+        (*REGION, "shape_attributes", "all_points_x"),
+        [1, 2],
+        "a.png, is not as VIA writes it (a value is of another kind or length, or is missing)",
+    ),
+    (
+        (*REGION, "shape_attributes"),
+        {"name": "circle", "cx": 20, "cy": 20, "r": -8},
+        "a.png, is not as VIA writes it (a radius is -8)",
+    ),
     ((*REGION, "shape_attributes"), None, "it lacks 'shape_attributes'"),
     ((*REGION, "region_attributes"), {"size": "big"}, "size, kind", "--class-key"),
     ((*REGION, "region_attributes", "kind"), {"cell": True, "nucleus": True}, "cell, nucleus"),
@@ -111,7 +120,10 @@ def test_via(tmp_path, place, value, words):
         ('width="96"', 'width="97"', "72 x 97"),
         ('width="96" ', "", "it lacks 'width'"),
         ('name="a.png"', 'name="b.png"', "names the image b.png"),
-        ("4.00,5.00", "4.00;5.00", "image a.png,"),
+        ("4.00,5.00", "4.00;5.00", "(a value is of another kind or length, or is missing)"),
+        ("4.00,5.00", "4.00,five", "('five' is no number)"),
+        ('left="', 'left="-9', "outside of its image a.png"),
+        ('top="', 'top="9', "outside of its image a.png"),
         ("4.00,5.00", "4.00,500.00", "y 500"),
         ('rle="', 'rle="1, ', "has runs of"),
         ('rle="', 'rle="-1, 1, ', "has runs of"),
@@ -129,7 +141,8 @@ def test_cvat(tmp_path, old, new, words):
     ("old", "new", "words"),
     [
         ("0 0.041667", "7 0.041667", "line 1, is not as YOLO writes it (class 7"),
-        ("0 0.041667", "0 x", "line 1,"),
+        ("0 0.041667", "0 x", "line 1, is not as YOLO writes it ('x' is no number)"),
+        ("0 0.041667", "0 \u00e4", "is not in UTF-8: save it so"),
         ("0 0.041667", "0 0.3 0.041667", "are no pairs"),
         ("0 0.041667", "0 1.5", "x 144"),
     ],
@@ -139,11 +152,13 @@ def test_yolo(tmp_path, old, new, words):
     path = tmp_path / "labels" / "train" / "a.txt"
     text = path.read_text()
     assert text.startswith(old)
-    path.write_text(text.replace(old, new, 1))
+    path.write_text(text.replace(old, new, 1), encoding="latin-1")
     assert_refused(tmp_path, path, words)
 
 
-@pytest.mark.parametrize("text", ["names: [a", "names:\ntrain: images", "names: [a]\ntrain: gone"])
+@pytest.mark.parametrize(
+    "text", ["names: [a", "names:\ntrain: images", "names: [a]\ntrain: gone", "names: cell"]
+)
 def test_yaml(tmp_path, text):
     toy.write_yolo(tmp_path, toy.ALL)
     (tmp_path / "data.yaml").write_text(text)
@@ -194,6 +209,13 @@ def test_tasks_that_nobody_has_annotated_are_no_empty_images(tmp_path):
     path.write_text(json.dumps([{**task, "annotations": []}, cancelled, empty]))
     (image,) = read(path)
     assert image.objects == ()
+
+
+def test_an_address_on_the_web_with_a_signature_names_its_image(tmp_path):
+    path = toy.write_label_studio(tmp_path, toy.ALL)
+    change(path, (0, "data", "image"), "https://x.org/a%20b/a.png?X-Amz=1/2.png&y=2#z")
+    (image,) = read(path, images=str(tmp_path))
+    assert image.file == str(tmp_path / "a.png")
 
 
 def test_blanks_round_a_label_make_no_other_class(tmp_path):

@@ -1,5 +1,7 @@
 """COCO's format, read with the rules that a user gives for its images."""
 
+import json
+import re
 import shutil
 
 import pytest
@@ -61,3 +63,42 @@ def test_a_file_for_each_split_is_the_split_of_its_images(tmp_path):
         list(read_annotations(rules)[1])
     rules = SourceRules(str(tmp_path / "val"))
     assert [image.split for image in read_annotations(rules)[1]] == [""]
+
+
+def test_objects_without_a_pixel_are_said_and_counted(tmp_path):
+    scene = square_and_disc()
+    path, images = write_coco(tmp_path, "toy", [scene, scene])
+    content = json.loads(path.read_text())
+    content["annotations"][2]["segmentation"] = [[5.0, 5.0, 5.0, 5.0, 5.0, 5.0]]
+    path.write_text(json.dumps(content))
+    first, second = read_annotations(SourceRules(str(path), str(images)))[1]
+    assert [len(first.objects), len(second.objects)] == [2, 1]
+    (doubt,) = first.doubts.values()
+    assert doubt.startswith(f"{path} was repaired: objects without a single pixel left out (1)")
+    assert not second.doubts
+
+
+@pytest.mark.parametrize("place", ["C:\\cells\\", "/datasets/x/", "elsewhere/"])
+def test_images_are_found_by_name_below_the_folder_that_is_given(tmp_path, place):
+    """As those of LabelMe are; where two have the name neither is taken."""
+    scene = square_and_disc()
+    path, images = write_coco(tmp_path, "toy", [scene, scene])
+    content = json.loads(path.read_text())
+    names = [image["file_name"] for image in content["images"]]
+    for image in content["images"]:
+        image["file_name"] = place + image["file_name"]
+    path.write_text(json.dumps(content))
+    (images / "deep").mkdir()
+    (images / names[1]).rename(images / "deep" / names[1])
+    rules = SourceRules(str(path), str(images))
+    read_files = [image.file for image in read_annotations(rules)[1]]
+    assert read_files == [str(images / names[0]), str(images / "deep" / names[1])]
+    (images / "other").mkdir()
+    shutil.copy(images / names[0], images / "other")
+    (images / names[0]).rename(images / "deep" / names[0])
+    with pytest.raises(FileError, match=f"{re.escape(names[0])} have that name"):
+        list(read_annotations(rules)[1])
+    shutil.rmtree(images / "other")
+    (images / "deep" / names[0]).unlink()
+    with pytest.raises(FileNotFoundError, match=f"{re.escape(place + names[0])} is not in"):
+        list(read_annotations(rules)[1])

@@ -119,3 +119,38 @@ def test_a_missing_image_of_voc_is_not_its_mask(tmp_path):
     (tmp_path / "JPEGImages" / "a.jpg").unlink()
     with pytest.raises(FileError, match="is not in .*JPEGImages: give the folder"):
         read(folder)
+
+
+def test_yolo_with_the_same_images_to_train_and_to_evaluate_on(tmp_path, caplog):
+    """As in ultralytics' own examples of few images."""
+    toy.write_yolo(tmp_path, toy.ALL)
+    yaml = tmp_path / "data.yaml"
+    yaml.write_text(f"{yaml.read_text()}\nval: images/train\n")
+    (image,) = read_annotations(SourceRules(str(tmp_path)))[1]
+    assert image.split == "train" and len(image.objects) == len(toy.ALL)
+    assert f"{yaml} names 1 of the 1 images of val for another split, too" in caplog.text
+    assert "--val-fraction" in caplog.text
+
+
+def test_a_class_of_yolo_is_called_as_it_is_written(tmp_path):
+    toy.write_yolo(tmp_path, toy.ALL)
+    yaml = tmp_path / "data.yaml"
+    names = ["yes", "1.0", "010", "2001-01-01", "off"]
+    yaml.write_text(f"names: [{', '.join(names)}]\ntrain: images/train\nval: ~\ntest:\n")
+    (image,) = read_annotations(SourceRules(str(tmp_path)))[1]
+    assert {item.class_name for item in image.objects} == set(names[:2])
+
+
+def test_broken_json_beside_files_of_labelme_is_one_error_and_no_warning(tmp_path, caplog):
+    toy.write_labelme(tmp_path, toy.ALL)
+    (tmp_path / "0.json").write_text('{"a":')
+    with pytest.raises(FileError, match="0.json is no JSON"):
+        read(tmp_path)
+    assert not caplog.messages
+
+
+def test_coco_without_categories_is_known(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"images": [], "annotations": []}')
+    with pytest.raises(FileError, match="a.json .* has no list under categories"):
+        read(path)

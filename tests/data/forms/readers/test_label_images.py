@@ -263,3 +263,47 @@ def test_what_is_no_label_image_is_refused_by_name(folders):
     (folders[1] / "a_1.tif").unlink()
     with pytest.raises(FileError, match="do not end in cell, egg"):
         read(folders, labels, class_names=("cell", "egg"))
+
+
+def test_an_empty_file_among_masks_of_one_object_is_left_out_and_counted(folders):
+    _, masks = folders
+    for number in (1, 2):
+        cv2.imwrite(str(masks / f"a_{number}.tif"), two_squares(255, 0, np.uint8) * (number == 1))
+    image = read(folders)
+    assert len(image.objects) == 1 and image.left_out == {"mask file without a pixel": 1}
+    cv2.imwrite(str(masks / "a_2.tif"), two_squares(1, 2, np.uint8))
+    with pytest.raises(FileError, match="a_2.tif has several numbers"):
+        read(folders)
+
+
+@pytest.mark.parametrize("one_object", [False, True])
+def test_an_inverted_mask_is_doubted(folders, one_object):
+    """From border to border; an object of half the image that leaves a border free is none."""
+    name = str(folders[1] / ("a_1.tif" if one_object else "a.tif"))
+    options = {} if one_object else {"number_pieces": True}
+    labels = two_squares(255, 255, np.uint8)
+    cv2.imwrite(name, 255 - labels)
+    (doubt,) = read(folders, **options).doubts.values()
+    share = (labels == 0).mean()
+    assert doubt.startswith(f"{name} has an object that covers {share:.0%} of its image")
+    large = np.full((40, 60), 255, np.uint8)
+    large[0] = 0
+    for no_doubt in (large, labels, np.eye(40, 60, dtype=np.uint8) + np.eye(40, 60, 20, np.uint8)):
+        cv2.imwrite(name, (no_doubt > 0).astype(np.uint8))
+        assert "inverted" not in read(folders, **options).doubts
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("numbers", [(3, 9), ("3.0", "9.0")])
+def test_a_table_of_classes_of_any_program(folders, tmp_path, encoding, numbers):
+    table = tmp_path / "classes.csv"
+    lines = ["label\tclass", *(f"{n}\t{c}" for n, c in zip(numbers, ("Zähe", "egg"), strict=True))]
+    table.write_text("\n".join(lines), encoding=encoding)
+    image = read(folders, two_squares(3, 9), class_table=str(table))
+    assert [item.class_name for item in image.objects] == ["Zähe", "egg"]
+    table.write_text("label,class\n1.5,egg")
+    with pytest.raises(FileError, match="line 2, .*label 1.5 is no whole number"):
+        read(folders, class_table=str(table))
+    table.write_text("label,class\n3,Zähe", encoding="latin-1")
+    with pytest.raises(FileError, match=r"classes.csv .*not in UTF-8: save it so"):
+        read(folders, class_table=str(table))

@@ -1,8 +1,10 @@
 """Results are there once their image was added, and nothing takes them away."""
 
+import contextlib
 import csv
 import errno
 import json
+import resource
 
 import numpy as np
 import pytest
@@ -102,6 +104,51 @@ def test_a_full_disk_loses_the_image_at_hand_alone(tmp_path, form, room):
         ]
 
 
+@contextlib.contextmanager
+def room_of(number):
+    """In the block no file gets longer than so many bytes: as on a disk that is nearly full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (number, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def tree(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("form", RESULT_FORMS)
+def test_an_image_that_one_form_has_no_room_for_is_in_none(tmp_path, form):
+    """The form is the only one, the first, the last; its file is new, replaces another, grows."""
+    others = [name for name in RESULT_FORMS if name != form]
+    for forms in ([form], [form, *others], [*others, form]):
+        folder, scene = tmp_path / "-".join(forms), many_shapes()
+        with ResultWriter(str(tmp_path / "alone"), CLASSES, [form], replaced=["a.tif"]) as writer:
+            add(writer, "a", scene)
+        (path,) = (p for p in (tmp_path / "alone").rglob("*") if p.is_file())
+        room = path.stat().st_size - 1
+        path.unlink()
+        with ResultWriter(str(folder), CLASSES, forms) as writer:
+            with room_of(room), pytest.raises(OSError, match="too large") as caught:
+                add(writer, "a", scene)
+            assert caught.value.filename.startswith(f"{folder}/")
+            assert caught.value.strerror and ".part" not in caught.value.filename
+            add(writer, "b", TWO[:1])
+            before = tree(folder)
+            with room_of(room), pytest.raises(OSError, match="too large"):
+                add(writer, "a", scene)
+            assert tree(folder) == before
+        with (
+            ResultWriter(str(folder), CLASSES, forms, replaced=["b.tif"]) as writer,
+            room_of(room),
+            pytest.raises(OSError, match="too large"),
+        ):
+            add(writer, "b", scene)
+        assert tree(folder) == before
+
+
 def test_the_results_are_a_data_set_with_the_categories_of_the_training(tmp_path):
     with ResultWriter(str(tmp_path / "out"), CLASSES) as writer:
         for name, number in (("a", 2), ("none", 0), ("b", 2)):
@@ -145,7 +192,7 @@ def test_results_of_other_images_are_never_replaced(tmp_path, form):
             add(writer, name)
     path = tmp_path / RESULT_FORMS[form].target
     before = path.read_bytes()
-    others = r"4 images that are not given now \(b.tif, c.tif, d.tif \.\.\.\)"
+    others = r"4 images not given now \(b.tif, c.tif, d.tif \.\.\.\)"
     with pytest.raises(FileExistsError, match=f"{path} has results of {others}.* another --output"):
         ResultWriter(str(tmp_path), CLASSES, [form], replaced=["a.tif", "x.tif"])
     assert path.read_bytes() == before
@@ -208,5 +255,5 @@ def test_one_form_beside_another_is_no_earlier_result(tmp_path):
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "a").touch()
-    with pytest.raises(FileExistsError, match=str(tmp_path / "a")):
+    with pytest.raises(FileExistsError, match=f"{tmp_path / 'a'} is no folder.*--output"):
         ResultWriter(str(tmp_path / "a"), CLASSES)
