@@ -74,7 +74,7 @@ def _load(figures: dict) -> Iterator[tuple[str, str, str]]:
         beside = f", beside the predictions that are kept for scoring ({kept:.2f})" if kept else ""
         first, last = found["open_files_first_last"]
         yield (
-            f"memory stays flat over {found['done']:,} {what}",
+            f"memory over {found['done']:,} {what}",
             "resident set and open files at regular points; slope over the last half",
             f"{slope:.2f} KiB each{beside}; {first} open files at first, {last} at last",
         )

@@ -52,9 +52,9 @@ def test_an_error_says_the_name_of_the_file_if_it_has_none(tmp_path, error, said
     for manager in (replacing(path), replacing_folder(path)):
         with pytest.raises(OSError, match=re.escape(said.format(path=path)) + "$"), manager:
             raise type(error)(*error.args, *filter(None, [error.filename]))
-    with pytest.raises(FileNotFoundError, match=re.escape(f"'{path}/b'")):  # noqa: SIM117
-        with replacing_folder(path) as part:
-            open(os.path.join(part, "b"))
+    missing = pytest.raises(FileNotFoundError, match=re.escape(f"'{path}/b'"))
+    with missing, replacing_folder(path) as part:
+        os.stat(os.path.join(part, "b"))
 
 
 def test_a_folder_is_moved_at_the_end_of_the_block_with_the_rights_of_any_other(tmp_path):
