@@ -248,8 +248,10 @@ class _Look(HookBase):
     def __init__(self, course: Course):
         self._course = course
 
-    def after_step(self):
-        self._course.step()
+    def before_step(self):
+        # Of the iteration before: at the end of the last one the model is saved.
+        if self.trainer.iter > self.trainer.start_iter:
+            self._course.step()
 
 
 def trained(folder: str, iterations: int) -> dict:
@@ -293,7 +295,7 @@ def _plot(parts: dict[str, dict], path: str) -> None:
         points = figures["points"][1:]
         done = [point["done"] for point in points]
         axis.plot(done, [point["rss_mib"] for point in points])
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.2 * max(point["rss_mib"] for point in points))
         axis.set_title(f"{name}: {figures['kib_an_image']:.2f} KiB each")
         axis.set_xlabel("iterations" if name == "train" else "images")
         axis.set_ylabel("resident set, MiB")
