@@ -54,8 +54,7 @@ def run(
     main: Callable[[argparse.Namespace], int],
     words: Sequence[str] | None = None,
 ) -> int:
-    """Run a command or a tool in a process of its own; returns its exit status, after Ctrl-C with
-    one line.
+    """Run a command or a tool in a process of its own; returns its exit status.
 
     One that is interrupted says so in a line. Where nobody reads what is printed, it ends without.
 

@@ -3,15 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 
-import torch
 from detectron2.config import CfgNode
 from torch import nn
 
 from ..data import build_test_mapper
-from ..data.forms.results import found_objects
 from ..evaluation.average_precision import mask_iou
 from ..images import evenly_spread
 from ..rle import as_rle, encoded_part
+from .prediction import objects_in
 
 # Enough to tell, and a few seconds.
 _IMAGES = 10
@@ -19,7 +18,6 @@ _IMAGES = 10
 _IOU = 0.5
 
 
-@torch.no_grad()
 def likest_classes(model: nn.Module, cfg: CfgNode, records: Sequence[dict]) -> dict[int, int]:
     """The class that a model gives most of the objects of each class of a data set.
 
@@ -40,8 +38,7 @@ def likest_classes(model: nn.Module, cfg: CfgNode, records: Sequence[dict]) -> d
     for record in evenly_spread(records, _IMAGES):
         size = record["height"], record["width"]
         annotations = [a for a in record["annotations"] if not a.get("iscrowd", 0)]
-        (result,) = model([mapper({k: v for k, v in record.items() if k != "annotations"})])
-        found = found_objects(result["instances"])
+        found, _ = objects_in(model, mapper(record), min_score=0.0)
         iou = mask_iou(
             [encoded_part(one.mask, one.corner, size) for one in found],
             [as_rle(a["segmentation"], *size) for a in annotations],
