@@ -10,6 +10,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
+def with_more(line: str, images: int) -> str:
+    """A line on an image, and how many more it holds for."""
+    return f"{line} ({counted(images, 'image')} more like it)" if images else line
+
+
 def table(
     rows: list[list], header: list[str], digits: int | Sequence[int] = 1, form: str = "github"
 ) -> str:

@@ -4,15 +4,15 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ..data.annotated import AnnotatedImage, AnnotatedObject
+from ..data.annotated import AnnotatedImage, AnnotatedObject, left_out_lines
 from ..data.forms.readers import DEFAULT_CLASS, SourceRules, read_annotations
 from ..data.forms.results import RESULT_FORMS, FoundObject, ResultImage, ResultWriter
 from ..errors import FileError
 from ..files import replacing_folder
 from ..images import is_image_name
+from ..report import with_more
 from ..rle import decoded_part
 from .gallery import UPLOADS, Gallery, PageError, in_page_words
 from .project import IGNORED, Marked, next_number
@@ -210,14 +210,8 @@ def _doubts(images: Sequence[AnnotatedImage]) -> list[str]:
     for image in images:
         for kind, line in image.doubts.items():
             lines.setdefault(kind, []).append(line)
-    told = [
-        f"{first} ({len(more)} images more like it)" if more else first
-        for first, *more in lines.values()
-    ]
-    left_out = sum((Counter(image.left_out) for image in images), Counter())
-    if left_out:
-        told.append(f"left out: {', '.join(f'{n} x {what}' for what, n in left_out.items())}")
-    return told
+    told = [with_more(first, len(more)) for first, *more in lines.values()]
+    return [*told, *left_out_lines(images)]
 
 
 def _added_classes(workspace: Workspace, images: Sequence[AnnotatedImage]) -> list[str]:

@@ -1,6 +1,7 @@
 """Images with their annotated objects: what every reader yields and the writer takes."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -42,3 +43,10 @@ class AnnotatedImage:
     left_out: Mapping[str, int] = field(default_factory=dict)
     doubts: Mapping[str, str] = field(default_factory=dict)
     may_lie_turned: bool = False
+
+
+def left_out_lines(images: Sequence[AnnotatedImage]) -> list[str]:
+    """A line that counts what was annotated and is no object, of all images; none without any."""
+    left_out = sum((Counter(image.left_out) for image in images), Counter())
+    counts = ", ".join(f"{count} x {what}" for what, count in left_out.most_common())
+    return [f"left out: {counts}"] if counts else []

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..images import IMAGE_ENDINGS, is_image_name
-from ..report import counted
+from ..report import with_more
 
 # By these a folder of results is known, or the project of a page, which holds images, too.
 RESULT_FILES = frozenset({"objects.csv", "instances.json", "actions.jsonl"})
@@ -46,9 +46,9 @@ def remarks_on_names(files: Sequence[InputFile]) -> list[str]:
     others = [file for file in files if not file.relative.startswith(file.name)]
     if not others:
         return []
-    more = f" ({counted(len(others) - 1, 'image')} more like it)" if len(others) > 1 else ""
     first = others[0]
-    return [f"what is made of {first.path}, whose name is too long, is called {first.name}{more}"]
+    line = f"what is made of {first.path}, whose name is too long, is called {first.name}"
+    return [with_more(line, len(others) - 1)]
 
 
 def check_apart(images: Collection[str], written: Collection[str]) -> None:

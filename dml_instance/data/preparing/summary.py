@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ...keys.classes import doubts_of_names
-from ...report import counted, table
+from ...report import counted, table, with_more
 from ...rle import areas
-from ..annotated import AnnotatedImage, AnnotatedObject
+from ..annotated import AnnotatedImage, AnnotatedObject, left_out_lines
 from ..forms.readers import INVERTED
 
 _NAMED = 3
@@ -26,10 +26,7 @@ def summary(title: str, images: Sequence[AnnotatedImage], unused: Sequence[str])
     """
     lines = [f"{title}: {_images(len(images))} of {_sizes(images)} pixels (height x width)", ""]
     lines += [_classes(images), ""]
-    left_out = sum((Counter(image.left_out) for image in images), Counter())
-    if left_out:
-        counts = ", ".join(f"{count} x {what}" for what, count in left_out.most_common())
-        lines.append(f"left out: {counts}")
+    lines += left_out_lines(images)
     crowds = sum(item.is_crowd for image in images for item in image.objects)
     if crowds:
         lines.append(f"neither object nor background: {counted(crowds, 'region')}")
@@ -63,7 +60,7 @@ def _doubts(images: Sequence[AnnotatedImage]) -> Iterator[str]:
     for kind, (first, *others) in of_kind.items():
         if kind == INVERTED and 1 + len(others) < _NEARLY_ALL * len(images):
             continue  # an image may show one large object
-        yield first + (f" ({_images(len(others))} more like it)" if others else "")
+        yield with_more(first, len(others))
 
 
 def _doubles(image: AnnotatedImage) -> int:
