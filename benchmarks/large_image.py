@@ -3,8 +3,9 @@
     python -m benchmarks.large_image --size 8192 8192 --objects 20000 \\
         --output benchmarks/results/large_image.json
 
-An image of drawn cells is written as PNG, and segmented by the command, with the forms that it
-writes by default, in a process of its own. For each number of objects:
+An image of drawn cells is written as TIFF in tiles, and segmented by the command, with the forms
+that it writes by default, in a process of its own; with --regions region by region. For each number
+of objects:
 
 image_objects   objects drawn
 found           objects found, with the least score of the model
@@ -22,7 +23,7 @@ import sys
 import tempfile
 from unittest import mock
 
-import cv2
+import tifffile
 
 from dml_instance.commands import segment
 from dml_instance.engine import machine, use_huge_pages
@@ -36,7 +37,7 @@ from .timing.scenes import drawn_cells
 def measured(size: tuple[int, int], objects: int, model: str, options: list[str]) -> dict:
     """The figures of one image, see the head of this module."""
     with tempfile.TemporaryDirectory() as folder:
-        file = os.path.join(folder, "cells.png")
+        file = os.path.join(folder, "cells.tif")
         in_fresh_process(_write_cells, file, size, objects)
         words = ["--model", model, "--input", file, "--output", os.path.join(folder, "found")]
         figures = in_fresh_process(_of_command, [*words, *options])
@@ -46,7 +47,9 @@ def measured(size: tuple[int, int], objects: int, model: str, options: list[str]
 
 
 def _write_cells(file: str, size: tuple[int, int], objects: int) -> None:
-    cv2.imwrite(file, drawn_cells(*size, objects))
+    tifffile.imwrite(
+        file, drawn_cells(*size, objects), photometric="rgb", tile=(512, 512), compression="zlib"
+    )
 
 
 def _of_command(words: list[str]) -> dict:
@@ -83,7 +86,8 @@ def processor_seconds() -> float:
 
 
 def main(args: argparse.Namespace) -> None:
-    rows = [measured(tuple(args.size), n, args.model, args.opts) for n in args.objects]
+    limit = [] if args.regions is None else ["--max-pixels", str(args.regions**2)]
+    rows = [measured(tuple(args.size), n, args.model, [*limit, *args.opts]) for n in args.objects]
     print(table([list(row.values()) for row in rows], list(rows[0])))
     if args.output:
         command = shlex.join(["python", "-m", "benchmarks.large_image", *sys.argv[1:]])
@@ -110,6 +114,9 @@ def argument_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--objects", nargs="+", type=int, default=[20000], metavar="N", help="drawn, of each image"
+    )
+    parser.add_argument(
+        "--regions", type=int, metavar="SIDE", help="in regions of so many pixels (default: whole)"
     )
     parser.add_argument("--model", default="nuclei", help="default: %(default)s")
     parser.add_argument("--output", metavar="FILE.json", help="write the figures there as well")

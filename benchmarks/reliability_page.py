@@ -81,9 +81,10 @@ def _load(figures: dict) -> Iterator[tuple[str, str, str]]:
 
 
 def _large(figures: dict) -> Iterator[tuple[str, str, str]]:
+    how = ", in regions" if "--regions" in figures["command"] else ""
     for row in figures["large_image"]:
         yield (
-            f"{row['image_objects']:,} objects in {row['height']:,} x {row['width']:,} pixels",
+            f"{row['image_objects']:,} objects in {row['height']:,} x {row['width']:,} pixels{how}",
             "drawn cells through `dml segment`, with what it writes by default",
             f"{row['found']:,} found; {row['mib'] / 1024:.1f} GiB beyond the loaded model, "
             f"{row['processor_s']:.0f} s of processor time",
@@ -95,6 +96,8 @@ PROMISES: dict[str, Callable[[dict], Iterator[tuple[str, str, str]]]] = {
     "processes.json": _processes,
     "load.json": _load,
     "large_image.json": _large,
+    "large_image_regions.json": _large,
+    "large_image_by_objects.json": _large,
 }
 
 

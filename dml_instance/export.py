@@ -151,7 +151,7 @@ def image_rules(model: DMLInstance, cfg: CfgNode) -> ImageRules:
         long_side=cfg.INPUT.MAX_SIZE_TEST,
         magnification=float(cfg.INPUT.SCALE_TEST),
         scale=float(model.inference_rules.scales[0]),
-        normalization="image" if model.normalize_each_image else "dataset",
+        normalization="image" if model.pixel_norm.of_each_image else "dataset",
         pixel_mean=tuple(cfg.MODEL.PIXEL_MEAN),
         pixel_std=tuple(cfg.MODEL.PIXEL_STD),
     )
@@ -236,7 +236,7 @@ def _noise(model: DMLInstance, units: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """An image of so many units of the network, the same each time, and an origin."""
     unit = model.network.size_divisibility
     generator = torch.Generator().manual_seed(0)
-    channels = len(model.pixel_mean)
+    channels = len(model.pixel_norm.mean)
     image = torch.randn(1, channels, *(unit * count for count in units), generator=generator)
     return image.to(model.device), torch.tensor([unit, 2 * unit], device=model.device)
 

@@ -71,6 +71,7 @@ NAVIGATION = {
             "COCO files </docs/coco_files>",
             "/docs/results",
             "/docs/large_images",
+            "/docs/many_machines",
             "/docs/photographs",
             "/docs/metrics",
             "/docs/gpu_and_machines",

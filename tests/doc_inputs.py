@@ -6,6 +6,7 @@ import zipfile
 
 import cv2
 import numpy as np
+import tifffile
 
 from dml_instance.data.datasets.nuclei import read_split
 from dml_instance.data.datasets.voc import VOC_CLASSES
@@ -30,6 +31,7 @@ def draw_inputs(folder):
         cv2.imwrite(str(folder / "masks" / f"{index}.png"), labels)
     for name in ("some/folder/image", "cells", "a", "b"):
         cv2.imwrite(str(folder / f"{name}.png"), IMAGE)
+    tifffile.imwrite(folder / "slide.ome.tif", IMAGE, photometric="rgb", tile=(32, 32))
     for name in "ab":
         cv2.imwrite(str(folder / f"{name}_labels.png"), labels)
     _write_stage1(folder / "stage1_train.zip")

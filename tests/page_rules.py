@@ -63,12 +63,16 @@ def visualize(words):
 
 
 def predict(words):
-    """Without a least score, so that there is something to write down; pages share a folder."""
+    """Without a least score, so that there is something to write down; pages share a folder. Of a
+    cluster only that the command is understood: tests/engine/test_workers.py has one."""
     _, args = page_commands.parsed(words)
+    if args.scheduler:
+        return ""
     shutil.rmtree(args.output, ignore_errors=True)
     everything = ["--min-score", "0", *CPU, "MODEL.DML.GROUPING.MAX_SEEDS", "5"]
     printed = page_commands.run([*words, *everything])
-    images = os.listdir(args.input[0])
+    (source,) = args.input
+    images = os.listdir(source) if os.path.isdir(source) else [source]
     last = rf"\d+ objects? in {len(images)} images?: {args.output}$"
     assert re.match(last, printed.splitlines()[-1])
     assert set(os.listdir(args.output)) == {RESULT_FORMS[form].target for form in args.format}
@@ -186,6 +190,13 @@ def docker(words):
     return ""
 
 
+def dask(words):
+    """That there is such a command, with these options."""
+    package = pytest.importorskip(f"distributed.cli.dask_{words[1]}")
+    package.main.make_context(words[1], [*words[2:]])
+    return ""
+
+
 def torchrun(words):
     """The options of both programs."""
     args = get_args_parser().parse_args(words[1:])
@@ -205,6 +216,7 @@ def slurm(words):
 RULES = {
     "-c": one_line,
     "cd": only_files,
+    "dask": dask,
     "git": only_files,
     "make": make,
     "pip": only_files,

@@ -76,8 +76,9 @@ def test_the_lazy_config_of_shapes_is_the_model_of_its_yaml():
     assert vars(lazy.criterion) == vars(model.criterion)
     for name in ("rules", "taus", "context", "max_instances", "min_score"):
         assert getattr(lazy.grouping, name) == getattr(model.grouping, name)
-    for name in ("normalize_each_image", "pyramid_scales", "inference_rules"):
+    for name in ("pyramid_scales", "inference_rules"):
         assert getattr(lazy, name) == getattr(model, name)
+    assert lazy.pixel_norm.of_each_image == model.pixel_norm.of_each_image
 
 
 def flatten(node, prefix=""):

@@ -7,7 +7,8 @@
 Folders are searched with their sub-folders. Forms, of which the first three are written by default:
 
     labels     labels/NAME.png, label image of 16 bits: 0 is background, 1, 2, 3 ... the objects,
-               best score first; of more than 65,535 objects NAME.tif of 32 bits
+               best score first; of more than 65,535 objects, or 100 million pixels, NAME.tif of
+               32 bits
     csv        objects.csv, a line for each object: image, label, class, score, area, centre and box
                in pixels
     coco       instances.json, masks in COCO's format: --register-coco takes it, once corrected, as
@@ -19,15 +20,23 @@ Folders are searched with their sub-folders. Forms, of which the first three are
 NAME is the image's, with its sub-folders. Each image is written when it is segmented, and stays,
 whatever happens to a later one. A file that is no readable image is skipped; the last lines list
 such files, and the exit status is 1.
+
+Images beyond --max-pixels are segmented region by region, where they are TIFF or Zarr. With
+--scheduler images and regions are shared out over the workers of a Dask cluster:
+
+    dask scheduler & dask worker tcp://HOST:8786 --nthreads 1
+    dml segment --model nuclei --input slides --output masks --scheduler tcp://HOST:8786
 """
 
 import argparse
+import contextlib
 import os
 import sys
 
+import torch
 from detectron2.utils.logger import setup_logger
 
-from ..data import build_test_mapper, register_given
+from ..data import register_given
 from ..data.forms.results import (
     DEFAULT_FORMS,
     RESULT_FORMS,
@@ -37,69 +46,92 @@ from ..data.forms.results import (
 )
 from ..data.input_files import check_apart, input_files, remarks_on_names
 from ..engine import (
+    Finder,
+    FinderPlan,
     Tally,
-    find_all,
+    Workers,
+    found_here,
     given_model,
     load_model,
     message_of,
     min_score_of,
-    objects_in,
     run_over_images,
 )
-from ..grouping import limits_of
+from ..errors import FileError
+from ..grouping import ReachedLimits
 from ..keys.classes import classes_of
-from ..modeling import DMLInstance
 from ..options import ModelArgumentParser, add_reading_options, add_score_option, reading_rules
 from ..report import counted
+
+_MOST = "TEST.DETECTIONS_PER_IMAGE"
 
 
 def main(args: argparse.Namespace) -> int:
     """Segment everything; returns the exit status: 0 if no file was skipped."""
     setup_logger(name="dml_instance")
-    try:
-        register_given(args.register_coco)
-        targets = [os.path.join(args.output, form.target) for form in RESULT_FORMS.values()]
-        results = [args.output, *targets]
-        files = {file.path: file for file in input_files(args.input, leave_out=results)}
-        names = [file.name for file in files.values()]
-        check_apart(files, result_files(args.output, args.format, names))
-        rules = reading_rules(args)
-        cfg, weights = given_model(args)
-        model = load_model(cfg, weights)
-        tally = Tally(min_score_of(cfg, args.min_score))
-        replaced = [file.relative for file in files.values()] if args.overwrite else None
-        writer = ResultWriter(args.output, classes_of(cfg), args.format, replaced=replaced)
-    except (KeyError, OSError, ValueError) as error:
-        sys.exit(f"error: {message_of(error)}")
-    limits, most = limits_of(model), cfg.TEST.DETECTIONS_PER_IMAGE
-    if isinstance(model, DMLInstance):
-        most = None  # its grouping watches the limit by itself
-    if "TEST.DETECTIONS_PER_IMAGE" not in args.opts:
-        find_all(model)
-    mapper = build_test_mapper(cfg, rules)
+    with contextlib.ExitStack() as stack:
+        try:
+            register_given(args.register_coco)
+            targets = [os.path.join(args.output, form.target) for form in RESULT_FORMS.values()]
+            results = [args.output, *targets]
+            files = {file.path: file for file in input_files(args.input, leave_out=results)}
+            names = [file.name for file in files.values()]
+            check_apart(files, result_files(args.output, args.format, names))
+            rules = reading_rules(args)
+            workers = stack.enter_context(Workers(args.scheduler)) if args.scheduler else None
+            cfg, weights = given_model(args)
+            model = load_model(cfg, weights)
+            tally = Tally(min_score_of(cfg, args.min_score))
+            replaced = [file.relative for file in files.values()] if args.overwrite else None
+            writer = ResultWriter(args.output, classes_of(cfg), args.format, replaced=replaced)
+        except (KeyError, OSError, ValueError, ModuleNotFoundError) as error:
+            sys.exit(f"error: {message_of(error)}")
+        most = cfg.TEST.DETECTIONS_PER_IMAGE if _MOST in args.opts else None
+        finder = Finder(model, cfg, rules, tally.min_score, most)
+        if workers is None:
+            found = found_here(finder, files)
+        else:
+            device = cfg.MODEL.DEVICE if "MODEL.DEVICE" in args.opts else None
+            plan = FinderPlan.of(cfg, weights, rules, tally.min_score, most=most, device=device)
+            found = workers.found(plan, files, finder.jobs)
+        limits, cut = ReachedLimits(), []
 
-    def segment(record: dict) -> None:
-        file = files[record["file_name"]]
-        x = mapper(record)
-        objects, scores = objects_in(model, x, tally.min_score)
-        if len(scores) == most:
-            what = f"{most} objects, perhaps not all: raise TEST.DETECTIONS_PER_IMAGE"
-            limits.add("TEST.DETECTIONS_PER_IMAGE", file.path, what)
-        writer.add(ResultImage(file.name, file.relative, (x["height"], x["width"])), objects)
-        tally.count(file.relative, scores, len(objects))
+        def segment(record: dict) -> None:
+            file, of_image = files[record["file_name"]], next(found)
+            if isinstance(of_image, FileError):
+                raise of_image
+            writer.add(ResultImage(file.name, file.relative, of_image.size), of_image.objects)
+            tally.count(file.relative, torch.from_numpy(of_image.scores), len(of_image.objects))
+            limits.count(of_image.limits)
+            cut.extend([file.relative] * of_image.cut)
 
-    status = run_over_images(
-        [{"file_name": path} for path in files],
-        segment,
-        "segmenting",
-        tally,
-        args.output,
-        results=writer,
-        remarks=lambda: [*limits.remarks, *writer.remarks, *remarks_on_names(list(files.values()))],
-    )
+        status = run_over_images(
+            [{"file_name": path} for path in files],
+            segment,
+            "segmenting",
+            tally,
+            args.output,
+            results=writer,
+            remarks=lambda: [
+                *limits.remarks,
+                *_remarks_on_cut(cut),
+                *writer.remarks,
+                *remarks_on_names(list(files.values())),
+            ],
+        )
     objects, images = counted(tally.objects, "object"), counted(tally.images, "image")
     print(f"{objects} in {images}: {args.output}")
     return status
+
+
+def _remarks_on_cut(cut: list[str]) -> list[str]:
+    """A line on objects that are larger than what regions share, by the image of each."""
+    if not cut:
+        return []
+    return [
+        f"{counted(len(cut), 'object')} of {counted(len(set(cut)), 'image')} in regions, as "
+        f"{cut[0]}, may be cut: raise --max-pixels or MODEL.DML.TILES.OVERLAP"
+    ]
 
 
 def argument_parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -118,6 +150,11 @@ def argument_parser(prog: str | None = None) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace results of the same images in DIR"
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="of a Dask cluster whose workers segment, as tcp://HOST:8786 (default: this process)",
     )
     add_score_option(parser)
     add_reading_options(parser)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..images import IMAGE_ENDINGS, is_image_name
+from ..images import IMAGE_ENDINGS, is_image_name, is_zarr
 from ..report import with_more
 
 # By these a folder of results is known, or the project of a page, which holds images, too.
@@ -28,7 +28,7 @@ class InputFile:
     """One image of several.
 
     Attributes:
-        path: of the file.
+        path: of the file, or of the folder of one of Zarr's.
         relative: the same below the folder that holds all of them, with "/": ``B01/field1.tif``;
             a byte that is no UTF-8 is written as ``%FF``.
         name: what its results are called: ``relative`` without its ending, and with it where
@@ -85,10 +85,16 @@ def input_files(paths: Sequence[str], leave_out: Collection[str] = ()) -> list[I
 def images_below(paths: Sequence[str], leave_out: Collection[str] = ()) -> list[InputFile]:
     """``input_files`` of paths that exist, where there may be no image."""
     files: list[str] = []
+    # Of SLIDE.zarr/ the folder is SLIDE.zarr.
+    paths = [os.path.normpath(path) if is_zarr(path) else path for path in paths]
     for path in paths:
-        is_folder = os.path.isdir(path)
-        files += files_below(path, is_image_name, leave_out) if is_folder else [path]
-    return named(files, [p if os.path.isdir(p) else os.path.dirname(p) for p in paths])
+        files += files_below(path, is_image_name, leave_out) if _is_folder(path) else [path]
+    return named(files, [p if _is_folder(p) else os.path.dirname(p) for p in paths])
+
+
+def _is_folder(path: str) -> bool:
+    """Whether images may lie in it: one of Zarr's is a folder, and an image itself."""
+    return os.path.isdir(path) and not is_zarr(path)
 
 
 def named(files: Sequence[str], folders: Sequence[str] = ()) -> list[InputFile]:
@@ -150,14 +156,15 @@ def files_below(
             _logger.warning("%s holds results: passed over", place)
             folders.clear()
             continue
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
+        arrays = [name for name in folders if is_zarr(os.path.join(place, name))]
+        folders[:] = sorted(n for n in set(folders).difference(arrays) if not n.startswith("."))
+        for name in sorted([*files, *arrays]):
             path = os.path.join(place, name)
             if is_wanted(name) and not name.startswith(".") and _may_be_read(path):
                 yield path
 
 
 def _may_be_read(path: str) -> bool:
-    """Whether a path is a file, or a link that leads nowhere, of which its reader complains; a pipe
-    would be waited for."""
-    return os.path.isfile(path) or not os.path.exists(path)
+    """Whether a path is a file, an image of Zarr's, or a link that leads nowhere, of which its
+    reader complains; a pipe would be waited for."""
+    return os.path.isfile(path) or os.path.isdir(path) or not os.path.exists(path)

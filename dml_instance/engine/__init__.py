@@ -5,6 +5,7 @@ from .checkpoints import going_on
 from .config import ALL_DATA, NO_DATA, TEST_DATA, load_config
 from .errors import message_of
 from .evaluators import build_evaluator, check_evaluator
+from .finding import Finder, found_here, put_together
 from .hooks import InferenceTimer, TrainingClock
 from .huge_pages import use_huge_pages
 from .image_run import for_each_image, list_of_skipped, run_over_images
@@ -44,6 +45,7 @@ from .starting import start_lines
 from .tally import Tally
 from .trainer import Trainer
 from .weights import load_weights, named_in_errors, starting_weights, weights_of
+from .workers import FinderPlan, Workers
 
 __all__ = [
     "ALL_DATA",
@@ -53,12 +55,15 @@ __all__ = [
     "TEST_DATA",
     "TRAINING_FILE",
     "BudgetTrainer",
+    "Finder",
+    "FinderPlan",
     "InferenceTimer",
     "ProgressLine",
     "RunLog",
     "Tally",
     "Trainer",
     "TrainingClock",
+    "Workers",
     "build_evaluator",
     "check_evaluator",
     "check_processes",
@@ -67,6 +72,7 @@ __all__ = [
     "find_all",
     "find_model",
     "for_each_image",
+    "found_here",
     "given_model",
     "going_on",
     "infers_in_bfloat16",
@@ -86,6 +92,7 @@ __all__ = [
     "objects_in",
     "predictions_file",
     "predictions_folder",
+    "put_together",
     "results_table",
     "run_in_processes",
     "run_over_images",

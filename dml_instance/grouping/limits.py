@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections import Counter
+from collections.abc import Iterable
 
 _logger = logging.getLogger(__name__)
 
@@ -24,6 +25,21 @@ class ReachedLimits:
             is_first = self._images[key] == 1
         if is_first:
             _logger.warning("%s: %s", image_name, what)
+
+    def count(self, keys: Iterable[str]) -> None:
+        """An image has reached these limits elsewhere, where it was said, too."""
+        with _LOCK:
+            self._images.update(keys)
+
+    def reached_since(self, before: Counter[str]) -> frozenset[str]:
+        """The keys of the limits that were reached since ``images`` was so."""
+        return frozenset(self.images - before)
+
+    @property
+    def images(self) -> Counter[str]:
+        """How many images have reached the limit of each key; a copy."""
+        with _LOCK:
+            return self._images.copy()
 
     @property
     def remarks(self) -> list[str]:

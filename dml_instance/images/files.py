@@ -9,10 +9,10 @@ import numpy as np
 from ..files import naming
 
 # What is taken for an image in a folder. Pillow and tifffile know hundreds, those of documents,
-# films and arrays among them; a file that is given itself may have any ending.
+# films and arrays among them; a file that is given itself may have any ending. Zarr's are folders.
 IMAGE_ENDINGS = (
     *(".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".jp2", ".pgm", ".ppm"),
-    *(".btf", ".tf8", ".lsm", ".svs", ".scn", ".ndpi", ".qptiff"),
+    *(".btf", ".tf8", ".lsm", ".svs", ".scn", ".ndpi", ".qptiff", ".zarr"),
 )
 
 

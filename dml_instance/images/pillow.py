@@ -18,7 +18,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from ..errors import FileError
-from .source import ImageSource
+from .source import ImageSource, Window
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 # PNG's colour type to channels.
@@ -79,8 +79,11 @@ class PillowSource(ImageSource):
             return Image.Image.getexif(self._image).get(ExifTags.Base.Orientation, 1)
         return 1
 
-    def colours(self, page: int, channels: Sequence[int]) -> np.ndarray:
+    def colours(
+        self, page: int, channels: Sequence[int], window: Window | None = None
+    ) -> np.ndarray:
         pixels = self._stored(page, self._mode)
+        pixels = pixels if window is None else pixels[window]
         if pixels.ndim == 2 or tuple(channels) == tuple(range(pixels.shape[2])):
             return pixels
         return pixels[..., list(channels)]

@@ -10,7 +10,7 @@ import math
 import os
 import struct
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from imagecodecs import bitorder_decode
@@ -28,7 +28,8 @@ from tifffile import (
 
 from ..errors import FileError
 from .lzw import is_sound
-from .source import ImageSource
+from .source import ImageSource, Window
+from .zarr_folder import zarr_library
 
 # What tifffile notes of metadata that it cannot make out is no concern of who wants the pixels. A
 # program that wants to see it sets up logging.
@@ -57,6 +58,7 @@ class TiffSource(ImageSource):
             page: of which the facts are wanted; where there is no such page, those of the first.
         """
         # A file of a set that its metadata describes as one image is read as the file it is.
+        self._stream = stream
         self._tiff = TiffFile(stream, _multifile=False, is_ndtiff=False)
         _check_chain(self._tiff)
         series = self._tiff.series
@@ -88,15 +90,20 @@ class TiffSource(ImageSource):
             samples -= 1
         self.channels = samples * len(frames)
         self.number_channels = self._keyframe.samplesperpixel * len(frames) - self.has_alpha
+        part = math.prod(self._keyframe.chunks)
+        self.reads_windows = _lies_plain(of) or part <= _LARGE_TILE
+        self._planes: dict[tuple[int, int], Any] = {}
 
     def orientation(self) -> int:
         return self._keyframe.tags.valueof(_ORIENTATION, default=1)
 
-    def colours(self, page: int, channels: Sequence[int]) -> np.ndarray:
+    def colours(
+        self, page: int, channels: Sequence[int], window: Window | None = None
+    ) -> np.ndarray:
         series, frames = self._frames[page]
         if self.channels == len(frames):
-            return np.dstack([self._shown(series, frames[channel]) for channel in channels])
-        every = np.concatenate([self._shown(series, frame) for frame in frames], axis=2)
+            return np.dstack([self._shown(series, frames[channel], window) for channel in channels])
+        every = np.concatenate([self._shown(series, frame, window) for frame in frames], axis=2)
         return every[..., list(channels)]
 
     def numbers(self, page: int) -> np.ndarray:
@@ -105,12 +112,17 @@ class TiffSource(ImageSource):
         series, (frame,) = self._frames[page]
         return np.atleast_3d(self._stored(series, frame))[..., 0]
 
-    def _stored(self, series: TiffPageSeries, frame: int) -> np.ndarray:
+    def _stored(
+        self, series: TiffPageSeries, frame: int, window: Window | None = None
+    ) -> np.ndarray:
         """(H, W) or (H, W, S), the pixels of one TIFF page as they are."""
         keyframe = series.keyframe
         if series.dtype.kind not in "buif":
             raise FileError(f"it holds {series.dtype} numbers: save their size")
-        if series.is_truncated:
+        if window is not None:
+            every = (slice(None), *window) if keyframe.axes == "SYX" else window
+            pixels = np.asarray(self._plane(series, frame)[every])
+        elif series.is_truncated:
             # ImageJ's stacks beyond 4 GB: one header, and the planes behind one another.
             pixels = self._tiff.filehandle.read_array(
                 self._tiff.byteorder + series.dtype.char,
@@ -127,9 +139,33 @@ class TiffSource(ImageSource):
                 raise ValueError("its data claim to be larger than its image") from None
         return np.moveaxis(pixels, 0, -1) if keyframe.axes == "SYX" else pixels
 
-    def _shown(self, series: TiffPageSeries, frame: int) -> np.ndarray:
+    def _plane(self, series: TiffPageSeries, frame: int) -> Any:
+        """One TIFF page, an array of which that is read which is taken. It is kept, as a slide has
+        tens of thousands of tiles to be looked at."""
+        key = id(series), frame
+        if key not in self._planes:
+            keyframe = series.keyframe
+            if _lies_plain(series):
+                start = (
+                    series.dataoffset + frame * keyframe.nbytes
+                    if series.is_truncated
+                    else series[frame].dataoffsets[0]
+                )
+                kind = self._tiff.byteorder + series.dtype.char
+                plane = np.memmap(self._stream, kind, "r", start, keyframe.shape)
+            else:
+                page = series[frame]
+                _check_whole(page, self._tiff.filehandle.size)
+                _check_lzw(page, self._tiff.filehandle)
+                plane = zarr_library().open(page.aszarr(), mode="r")
+            self._planes[key] = plane
+        return self._planes[key]
+
+    def _shown(
+        self, series: TiffPageSeries, frame: int, window: Window | None = None
+    ) -> np.ndarray:
         """(H, W) or (H, W, S), the pixels of one TIFF page as colours or greys."""
-        keyframe, pixels = series.keyframe, self._stored(series, frame)
+        keyframe, pixels = series.keyframe, self._stored(series, frame, window)
         bits = 1 if pixels.dtype == bool else keyframe.bitspersample
         if self._photometric == PHOTOMETRIC.PALETTE:
             return _palette(keyframe)[pixels]
@@ -145,6 +181,11 @@ class TiffSource(ImageSource):
             # tifffile makes red, green and blue of JPEG's pixels, and of no others.
             return pixels if keyframe.compression in _LOSSY else _by_pillow(pixels, "YCbCr")
         raise FileError(f"its colours are {self._photometric!r}: save it as grey or RGB")
+
+
+def _lies_plain(series: TiffPageSeries) -> bool:
+    """Whether the pixels of its pages lie in the file as they are, row by row."""
+    return series.is_truncated or series.keyframe.is_contiguous
 
 
 def _frames_of(series: TiffPageSeries) -> np.ndarray:

@@ -8,7 +8,7 @@ Shapes: B images, C channels, H x W image pixels.
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -32,13 +32,11 @@ from .ground_truth import GroundTruth
 from .grouping import InstanceGrouping, as_arrays, build_grouping, joined_arrays
 from .image_threads import of_each_image
 from .network import DMLNetwork
+from .pixel_norm import PixelNorm, PixelStatistics, statistics_of_parts
 from .structures import MAPS, BatchMaps, ImageMaps
-from .test_time import InferenceRules, ScaledImage, predict_augmented, predict_tiles
+from .test_time import InferenceRules, ScaledImage, predict_augmented, predict_tiles, tile_of
 
 _logger = logging.getLogger(__name__)
-
-# A flat image has no deviation; one grey level keeps it at zero.
-_LEAST_DEVIATION = 1.0
 
 
 @META_ARCH_REGISTRY.register()
@@ -81,12 +79,10 @@ class DMLInstance(nn.Module):
         self.network = network
         self.criterion = criterion
         self.grouping = grouping
-        self.normalize_each_image = normalize_each_image
+        self.pixel_norm = PixelNorm(pixel_mean, pixel_std, of_each_image=normalize_each_image)
         self.pyramid_scales = tuple(pyramid_scales)
         self.inference_rules = inference_rules or InferenceRules(self.pyramid_scales)
         self.training_note = training_note
-        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
-        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
         keep_checkpoint_names(self)
 
     @classmethod
@@ -112,7 +108,7 @@ class DMLInstance(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.pixel_mean.device
+        return self.pixel_norm.mean.device
 
     @property
     def backbone(self) -> Backbone:
@@ -222,52 +218,66 @@ class DMLInstance(nn.Module):
         is that of ``joined_arrays`` and ``grow_masks``, on the CPU.
 
         Args:
-            x: as in ``forward``, at inference.
+            x: as in ``forward``, at inference. Where the image is a part of a larger one, by
+                ``statistics`` what ``statistics_of`` says of all of it.
         """
         height, width = x["image"].shape[-2:]
-        pyramid = [self._arrays(x, scale) for scale in self.inference_rules.scales]
+        scales = self.inference_rules.scales
+        statistics = x.get("statistics") or [None] * len(scales)
+        looks = zip(self._resized(x["image"]), scales, statistics, strict=True)
+        pyramid = [self._arrays(x, *look) for look in looks]
         size = (x.get("height", height), x.get("width", width))
         return self.grouping.find(pyramid, size, x.get("file_name", "an image"))
 
-    def _arrays(self, x: dict, scale: float) -> GridMaps:
+    def statistics_of(self, parts: Iterable[Tensor]) -> list[PixelStatistics] | None:
+        """What normalises an image that is seen part by part, for ``find``: mean and deviation at
+        each scale of inference. None where every image is normalised alike.
+
+        Args:
+            parts: (C, h, w) each, that make up the image without overlap.
+        """
+        if not self.pixel_norm.of_each_image:
+            return None
+        of_parts = [
+            [
+                (image.size[0] * image.size[1], image.mean_and_deviation)
+                for image in self._resized(p)
+            ]
+            for p in parts
+        ]
+        return [statistics_of_parts(of_scale) for of_scale in zip(*of_parts, strict=True)]
+
+    def _resized(self, image: Tensor) -> list[ScaledImage]:
+        """(C, H, W) on the device, at each scale of inference."""
+        image = image.to(self.device)
+        return [
+            ScaledImage(image, tuple(_scaled(side, scale) for side in image.shape[1:]))
+            for scale in self.inference_rules.scales
+        ]
+
+    def _arrays(
+        self, x: dict, image: ScaledImage, scale: float, statistics: PixelStatistics | None
+    ) -> GridMaps:
         """What the network says of an image at one scale."""
         rules, unit = self.inference_rules, self.network.size_divisibility
-        size = tuple(_scaled(side, scale) for side in x["image"].shape[-2:])
-        padded = tuple(-(-side // unit) * unit for side in size)
+        padded = tuple(-(-side // unit) * unit for side in image.size)
         tile_size = rules.tile_size or max(padded)
         tiles = tiles_of(padded, size=tile_size, overlap=rules.tile_overlap, unit=unit)
         # Several symmetries of an image are averaged as a whole.
         if len(tiles) == 1 or rules.augmentations > 1:
-            images = self.preprocess_image([x], scale)
+            images = self.preprocess_image([x], scale, statistics)
             return as_arrays(self.predict_maps(images, scale).of_image(0, images.image_sizes[0]))
-        seen = self._tile_of(ScaledImage(move_device_like(x["image"], self.pixel_mean), size))
+        if self.pixel_norm.of_each_image and statistics is None:
+            statistics = image.mean_and_deviation
+        normalize = partial(self.pixel_norm, statistics=statistics)
 
         def maps_of(tile: Tile) -> ImageMaps:
-            return self._predict(seen(tile), tile.origin, scale).of_image(0, tile.size)
+            seen = tile_of(image, tile, normalize)
+            seen = seen.contiguous(memory_format=self.network.memory_format)
+            return self._predict(seen, tile.origin, scale).of_image(0, tile.size)
 
         # Of a tile nothing is left when the next one is seen.
-        return joined_arrays(((tile, maps_of(tile)) for tile in tiles), size)
-
-    def _tile_of(self, image: ScaledImage) -> Callable[[Tile], Tensor]:
-        """What makes the input of the network, (1, C, h, w), of a tile of an image."""
-        mean, deviation = self.pixel_mean, self.pixel_std
-        if self.normalize_each_image:
-            mean, deviation = image.mean_and_deviation
-            deviation = deviation.clamp(min=_LEAST_DEVIATION)
-
-        def tile_of(tile: Tile) -> Tensor:
-            ends = [
-                min(part.stop, side) for part, side in zip(tile.pixels, image.size, strict=True)
-            ]
-            rows, columns = (
-                slice(part.start, end) for part, end in zip(tile.pixels, ends, strict=True)
-            )
-            window = (image.window(rows, columns) - mean) / deviation
-            below, right = (part.stop - end for part, end in zip(tile.pixels, ends, strict=True))
-            window = F.pad(window, (0, right, 0, below))[None]
-            return window.contiguous(memory_format=self.network.memory_format)
-
-        return tile_of
+        return joined_arrays(((tile, maps_of(tile)) for tile in tiles), image.size)
 
     def traced(self, batched_inputs: list[dict]) -> list[dict[str, Tensor]]:
         """What of the model a graph can hold: the network, from images to maps.
@@ -298,9 +308,22 @@ class DMLInstance(nn.Module):
             results.append({name: m[index, ..., :rows, :columns] for name, m in maps.items()})
         return results
 
-    def preprocess_image(self, batched_inputs: list[dict], scale: float = 1.0) -> ImageList:
-        """Move to the device, resize to the scale, normalise, pad to a common size and batch."""
-        images = [move_device_like(x["image"], self.pixel_mean).float() for x in batched_inputs]
+    def preprocess_image(
+        self,
+        batched_inputs: list[dict],
+        scale: float = 1.0,
+        statistics: PixelStatistics | None = None,
+    ) -> ImageList:
+        """Move to the device, resize to the scale, normalise, pad to a common size and batch.
+
+        Args:
+            batched_inputs: as in ``forward``.
+            scale: relative size.
+            statistics: of the image that those given are parts of; None: they are images.
+        """
+        images = [
+            move_device_like(x["image"], self.pixel_norm.mean).float() for x in batched_inputs
+        ]
         if scale != 1:
             images = [
                 F.interpolate(
@@ -313,19 +336,13 @@ class DMLInstance(nn.Module):
                 for image in images
             ]
         batch = ImageList.from_tensors(
-            [self._normalized(image) for image in images],
+            [self.pixel_norm(image, statistics) for image in images],
             self.network.size_divisibility,
             padding_constraints=self.backbone.padding_constraints,
         )
         if self.device.type == "cpu":
             batch.tensor = batch.tensor.contiguous(memory_format=self.network.memory_format)
         return batch
-
-    def _normalized(self, image: Tensor) -> Tensor:
-        if not self.normalize_each_image:
-            return (image - self.pixel_mean) / self.pixel_std
-        deviation = image.std(dim=(1, 2), keepdim=True, correction=0).clamp(min=_LEAST_DEVIATION)
-        return (image - image.mean(dim=(1, 2), keepdim=True)) / deviation
 
     def predict_maps(self, images: ImageList, scale: float = 1.0) -> BatchMaps:
         """The network at one scale; at inference in all symmetries, and large images in tiles."""

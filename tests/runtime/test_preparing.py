@@ -49,11 +49,11 @@ def test_the_input_is_that_of_the_model_of_torch(
         *("INPUT.SCALE_TEST", factors[0], "MODEL.DML.TEST_SCALES", [factors[1]]),
         *("MODEL.PIXEL_MEAN", [100.0, 110.5, 120.0], "MODEL.PIXEL_STD", [50.0, 1.0, 57.375]),
     )
-    model.normalize_each_image = normalization == "image"
+    model.pixel_norm.of_each_image = normalization == "image"
     model.inference_rules = type(model.inference_rules).from_config(cfg)
-    for name in ("pixel_mean", "pixel_std"):
-        values = torch.tensor(getattr(cfg.MODEL, name.upper()))
-        getattr(model, name).copy_(values.view(-1, 1, 1))
+    for name in ("mean", "std"):
+        values = torch.tensor(getattr(cfg.MODEL, f"PIXEL_{name.upper()}"))
+        getattr(model.pixel_norm, name).copy_(values.view(-1, 1, 1))
     pixels = drawn(*size)
     path = tmp_path_factory.getbasetemp() / "image.png"
     Image.fromarray(pixels).save(path)

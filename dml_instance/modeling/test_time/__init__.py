@@ -5,7 +5,7 @@ from .conv_norm_fusion import fuse_conv_norms, fused_copy
 from .half_precision import compute_in_bfloat16
 from .rules import InferenceRules
 from .scaled_image import ScaledImage
-from .tiles import predict_tiles
+from .tiles import predict_tiles, tile_of
 
 __all__ = [
     "InferenceRules",
@@ -15,4 +15,5 @@ __all__ = [
     "fused_copy",
     "predict_augmented",
     "predict_tiles",
+    "tile_of",
 ]

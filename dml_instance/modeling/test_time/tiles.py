@@ -12,11 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from ...tiling import tiles_of
+from ...tiling import Tile, tiles_of
 from ..structures import MAPS, BatchMaps
 from .memory_layout import memory_format_of
+from .scaled_image import ScaledImage
 
 
 def predict_tiles(
@@ -54,6 +56,20 @@ def predict_tiles(
                 (..., *tile.in_part(maps.stride))
             ]
     return replace(maps, **whole)
+
+
+def tile_of(image: ScaledImage, tile: Tile, normalize: Callable[[Tensor], Tensor]) -> Tensor:
+    """(1, C, h, w), what a tile covers of an image, zero beyond it.
+
+    Args:
+        image: resized.
+        tile: may reach beyond the image.
+        normalize: (C, h, w) to the same.
+    """
+    ends = [min(part.stop, side) for part, side in zip(tile.pixels, image.size, strict=True)]
+    rows, columns = (slice(part.start, end) for part, end in zip(tile.pixels, ends, strict=True))
+    below, right = (part.stop - end for part, end in zip(tile.pixels, ends, strict=True))
+    return F.pad(normalize(image.window(rows, columns)), (0, right, 0, below))[None]
 
 
 def _larger(part: Tensor, grid: Sequence[int]) -> Tensor:

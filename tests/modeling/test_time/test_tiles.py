@@ -90,10 +90,10 @@ def test_objects_found_in_windows_are_those_of_the_whole_maps(nuclei, normalizat
     image = crowd_of_cells(301, 365, 32)
     rules = replace(nuclei.inference_rules, tile_size=256, tile_overlap=128)
     nuclei.inference_rules = rules
-    nuclei.normalize_each_image = normalization == "image"
+    nuclei.pixel_norm.of_each_image = normalization == "image"
     x = {"image": torch.from_numpy(image.transpose(2, 0, 1).copy()), "height": 290, "width": 380}
     expected, found = nuclei([x])[0]["instances"], nuclei.find(x)
-    nuclei.normalize_each_image = True
+    nuclei.pixel_norm.of_each_image = True
     assert len(found.scores) == len(expected) > 10
     np.testing.assert_allclose(found.scores, expected.scores.numpy(), atol=1e-4)
     assert np.array_equal(found.masks.boxes, expected.pred_boxes.tensor.numpy())

@@ -13,7 +13,7 @@ from matplotlib.path import Path as Outline
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from dml_instance.data.forms.results import ResultImage, ResultWriter
+from dml_instance.data.forms.results import ResultImage, ResultWriter, label_images
 
 from .found_scenes import CLASSES, SIZE, box, many_shapes, write
 
@@ -116,13 +116,22 @@ def test_an_outline_has_no_more_corners_than_its_object(tmp_path):
     assert (x[:-1] * y[1:] - x[1:] * y[:-1]).sum() / 2 == 20 * 9, "counterclockwise, as in RFC 7946"
 
 
-@pytest.mark.parametrize(("form", "ending"), [("labels", ".png"), ("labels32", ".tif")])
-def test_label_images_show_the_best_object_and_what_others_lose_is_said(tmp_path, form, ending):
+@pytest.mark.parametrize("rows", [512, 7])
+@pytest.mark.parametrize(
+    ("form", "ending", "most"),
+    [("labels", ".png", 10**6), ("labels32", ".tif", 10**6), ("labels", ".tif", 2000)],
+)
+def test_label_images_show_the_best_object_and_what_others_lose_is_said(
+    tmp_path, monkeypatch, form, ending, most, rows
+):
+    """Of 32 bits strip by strip, as images of more than so many pixels are always."""
+    monkeypatch.setattr(label_images, "_STRIP", rows)
+    monkeypatch.setattr(label_images, "MAX_PIXELS", most)
     objects = many_shapes()
     (remark,) = write(tmp_path, objects, [form]).remarks
     path = tmp_path / form / f"a{ending}"
     labels = tifffile.imread(path) if ending == ".tif" else np.array(Image.open(path))
-    assert labels.itemsize == (4 if form == "labels32" else 2)
+    assert labels.itemsize == (4 if ending == ".tif" else 2)
     expected = np.zeros(SIZE, int)
     for label in range(len(objects), 0, -1):
         expected[objects[label - 1][0]] = label
