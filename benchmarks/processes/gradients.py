@@ -44,9 +44,9 @@ MODELS = {
 class RepeatableCriterion(DMLCriterion):
     """Samples the same pixels of an image in whatever process and place of the batch it is."""
 
-    def _of_image(self, maps, truth):
+    def plan(self, truth, image_size, stride):
         torch.manual_seed(int(truth.masks.pixels.sum()))
-        return super()._of_image(maps, truth)
+        return super().plan(truth, image_size, stride)
 
 
 def step_all(folder: str, models: tuple[str, ...] = tuple(MODELS)) -> None:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from dml_instance.data import register_given
 from dml_instance.engine import Trainer, load_config, trains_in_bfloat16
 from dml_instance.modeling import DMLInstance
-from dml_instance.modeling.criterion import criterion, label_grid
+from dml_instance.modeling.criterion import criterion
 
 from ..memory import AddedMemory, in_fresh_process
 from .measure import quartiles
@@ -30,16 +30,6 @@ _PREFETCHED = 2
 
 # Iterations of the run whose memory is measured: the optimiser's state is there after the first.
 _MEMORY_ITERATIONS = 4
-
-# What the criterion calls, beside LabelGrid.of, to say what the losses compare with.
-_TARGETS = (
-    "object_bounds",
-    "sample_cells_per_group",
-    "sample_seed_cells",
-    "compared_pairs",
-    "window_cells",
-    "seed_targets",
-)
 
 ITERATION, MAPPER = "iteration", "mapper, an image"
 
@@ -123,8 +113,11 @@ class TimedTraining:
                 (model, "predict_maps", "network"),
             ]
             functions += [(model, "losses", "losses")]
-            functions += [(label_grid.LabelGrid, "of", "targets")]
-            functions += [(criterion, name, "targets") for name in _TARGETS]
+            # What the losses compare with.
+            functions += [
+                (criterion.DMLCriterion, "plan", "targets"),
+                (criterion, "seed_targets", "targets"),
+            ]
         else:
             functions += [(model, "forward", "forward")]
         stack = ExitStack()

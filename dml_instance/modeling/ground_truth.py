@@ -14,7 +14,7 @@ from ..object_masks import ObjectMasks
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """The annotated objects of one image.
+    """The annotated objects of one image, on the CPU.
 
     Attributes:
         masks: of the G objects.
@@ -36,10 +36,6 @@ class GroundTruth:
         size = tuple(x["image"].shape[-2:])
         ignored = x["ignored"] if "ignored" in x else torch.zeros(size, dtype=torch.bool)
         return cls(*object_masks(x["instances"], size), ignored)
-
-    def to(self, device: torch.device) -> "GroundTruth":
-        """The same on another device."""
-        return GroundTruth(*(values.to(device) for values in vars(self).values()))
 
 
 def object_masks(instances: Instances, image_size: tuple[int, int]) -> tuple[ObjectMasks, Tensor]:

@@ -175,11 +175,7 @@ class DMLInstance(nn.Module):
         if hasattr(self.grouping, "observe"):
             self.grouping.observe([(truth.masks, truth.classes) for truth in truths])
         storage = get_event_storage()
-        losses, statistics = self.criterion(
-            pyramids,
-            [truth.to(self.device) for truth in truths],
-            schedule_iteration(storage),
-        )
+        losses, statistics = self.criterion(pyramids, truths, schedule_iteration(storage))
         for name, value in _on_host(statistics).items():
             # What no image of the batch has, as pairs of one object, is not put.
             if not math.isnan(value):

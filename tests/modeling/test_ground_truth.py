@@ -66,8 +66,3 @@ def test_masks_of_another_size_than_the_image_are_an_error():
     x["image"] = x["image"][:, :-1]
     with pytest.raises(ValueError, match=r"gt_masks are \(64, 96\), but the image is \(63, 96\)"):
         GroundTruth.of_input(x)
-
-
-def test_all_of_it_moves_to_a_device():
-    truth = GroundTruth.of_input(model_input(*square_and_disc())).to(torch.device("meta"))
-    assert {value.device.type for value in vars(truth).values()} == {"meta"}

@@ -1,12 +1,13 @@
-"""Maps and ground truth to losses: what is sampled, in which region it is judged, and how it is
-weighed.
+"""Maps and ground truth to losses, and how these are weighed.
 
-Shapes: D embedding channels, G objects of an image, V seed pixels, P cells that each is judged on,
-T thresholds, K classes, h x w grid cells.
+    ground truth -> plan: what is sampled, on the CPU -> device
+                                           maps ------> losses
+
+Shapes: D embedding channels, V' seed pixels from which masks are grown, T thresholds, K classes,
+h x w grid cells.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -27,15 +28,9 @@ from .losses import (
     pair_loss,
     seed_loss,
 )
+from .plan import ImagePlan, SampledPairs
 from .rules import CriterionRules, MaskLossRules, PairLossRules, SeedLossRules
-from .targets import (
-    compared_pairs,
-    object_bounds,
-    sample_cells_per_group,
-    sample_seed_cells,
-    seed_targets,
-    window_cells,
-)
+from .targets import seed_targets
 
 # Every so manyth sampled pixel is asked how far it is from others, which is enough to look at.
 _LOOKED_AT = 4
@@ -50,22 +45,6 @@ Criterions by name, for ``MODEL.DML.CRITERION.NAME``. Called with (cfg); the res
 def build_criterion(cfg):
     """The criterion that ``MODEL.DML.CRITERION.NAME`` names."""
     return CRITERION_REGISTRY.get(cfg.MODEL.DML.CRITERION.NAME)(cfg)
-
-
-class _GrownPixels(NamedTuple):
-    """Seed pixels, and the cells that the mask grown from each is judged on.
-
-    Attributes:
-        group: (V,) int64, 0 for background, i + 1 where the pixel lies in object i.
-        cells: (V, P) int64, these cells; None: all pixels are judged on all cells.
-        distance: (V, P) squared distances to them.
-        is_judged: (V, P) bool, which of them count.
-    """
-
-    group: Tensor
-    cells: Tensor | None
-    distance: Tensor
-    is_judged: Tensor
 
 
 @CRITERION_REGISTRY.register()
@@ -118,7 +97,7 @@ class DMLCriterion:
         """
         Args:
             pyramids: for every image its maps, one a scale.
-            truths: for every image its objects, of the size of the image.
+            truths: for every image its objects, of the size of the image, on the CPU.
             iteration: of the schedule, for lambda.
 
         Returns:
@@ -135,10 +114,19 @@ class DMLCriterion:
             ``distance_apart``   of an object and anything else; both NaN without such a pair
             ===================  ==============================================================
         """
-        images = zip(pyramids, truths, strict=True)
+        looks = [
+            (maps, truth)
+            for pyramid, truth in zip(pyramids, truths, strict=True)
+            for maps in pyramid
+        ]
+        device = pyramids[0][0].embedding.device
+        # Before anything is asked of the device, which is at work on the maps.
+        plans = [self.plan(truth, maps.image_size, maps.stride).to(device) for maps, truth in looks]
         # Areas of masks and sums of many distances leave the range of float16.
-        with torch.autocast(pyramids[0][0].embedding.device.type, enabled=False):
-            terms = [self._of_image(maps, truth) for pyramid, truth in images for maps in pyramid]
+        with torch.autocast(device.type, enabled=False):
+            terms = [
+                self._of_image(maps, plan) for (maps, _), plan in zip(looks, plans, strict=True)
+            ]
             mean = {
                 name: torch.stack([term[name] for term in terms]).mean(dim=0) for name in terms[0]
             }
@@ -157,124 +145,80 @@ class DMLCriterion:
             statistics[f"distance_{name}"] = distance / pairs
         return losses, statistics
 
-    def _of_image(self, maps: ImageMaps, truth: GroundTruth) -> dict[str, Tensor]:
+    def plan(self, truth: GroundTruth, image_size: tuple[int, int], stride: int) -> ImagePlan:
+        """What is sampled of an image that is seen at (H', W') pixels, on cells of ``stride``
+        pixels."""
+        grid = LabelGrid.of(truth, image_size, stride)
+        return ImagePlan.of(grid, truth.classes, self.rules, self.context / stride)
+
+    def _of_image(self, maps: ImageMaps, plan: ImagePlan) -> dict[str, Tensor]:
         """The unweighted terms of one image at one scale."""
-        grid = LabelGrid.of(truth, maps.image_size, maps.stride)
-        bounds = object_bounds(grid.ids, grid.count, self.context / maps.stride)
         # (h * w, D) and (h * w,): a cell is a row.
         pixels = maps.embedding.flatten(1).T.float()
         scales = maps.distance_scale.flatten()
-        pairs = self._pair_terms(pixels, scales, grid, bounds)
-        on_objects, elsewhere = self._seed_cells(grid)
-        # What grows from background is worth 0 unless any object counts: no mask needs to be grown
-        # there.
-        any_object = self.context < 0
-        seeds = torch.cat([on_objects, elsewhere])
-        grown = self._grown(seeds if any_object else on_objects, pixels, scales, grid, bounds)
+        seeds, grown = plan.seeds, plan.seeds.cell[: len(plan.seeds.group)]
+        distance = pairwise_squared_distance(pixels[grown], pixels, scales[grown], seeds.near)
         iou, instance = seed_targets(
-            grown.distance.detach(),
-            grown.group,
-            grid.flat_ids if grown.cells is None else grid.flat_ids[grown.cells],
-            grown.is_judged,
+            distance.detach(),
+            seeds.group,
+            plan.ids if seeds.near is None else plan.ids[seeds.near],
+            seeds.is_judged,
             self.taus,
-            any_instance=any_object,
+            count=plan.count if seeds.near is None else None,
         )
-        is_object = grown.group > 0
-        rest = (0, 0, 0, len(seeds) - len(iou))
+        is_object = seeds.group > 0
         logits = maps.class_logits.flatten(2)
         terms = {
-            **pairs,
-            "seed": self._seed_loss(
-                logits, seeds, F.pad(iou, rest), F.pad(instance, rest), grid, truth.classes
-            ),
+            **self._pair_terms(pixels, scales, plan.pairs),
+            "seed": self._seed_loss(logits, plan, iou, instance),
             "target_iou": _mean_where(is_object, iou.amax(dim=1)),
-            "predicted_iou": _mean_where(
-                is_object, _object_probability(logits[..., seeds[: len(iou)]])
-            ),
+            "predicted_iou": _mean_where(is_object, _object_probability(logits[..., grown])),
         }
         if self.rules.mask_loss.weight > 0:
-            coverage = grid.coverage.of(grown.group, grown.cells)
-            judged = grown.is_judged & is_object[:, None]
-            terms["mask"] = mask_loss(grown.distance, coverage, judged)
+            coverage = plan.coverage.of(seeds.group, seeds.near)
+            terms["mask"] = mask_loss(distance, coverage, seeds.is_judged & is_object[:, None])
         return terms
 
-    def _pair_terms(
-        self, pixels: Tensor, scales: Tensor, grid: LabelGrid, bounds: Tensor
-    ) -> dict[str, Tensor]:
+    def _pair_terms(self, pixels: Tensor, scales: Tensor, pairs: SampledPairs) -> dict[str, Tensor]:
         """``pair``, L_e over sampled cells, and ``pair_distances`` of them; pixels (h * w, D),
-        scales (h * w,), bounds (G + 1, 4)."""
-        rules = self.rules.pair_loss
-        cell, group = sample_cells_per_group(
-            grid.unshared_ids,
-            per_instance=rules.pixels_per_instance,
-            max_instances=rules.max_instances,
-            background=rules.background_pixels,
-        )
-        counted = group if rules.group_size == "count" else grid.ids[grid.ids >= 0]
-        size = torch.bincount(counted, minlength=grid.count + 1)
-        is_compared = None
-        if self.context >= 0:
-            is_compared = compared_pairs(cell, group, bounds, grid.ids.shape[1])
-        of_pairs = {"distance_scale": scales[cell], "is_compared": is_compared}
+        scales (h * w,)."""
+        embedding, scale = pixels[pairs.cell], scales[pairs.cell]
         loss = pair_loss(
-            pixels[cell], group, size[group], normalization=rules.normalization, **of_pairs
+            embedding,
+            pairs.group,
+            pairs.size,
+            distance_scale=scale,
+            chosen=(pairs.alike, pairs.apart),
+            normalization=self.rules.pair_loss.normalization,
         )
-        distances = pair_distances(pixels[cell], group, step=_LOOKED_AT, **of_pairs)
+        distances = pair_distances(
+            embedding,
+            pairs.group,
+            distance_scale=scale,
+            is_compared=pairs.is_compared,
+            step=_LOOKED_AT,
+        )
         return {"pair": loss, **distances}
 
-    def _seed_cells(self, grid: LabelGrid) -> tuple[Tensor, Tensor]:
-        """V flat indices of seed pixels, in two parts: on objects, and on background."""
-        rules = self.rules.seed_loss
-        objects = round(rules.pixels * rules.foreground_fraction)
-        return sample_seed_cells(
-            grid.unshared_ids, objects=objects, background=rules.pixels - objects
-        )
-
-    def _grown(
-        self, seeds: Tensor, pixels: Tensor, scales: Tensor, grid: LabelGrid, bounds: Tensor
-    ) -> _GrownPixels:
-        """What grows from seed pixels: in the window of each one's object, or in the whole grid."""
-        group = grid.flat_ids[seeds]
-        is_known = grid.ids.flatten() >= 0
-        if self.context < 0:
-            distance = pairwise_squared_distance(pixels[seeds], pixels, scales[seeds])
-            return _GrownPixels(group, None, distance, is_known.expand(len(seeds), -1))
-        near, is_judged = window_cells(bounds[group], grid.ids.shape)
-        distance = pairwise_squared_distance(pixels[seeds], pixels, scales[seeds], near)
-        return _GrownPixels(group, near, distance, is_judged & is_known[near])
-
-    def _seed_loss(
-        self,
-        logits: Tensor,
-        seeds: Tensor,
-        iou: Tensor,
-        instance: Tensor,
-        grid: LabelGrid,
-        classes: Tensor,
-    ) -> Tensor:
+    def _seed_loss(self, logits: Tensor, plan: ImagePlan, iou: Tensor, instance: Tensor) -> Tensor:
         """L_cls in the form that SEED_LOSS.TARGET asks for.
 
         Args:
             logits: (T, K + 1, h * w) of all cells.
-            seeds: (V,) flat indices of the seed pixels.
-            iou, instance: (V, T) from ``seed_targets``.
-            grid: whose each cell is.
-            classes: (G,) of the objects.
+            plan: of the image.
+            iou, instance: (V', T) from ``seed_targets``.
         """
-        rules = self.rules.seed_loss
-        seed_logits = logits[..., seeds].permute(2, 0, 1)
-        ids = grid.flat_ids
-        labelled_share = None
-        if rules.labelled_share < 1:
-            labelled_share = torch.where(ids[seeds] > 0, 1.0, rules.labelled_share)
+        rules, seeds = self.rules.seed_loss, plan.seeds
+        # What was not grown is worth 0.
+        rest = (0, 0, 0, len(seeds.cell) - len(iou))
+        iou, instance = F.pad(iou, rest), F.pad(instance, rest)
+        seed_logits = logits[..., seeds.cell].permute(2, 0, 1)
         if rules.target == "class":
-            target_class = classes[instance] if len(classes) else instance
+            target_class = plan.classes[instance] if plan.count else instance
             is_right = (iou >= rules.target_iou).float()
-            return seed_loss(seed_logits, target_class, is_right, labelled_share)
-        class_of_cell = F.pad(classes, (1, 0))[ids]
-        share = (ids > 0) / torch.bincount(ids, minlength=1).clamp(min=1)[ids]
-        of_iou = iou_prediction_loss(seed_logits, iou, labelled_share)
-        return of_iou + class_loss(logits, class_of_cell, share)
+            return seed_loss(seed_logits, target_class, is_right, seeds.labelled_share)
+        of_iou = iou_prediction_loss(seed_logits, iou, seeds.labelled_share)
+        return of_iou + class_loss(logits, plan.class_of_cell, plan.class_share)
 
 
 def _object_probability(logits: Tensor) -> Tensor:

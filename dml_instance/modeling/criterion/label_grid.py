@@ -85,9 +85,7 @@ class Coverage:
         is_inside = ((inner >= 0) & (inner < extent)).all(dim=0) & (group > 0)[:, None]
         place = self.start[index][:, None] + inner[0] * extent[1] + inner[1]
         # One value more, for a place outside of all windows.
-        return F.pad(self.values, (0, 1))[
-            place.where(is_inside, place.new_tensor(len(self.values)))
-        ]
+        return F.pad(self.values, (0, 1))[torch.where(is_inside, place, len(self.values))]
 
     def without(self, ignored: Tensor) -> "Coverage":
         """Of what is left of each cell when pixels that are neither object nor background are taken

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..similarity import log_dissimilarity, log_similarity, pairwise_squared_distance, similarity
+from .targets import chosen_pairs
 
 
 def pair_loss(
@@ -16,7 +17,7 @@ def pair_loss(
     size: Tensor,
     *,
     distance_scale: Tensor | None = None,
-    is_compared: Tensor | None = None,
+    chosen: tuple[Tensor, Tensor] | None = None,
     normalization: str = "joint",
 ) -> Tensor:
     """The embedding loss L_e (paper, embedding): equal groups pull together, different groups push
@@ -32,7 +33,8 @@ def pair_loss(
         group: (S,) int64, the instance (or background) of each pixel.
         size: (S,) > 0, the size of each pixel's group.
         distance_scale: (S,) > 0, factors of the distances from each pixel; 1 if None.
-        is_compared: (S, S) bool, pairs that take part; all of them if None.
+        chosen: the pairs of one group and those of two that take part, from ``chosen_pairs``; all
+            of them if None.
         normalization: "joint": the weights sum to 1 over all pairs, then 1/|S| as in the formula.
             "apart": over pairs p != q of one group and over pairs of two groups the weights sum to
             1 each, without 1/|S|; the loss is half the sum of both. With "joint", the many pairs of
@@ -43,18 +45,15 @@ def pair_loss(
     """
     if normalization not in ("joint", "apart"):
         raise ValueError(f'normalization is "joint" or "apart", got {normalization!r}')
-    distance = pairwise_squared_distance(embedding, embedding, distance_scale)
-    same = group[:, None] == group[None]
-    weight = 1 / (size.float()[:, None] * size.float()[None])
-    if is_compared is None:
-        is_compared = torch.ones_like(same)
+    distance = pairwise_squared_distance(embedding, embedding, distance_scale).flatten()
+    weight = (1 / (size.float()[:, None] * size.float()[None])).flatten()
     # Logarithms are dear: each of the two is taken of the pairs that it is for.
-    alike, apart = same & is_compared, ~same & is_compared
+    alike, apart = chosen_pairs(group) if chosen is None else chosen
     costs = -log_similarity(distance[alike]), -log_dissimilarity(distance[apart])
     weights = weight[alike], weight[apart]
     if normalization == "joint":
         return _weighted_mean(torch.cat(costs), torch.cat(weights)) / max(len(embedding), 1)
-    is_other = ~torch.eye(len(group), dtype=torch.bool, device=group.device)[alike]
+    is_other = alike % (len(group) + 1) != 0
     return (
         _weighted_mean(costs[0], weights[0] * is_other) + _weighted_mean(costs[1], weights[1])
     ) / 2
@@ -73,7 +72,8 @@ def pair_distances(
     device.
 
     Args:
-        embedding, group, distance_scale, is_compared: as of ``pair_loss``; group 0 is background.
+        embedding, group, distance_scale: as of ``pair_loss``; group 0 is background.
+        is_compared: (S, S) bool, pairs that take part; all of them if None.
         step: distances are those from every so manyth pixel, which is enough to look at.
 
     Returns:

@@ -1,10 +1,12 @@
 """What the losses compare with: sampled pixels, the cells each is judged on, what a grown mask is
 worth.
 
-Nothing here carries a gradient. Shapes: G ground-truth instances, h x w grid cells, S and V sampled
-cells, P cells of a window, T thresholds, D embedding channels. A cell is addressed by its flat
-index in [0, h * w). Ids are those of ``instance_id_map``: a cell of -1 is ignored, it is neither
-drawn nor judged.
+Nothing here carries a gradient. All but ``seed_targets`` follows from the ground truth alone, and
+is for the CPU: shapes depend on values.
+
+Shapes: G ground-truth instances, h x w grid cells, S and V sampled cells, P cells of a window, T
+thresholds, D embedding channels. A cell is addressed by its flat index in [0, h * w). Ids are those
+of ``instance_id_map``: a cell of -1 is ignored, it is neither drawn nor judged.
 """
 
 from collections.abc import Sequence
@@ -58,7 +60,7 @@ def sample_seed_cells(ids: Tensor, *, objects: int, background: int) -> tuple[Te
 
     Returns:
         (objects,) and (background,) int64 flat indices; (0,) of a kind that the grid has no cell
-        of. Waits for the device, which alone knows whether it has.
+        of.
     """
     flat = ids.flatten()
     owner = flat.clamp(min=0)
@@ -121,8 +123,7 @@ def window_cells(bounds: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor
 
     Returns:
         (V, P) int64 flat indices of the cells of each window, and (V, P) bool, which of them lie
-        within its bounds; P >= 1, also for V = 0. Waits for the device, since P depends on the
-        values.
+        within its bounds; P >= 1, also for V = 0.
     """
     first, last = bounds[:, None, :2], bounds[:, None, 2:]
     places = []
@@ -162,6 +163,23 @@ def compared_pairs(cell: Tensor, group: Tensor, bounds: Tensor, width: int) -> T
     return torch.where(with_background, both, either)
 
 
+def chosen_pairs(group: Tensor, is_compared: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The pairs of one group, and those of two groups.
+
+    Args:
+        group: (S,) int64.
+        is_compared: (S, S) bool, the pairs that take part; None: all.
+
+    Returns:
+        (n,) and (m,) int64: of pixels p and q the pair is p * S + q; rising.
+    """
+    same = group[:, None] == group[None]
+    if is_compared is None:
+        is_compared = torch.ones_like(same)
+    alike, apart = same & is_compared, ~same & is_compared
+    return tuple(kind.flatten().nonzero()[:, 0] for kind in (alike, apart))
+
+
 @torch.no_grad()
 def seed_targets(
     squared_distance: Tensor,
@@ -170,7 +188,7 @@ def seed_targets(
     is_judged: Tensor,
     taus: Sequence[float],
     *,
-    any_instance: bool,
+    count: int | None,
 ) -> tuple[Tensor, Tensor]:
     """What the mask grown from each pixel is worth at each threshold: its best IoU with a
     ground-truth instance.
@@ -178,12 +196,12 @@ def seed_targets(
     Args:
         squared_distance: (V, P), of some cells, or all of them, to each seed pixel.
         group: (V,) int64, 0 for background, i + 1 where the pixel lies in instance i.
-        ids: (V, P) int64, the same of every cell; for ``any_instance`` (P,), the same cells for all
+        ids: (V, P) int64, the same of every cell; with a ``count`` (P,), the same cells for all
             pixels.
-        is_judged: (V, P) bool, the cells that count for each pixel.
+        is_judged: (V, P) bool, the cells that count for each pixel; (1, P): the same for all.
         taus: T thresholds.
-        any_instance: compare with every instance (paper). Otherwise only with the pixel's own,
-            since its bounds cut the others; a background pixel's mask is then worth 0.
+        count: G: compare with every instance (paper). None: only with the pixel's own, since its
+            bounds cut the others; a background pixel's mask is then worth 0.
 
     Returns:
         iou (V, T) float32 in [0, 1], and instance (V, T) int64 in [0, G): which one; 0 where the
@@ -193,8 +211,8 @@ def seed_targets(
     # threshold.
     distance = squared_distance.masked_fill(~is_judged, torch.inf)
     grown = [distance <= distance_threshold(tau) for tau in taus]
-    if any_instance:
-        member = F.one_hot(ids.clamp(min=0))[:, 1:].float()
+    if count is not None:
+        member = (ids[:, None] == torch.arange(1, count + 1, device=ids.device)).float()
         area = is_judged.float() @ member
         best = [_best_instance(mask.float(), member, area) for mask in grown]
         return torch.stack([iou for iou, _ in best], 1), torch.stack(

@@ -13,6 +13,7 @@ from dml_instance.modeling.criterion import (
     MaskLossRules,
     PairLossRules,
     SeedLossRules,
+    plan,
 )
 from dml_instance.modeling.criterion import criterion as module
 from dml_instance.modeling.ground_truth import GroundTruth
@@ -77,10 +78,10 @@ def drawn(monkeypatch):
             cells[name].append([divmod(cell, ids.shape[1]) for cell in flat])
             return result
 
-        monkeypatch.setattr(module, function.__name__, recorded)
+        monkeypatch.setattr(plan, function.__name__, recorded)
 
-    record("pairs", module.sample_cells_per_group, lambda result: [result[0]])
-    record("seeds", module.sample_seed_cells, lambda result: result)
+    record("pairs", plan.sample_cells_per_group, lambda result: [result[0]])
+    record("seeds", plan.sample_seed_cells, lambda result: result)
     return cells
 
 
@@ -277,7 +278,7 @@ def test_seed_targets_count_areas_in_full_of_half_precision():
     distance = torch.zeros(1, cells, dtype=torch.float16)
     for any_instance in (True, False):
         iou, _ = module.seed_targets(
-            distance, group, ids, judged, (0.5,), any_instance=any_instance
+            distance, group, ids, judged, (0.5,), count=1 if any_instance else None
         )
         assert iou.item() == pytest.approx((cells - 10) / cells, abs=1e-7)
 

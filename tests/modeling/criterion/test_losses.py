@@ -13,6 +13,7 @@ from dml_instance.modeling.criterion.losses import (
     pair_loss,
     seed_loss,
 )
+from dml_instance.modeling.criterion.targets import chosen_pairs
 from dml_instance.modeling.similarity import COINCIDENCE_MARGIN
 
 
@@ -67,7 +68,8 @@ def test_pairs_that_are_not_compared_change_nothing():
     embedding, group, size = torch.randn(5, 2), torch.tensor([0, 0, 1, 1, 2]), torch.ones(5)
     compared = torch.ones(5, 5, dtype=torch.bool)
     compared[4] = compared[:, 4] = False
-    got = pair_loss(embedding, group, size, is_compared=compared, normalization="apart")
+    pairs = chosen_pairs(group, compared)
+    got = pair_loss(embedding, group, size, chosen=pairs, normalization="apart")
     torch.testing.assert_close(
         got, pair_loss(embedding[:4], group[:4], size[:4], normalization="apart")
     )

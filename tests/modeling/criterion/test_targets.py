@@ -83,7 +83,7 @@ def test_ignored_cells_are_neither_drawn_nor_judged():
     for any_instance in (False, True):
         # everything grows: 9 of 24 judged cells are the object's
         iou, _ = seed_targets(
-            torch.zeros(1, 64), group, flat, is_judged, [0.5], any_instance=any_instance
+            torch.zeros(1, 64), group, flat, is_judged, [0.5], count=1 if any_instance else None
         )
         assert iou.item() == pytest.approx(9 / 24)
 
@@ -179,7 +179,7 @@ def test_seed_targets_equal_the_slow_computation(seed, any_instance, context):
         IDS.flatten(),
         regions,
         taus,
-        any_instance=any_instance,
+        count=2 if any_instance else None,
     )
     slow_iou, slow_instance = slow_seed_targets(
         embedding, cells, group, IDS, regions, taus, any_instance
@@ -187,9 +187,7 @@ def test_seed_targets_equal_the_slow_computation(seed, any_instance, context):
     torch.testing.assert_close(iou, slow_iou)
     if not any_instance:  # the same on windows of the grid
         distance = pairwise_squared_distance(pixels[cells], pixels, chosen=near)
-        local, _ = seed_targets(
-            distance, group, IDS.flatten()[near], is_near, taus, any_instance=False
-        )
+        local, _ = seed_targets(distance, group, IDS.flatten()[near], is_near, taus, count=None)
         torch.testing.assert_close(local, slow_iou)
     assert (instance == slow_instance)[slow_iou > 0].all()
 
@@ -203,7 +201,7 @@ def test_seed_targets_of_a_perfect_embedding_are_one_in_objects_and_zero_outside
         group,
         torch.ones(24, 24, dtype=torch.bool),
         (0.5,),
-        any_instance=True,
+        count=2,
     )
     assert (iou[:, 0] == (group > 0)).all()
     assert (instance[group > 0, 0] == group[group > 0] - 1).all()
@@ -218,7 +216,7 @@ def test_seed_targets_without_instances_are_background():
             none,
             torch.ones(3, 24) > 0,
             (0.5, 0.7),
-            any_instance=any_instance,
+            count=0 if any_instance else None,
         )
         assert iou.shape == (3, 2)
         assert (iou == 0).all()
@@ -230,7 +228,7 @@ def test_where_nothing_is_judged_every_mask_is_worth_nothing(any_instance):
     ids = IDS.flatten()
     judged = torch.zeros(3, 24, dtype=torch.bool)
     iou, _ = seed_targets(
-        torch.zeros(3, 24), ids[6:9], ids, judged, (0.5,), any_instance=any_instance
+        torch.zeros(3, 24), ids[6:9], ids, judged, (0.5,), count=2 if any_instance else None
     )
     assert iou.tolist() == [[0], [0], [0]]
 
