@@ -30,7 +30,7 @@ from .decisions import Decisions, decided
 from .evaluators import build_evaluator
 from .finite import finite_step
 from .fitting import fitted_lengths
-from .hooks import InferenceTimer, RecentScalars, TrainingClock
+from .hooks import InferenceTimer, RecentScalars, SteadyNorms, TrainingClock
 from .inference import as_used, at_inference
 from .least_score import choose_min_score
 from .optimizer import build_optimizer
@@ -118,6 +118,7 @@ class Trainer(DefaultTrainer):
         hooks = [
             TrainingClock(self.cfg),
             RecentScalars(),
+            SteadyNorms(self.cfg.SOLVER.MAX_ITER),
             *super().build_hooks(),
         ]
         if comm.is_main_process():
