@@ -98,8 +98,8 @@ class SteadyNorms(HookBase):
     """Batch norms remember the last 3 % of the schedule, where that is more than the last batches.
 
     At inference they take running averages of what batches had, in torch's default of about the
-    last ten. Of a few small crops each that is a matter of luck: photographs lose 3 points of
-    mAP^r by it. At the end of a schedule, where the rate is small, the weights hardly move, and an
+    last ten. Of a few small crops each that is a matter of luck, see docs/method.md. At the end of
+    a schedule, where the rate is small, the weights hardly move, and an
     average over more batches is nearer to what they give. Detectron2's ``TEST.PRECISE_BN`` does the
     same by forward passes after the training.
     """
