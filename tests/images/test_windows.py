@@ -176,8 +176,11 @@ def write_ome(folder, pixels, axes, version, zarr_format):
     for name, level in (("full", pixels), ("half", pixels[..., ::2, ::2])):
         chunks = (*(1,) * (level.ndim - 2), 32, 48)
         group.create_array(name, shape=level.shape, chunks=chunks, dtype=level.dtype)[:] = level
-    named = [{"name": axis, "type": "space"} for axis in axes.lower()]
-    image = {"version": version, "axes": named, "datasets": [{"path": "full"}, {"path": "half"}]}
+    image = {"version": version, "datasets": [{"path": "full"}, {"path": "half"}]}
+    if version == "0.3":
+        image["axes"] = list(axes.lower())
+    elif version > "0.3":
+        image["axes"] = [{"name": axis, "type": "space"} for axis in axes.lower()]
     group.attrs.update(
         {"ome": {"version": version, "multiscales": [image]}}
         if version == "0.5"
@@ -185,10 +188,16 @@ def write_ome(folder, pixels, axes, version, zarr_format):
     )
 
 
-@pytest.mark.parametrize(("version", "zarr_format"), [("0.4", 2), ("0.5", 3)])
-def test_ome_zarr_of_both_versions(tmp_path, version, zarr_format):
+@pytest.mark.parametrize(
+    ("version", "zarr_format"), [("0.1", 2), ("0.3", 2), ("0.4", 2), ("0.5", 3)]
+)
+def test_ome_zarr_of_all_versions(tmp_path, version, zarr_format):
+    """The first one has five axes always: time, channel, slice, row and column."""
     path = tmp_path / "a.ome.zarr"
-    write_ome(path, STACK, "TZCYX", version, zarr_format)
+    if version < "0.3":
+        write_ome(path, STACK.swapaxes(1, 2), "TCZYX", version, zarr_format)
+    else:
+        write_ome(path, STACK, "TZCYX", version, zarr_format)
     rules = ReadingRules(page=4, channels=(3, 0))
     expected = np.dstack([STACK[1, 1, 3], STACK[1, 1, 0], np.zeros_like(STACK[0, 0, 0])])
     assert (read_image(str(path), rules) == expected).all()
@@ -196,6 +205,8 @@ def test_ome_zarr_of_both_versions(tmp_path, version, zarr_format):
     assert image_size(str(path), rules) == (75, 110)
     with pytest.raises(FileError, match="6 images .* --page, 0 to 5"):
         read_image(str(path))
+    if version < "0.3":
+        return
     write_ome(tmp_path / "deep.zarr", DEEP_LARGE, "YX", version, zarr_format)
     expected = in_three(stretched(DEEP_LARGE))
     assert (put_together(tmp_path / "deep.zarr") == expected).all()
