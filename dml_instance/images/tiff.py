@@ -121,7 +121,10 @@ class TiffSource(ImageSource):
             raise FileError(f"it holds {series.dtype} numbers: save their size")
         if window is not None:
             every = (slice(None), *window) if keyframe.axes == "SYX" else window
-            pixels = np.asarray(self._plane(series, frame)[every])
+            plane = self._plane(series, frame)
+            if keyframe.compression == COMPRESSION.LZW:
+                _check_lzw(series[frame], self._tiff.filehandle, _parts_of(keyframe, window))
+            pixels = np.asarray(plane[every])
         elif series.is_truncated:
             # ImageJ's stacks beyond 4 GB: one header, and the planes behind one another.
             pixels = self._tiff.filehandle.read_array(
@@ -156,7 +159,6 @@ class TiffSource(ImageSource):
             else:
                 page = series[frame]
                 _check_whole(page, self._tiff.filehandle.size)
-                _check_lzw(page, self._tiff.filehandle)
                 plane = zarr_library().open(page.aszarr(), mode="r")
             self._planes[key] = plane
         return self._planes[key]
@@ -260,13 +262,34 @@ def _check_memory(keyframe: TiffPage) -> None:
     np.empty(4 * numbers, keyframe.dtype)
 
 
-def _check_lzw(page: TiffPage | TiffFrame, handle: FileHandle) -> None:
-    """Raise ValueError for strips or tiles of LZW on which the decoder may end the program."""
+def _parts_of(keyframe: TiffPage, window: Window) -> list[int]:
+    """The strips or tiles of a page that have pixels of a window."""
+    numbers = np.arange(math.prod(keyframe.chunked)).reshape(keyframe.chunked)
+    for axis, part, size in zip("YX", window, keyframe.chunks, strict=False):
+        place = keyframe.axes.index(axis)
+        numbers = numbers.take(range(part.start // size, -(-part.stop // size)), axis=place)
+    return numbers.ravel().tolist()
+
+
+def _check_lzw(
+    page: TiffPage | TiffFrame, handle: FileHandle, parts: Sequence[int] | None = None
+) -> None:
+    """Raise ValueError for strips or tiles of LZW on which the decoder may end the program.
+
+    Args:
+        page: of any compression.
+        handle: of its file.
+        parts: those to look at; None: all.
+    """
     keyframe = page.keyframe
     if keyframe.compression != COMPRESSION.LZW:
         return
-    size, count = math.prod(keyframe.chunks), math.prod(keyframe.chunked)
-    for data, _ in handle.read_segments(page.dataoffsets, page.databytecounts, length=count):
+    size = math.prod(keyframe.chunks)
+    parts = range(math.prod(keyframe.chunked)) if parts is None else parts
+    places = (
+        [values[part] for part in parts] for values in (page.dataoffsets, page.databytecounts)
+    )
+    for data, _ in handle.read_segments(*places, length=len(parts)):
         if data is not None and keyframe.fillorder == FILLORDER.LSB2MSB:
             data = bitorder_decode(data)
         if data is not None and not is_sound(data, size * keyframe.dtype.itemsize):

@@ -18,6 +18,7 @@ from dml_instance.images import (
     image_size,
     read_image,
     read_labels,
+    tiff,
     windows,
 )
 from toy_images import DEEP, GREY, KINDS, RGB, SIDES, in_three, stored, stretched
@@ -59,6 +60,8 @@ def test_windows_make_up_what_is_read_at_once(tmp_path, name):
         {"tile": (32, 32), "compression": "deflate", "predictor": True},
         {"tile": (32, 32), "compression": "lzw"},
         {"rowsperstrip": 8, "compression": "lzw", "byteorder": ">"},
+        {"tile": (32, 32), "compression": "lzw", "planarconfig": "separate"},
+        {"rowsperstrip": 7, "compression": "lzw", "planarconfig": "separate"},
         {"tile": (32, 32), "planarconfig": "separate"},
         {"planarconfig": "separate", "rowsperstrip": 7, "compression": "zlib"},
         {"tile": (16, 16), "compression": "jpeg"},
@@ -165,6 +168,23 @@ def test_a_file_that_is_cut_short_is_named(tmp_path):
             ImageWindows(str(path)) as image,
         ):
             image.read(slice(60, 75), slice(90, 110))
+
+
+@pytest.mark.parametrize("planar", [{}, {"planarconfig": "separate"}])
+def test_lzw_is_checked_where_it_is_decoded(tmp_path, monkeypatch, planar):
+    """The last tile alone has codes that the decoder is never to see."""
+    path = tmp_path / "a.tif"
+    planes = LARGE.transpose(2, 0, 1) if planar else LARGE
+    tifffile.imwrite(path, planes, photometric="rgb", compression="lzw", tile=(32, 32), **planar)
+    with tifffile.TiffFile(path) as file:
+        start, count = file.pages[0].dataoffsets[-1], file.pages[0].databytecounts[-1]
+    last, looked = path.read_bytes()[start : start + count], []
+    monkeypatch.setattr(tiff, "is_sound", lambda data, _: looked.append(data) or data != last)
+    with ImageWindows(str(path)) as image:
+        assert (image.read(slice(0, 40), slice(0, 30)) == LARGE[:40, :30]).all()
+        assert len(looked) == (6 if planar else 2)
+        with pytest.raises(FileError, match="LZW codes are broken"):
+            image.read(slice(64, 75), slice(96, 110))
 
 
 # Zarr
