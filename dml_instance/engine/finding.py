@@ -23,6 +23,7 @@ from .regions import merged, moved
 
 # Pixels of a side of a region at most.
 _LARGEST_REGION = 4096
+# And of the unit that regions begin at multiples of.
 _LARGEST_UNIT = 256
 # Diameters of a large object, the upper quartile of those of the training set, that a region shares
 # with its neighbour beyond the border between them.

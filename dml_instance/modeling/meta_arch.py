@@ -217,6 +217,7 @@ class DMLInstance(nn.Module):
             x: as in ``forward``, at inference. Where the image is a part of a larger one, by
                 ``statistics`` what ``statistics_of`` says of all of it.
         """
+        x = {**x, "image": move_device_like(x["image"], self.pixel_norm.mean)}
         height, width = x["image"].shape[-2:]
         scales = self.inference_rules.scales
         statistics = x.get("statistics") or [None] * len(scales)
@@ -235,17 +236,13 @@ class DMLInstance(nn.Module):
         if not self.pixel_norm.of_each_image:
             return None
         of_parts = [
-            [
-                (image.size[0] * image.size[1], image.mean_and_deviation)
-                for image in self._resized(p)
-            ]
-            for p in parts
+            [(math.prod(image.size), image.mean_and_deviation) for image in self._resized(seen)]
+            for seen in (move_device_like(part, self.pixel_norm.mean) for part in parts)
         ]
         return [statistics_of_parts(of_scale) for of_scale in zip(*of_parts, strict=True)]
 
     def _resized(self, image: Tensor) -> list[ScaledImage]:
         """(C, H, W) on the device, at each scale of inference."""
-        image = image.to(self.device)
         return [
             ScaledImage(image, tuple(_scaled(side, scale) for side in image.shape[1:]))
             for scale in self.inference_rules.scales
