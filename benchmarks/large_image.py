@@ -18,18 +18,17 @@ import argparse
 import contextlib
 import os
 import resource
-import shlex
-import sys
 import tempfile
 from unittest import mock
 
 import tifffile
 
 from dml_instance.commands import segment
-from dml_instance.engine import machine, use_huge_pages
+from dml_instance.engine import use_huge_pages
 from dml_instance.files import write_json
 from dml_instance.report import table
 
+from .figures import about
 from .memory import AddedMemory, in_fresh_process
 from .timing.scenes import drawn_cells
 
@@ -90,12 +89,8 @@ def main(args: argparse.Namespace) -> None:
     rows = [measured(tuple(args.size), n, args.model, [*limit, *args.opts]) for n in args.objects]
     print(table([list(row.values()) for row in rows], list(rows[0])))
     if args.output:
-        command = shlex.join(["python", "-m", "benchmarks.large_image", *sys.argv[1:]])
-        about = (__doc__ or "").strip()
-        write_json(
-            args.output,
-            {"about": about, "command": command, "machine": machine(), "large_image": rows},
-        )
+        head = about("benchmarks.large_image", __doc__)
+        write_json(args.output, {**head, "large_image": rows})
 
 
 def argument_parser() -> argparse.ArgumentParser:

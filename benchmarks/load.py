@@ -19,7 +19,6 @@ import argparse
 import contextlib
 import json
 import os
-import shlex
 import sys
 import tempfile
 import time
@@ -38,11 +37,12 @@ from dml_instance import add_dml_config
 from dml_instance.commands import segment
 from dml_instance.data import register_coco
 from dml_instance.data.coco import annotation_of
-from dml_instance.engine import Trainer, machine, use_huge_pages
+from dml_instance.engine import Trainer, use_huge_pages
 from dml_instance.files import replacing, write_json
 from dml_instance.report import table
 from dml_instance.stored_config import with_config
 
+from .figures import about
 from .large_image import processor_seconds
 from .memory import in_fresh_process
 
@@ -310,9 +310,7 @@ def main(args: argparse.Namespace) -> None:
             count = args.iterations if name == "train" else args.images
             parts[name] = in_fresh_process(PARTS[name], folder, count)
         if args.output:
-            command = shlex.join(["python", "-m", "benchmarks.load", *sys.argv[1:]])
-            about = {"about": (__doc__ or "").strip(), "command": command, "machine": machine()}
-            write_json(args.output, {**about, "load": parts})
+            write_json(args.output, {**about("benchmarks.load", __doc__), "load": parts})
     shown = ("done", "kib_an_image", "kept_kib_an_image", "open_files_first_last")
     shown += ("processor_ms_an_image",)
     rows = [[name, *map(figures.get, shown)] for name, figures in parts.items()]

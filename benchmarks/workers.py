@@ -14,19 +14,18 @@ workers     find_s / write_s, of one core each
 import argparse
 import os
 import pickle
-import shlex
-import sys
 import tempfile
 
 import tifffile
 
 from dml_instance.data.forms.results import ResultImage, ResultWriter
-from dml_instance.engine import Finder, find_model, load_model, machine, min_score_of, put_together
+from dml_instance.engine import Finder, find_model, load_model, min_score_of, put_together
 from dml_instance.files import write_json
 from dml_instance.images import ReadingRules
 from dml_instance.keys.classes import classes_of
 from dml_instance.report import table
 
+from .figures import about
 from .large_image import processor_seconds
 from .timing.scenes import drawn_cells
 
@@ -69,10 +68,7 @@ def main(args: argparse.Namespace) -> None:
     rows = [measured(finder, classes_of(cfg), kind[:2], kind[2]) for kind in kinds][1:]
     print(table([list(row.values()) for row in rows], list(rows[0])))
     if args.output:
-        command = shlex.join(["python", "-m", "benchmarks.workers", *sys.argv[1:]])
-        about = (__doc__ or "").strip()
-        content = {"about": about, "command": command, "machine": machine(), "workers": rows}
-        write_json(args.output, content)
+        write_json(args.output, {**about("benchmarks.workers", __doc__), "workers": rows})
 
 
 def argument_parser() -> argparse.ArgumentParser:
