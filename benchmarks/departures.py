@@ -66,6 +66,11 @@ DEPARTURES = {
         _DML + "IN_FEATURES": ["res2", "res3", "res4", "res5"],
         _DML + "SEED_HEAD.CLASS_FEATURE": "head",
     },
+    "mean_shifts": {_DML + "GROUPING.MEAN_SHIFTS": 2},
+    "classes_a_mask": {
+        _DML + "GROUPING.VOTE_EXPONENT": 0.3,
+        _DML + "GROUPING.CLASSES_PER_MASK": 3,
+    },
     "rates": {"SOLVER.ADAMW.BASE_LR": 0.001, "SOLVER.BACKBONE_MULTIPLIER": 0.2},
 }
 

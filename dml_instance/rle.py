@@ -93,6 +93,30 @@ def union(masks: Sequence[dict]) -> dict:
     return _in_text(coco_mask.merge(list(masks)))
 
 
+def of_likeliest_class(
+    masks: Sequence[dict], classes: Sequence[int], scores: Sequence[float]
+) -> list[int]:
+    """Indices of N predictions but for those whose very mask has a better score as another class.
+
+    A mask may be predicted once for each class that it may be of: the likeliest is the object, and
+    the others are guesses.
+
+    Args:
+        masks: (N,) compressed RLEs of one image.
+        classes, scores: (N,).
+    """
+    best: dict[str | bytes, tuple[float, int]] = {}
+    for mask, index, score in zip(masks, classes, scores, strict=True):
+        known = best.get(mask["counts"])
+        if known is None or score > known[0]:
+            best[mask["counts"]] = score, index
+    return [
+        i
+        for i, (mask, index) in enumerate(zip(masks, classes, strict=True))
+        if best[mask["counts"]][1] == index
+    ]
+
+
 def areas(masks: Sequence[dict]) -> np.ndarray:
     """(N,) float64 numbers of pixels of RLEs.
 

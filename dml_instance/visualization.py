@@ -14,6 +14,8 @@ from detectron2.structures import Instances
 from detectron2.utils.visualizer import ColorMode, Visualizer
 from torch import Tensor
 
+from .mask_classes import is_likeliest
+
 _TITLE_HEIGHT = 26
 _GAP = 6
 
@@ -70,7 +72,7 @@ def seediness_heat(seediness: Tensor, seeds: np.ndarray, size: tuple[int, int]) 
 def draw_instances(
     image: np.ndarray, instances: Instances, metadata: Metadata, min_score: float = 0.0
 ) -> np.ndarray:
-    """Predicted instances on the image, by Detectron2's ``Visualizer``: masks alone.
+    """Predicted instances on the image, by Detectron2's ``Visualizer``: masks alone, each once.
 
     Args:
         image: picture.
@@ -79,7 +81,8 @@ def draw_instances(
         min_score: instances under it are not drawn.
     """
     # One at a time: a copy of all masks of a large image fills the memory.
-    kept = (instances.scores >= min_score).nonzero().flatten().tolist()
+    is_wanted = (instances.scores >= min_score) & is_likeliest(instances)
+    kept = is_wanted.nonzero().flatten().tolist()
     return draw_masks(image, (instances.pred_masks[i].cpu().numpy() for i in kept), metadata)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dml_instance.grouping import GridMaps, GroupingRules
-from dml_instance.grouping.growing import Grids, GrowingSeeds, GrownMasks, grow_masks
+from dml_instance.grouping.growing import Grids, GrowingSeeds, GrownMasks, centres_at, grow_masks
 from dml_instance.modeling.grouping import InstanceGrouping, class_probability
 from dml_instance.modeling.similarity import distance_threshold
 from dml_instance.modeling.structures import ImageMaps
@@ -29,9 +29,12 @@ PLAIN = {
     "connect_gap": 0,
     "bridge_probability": 0.0,
     "min_share_apart": 0.0,
+    "mean_shifts": 0,
     "max_overlap": 0.5,
     "mask_resolution": "grid",
     "class_by": "seed",
+    "vote_exponent": 1.0,
+    "classes_per_mask": 1,
     "score": "seediness",
     "small_mask_cells": 0.0,
 }
@@ -138,27 +141,32 @@ def instances_of(embedding, seeds_or_logits, output_size=None, **changes):
     return grouping_of(**changes)([maps], output_size or maps.image_size)
 
 
-def grids_of(*embeddings: Tensor, distance_scales=None, is_bridge=None) -> Grids:
-    """Grids of embeddings (D, h, w), factors 1 and bridges everywhere unless given."""
+def grids_of(
+    *embeddings: Tensor, distance_scales=None, is_bridge=None, object_probability=None
+) -> Grids:
+    """Grids of embeddings (D, h, w), factors 1, bridges and objects everywhere unless given."""
     shapes = [tuple(embedding.shape[-2:]) for embedding in embeddings]
     factors = distance_scales or [np.ones(shape) for shape in shapes]
     bridges = is_bridge or [np.ones(shape) for shape in shapes]
+    probabilities = object_probability or [np.ones((len(TAUS), *shape)) for shape in shapes]
     return Grids(
         tuple(np.ascontiguousarray(e.permute(1, 2, 0).float().numpy()) for e in embeddings),
         tuple(np.ascontiguousarray(factor, dtype=np.float32) for factor in factors),
         tuple(np.ascontiguousarray(bridge, dtype=bool) for bridge in bridges),
+        tuple(np.ascontiguousarray(p, dtype=np.float32) for p in probabilities),
     )
 
 
-def growing_seeds(positions, thresholds, gaps=0, levels=0) -> GrowingSeeds:
-    """Seeds at (row, column) positions; a number stands for as many of it."""
+def growing_seeds(grids: Grids, positions, thresholds, gaps=0, levels=0, taus=0) -> GrowingSeeds:
+    """Seeds at (row, column) positions of grids; a number stands for as many of it."""
     count = len(positions)
-    return GrowingSeeds(
-        np.array(positions, dtype=np.int64).reshape(count, 2),
-        np.broadcast_to(np.int64(levels), count).copy(),
-        np.broadcast_to(np.float64(thresholds), count).copy(),
-        np.broadcast_to(np.int64(gaps), count).copy(),
+    position = np.array(positions, dtype=np.int64).reshape(count, 2)
+    level, tau_index, gap = (
+        np.broadcast_to(np.int64(value), count).copy() for value in (levels, taus, gaps)
     )
+    threshold = np.broadcast_to(np.float64(thresholds), count).copy()
+    centres = centres_at(grids, position, level)
+    return GrowingSeeds(position, level, tau_index, threshold, gap, *centres)
 
 
 def masks_on(shape: tuple[int, int], masks: GrownMasks) -> np.ndarray:
@@ -174,7 +182,7 @@ def grow_one(embedding: Tensor, seed, threshold, gap=0, factor=1.0, is_bridge=No
     shape = tuple(embedding.shape[-2:])
     bridges = None if is_bridge is None else [is_bridge]
     grids = grids_of(embedding, distance_scales=[np.full(shape, factor)], is_bridge=bridges)
-    masks = grow_masks(grids, growing_seeds([seed], threshold, gap), max_overlap=0.5)
+    masks = grow_masks(grids, growing_seeds(grids, [seed], threshold, gap), max_overlap=0.5)
     distance = np.full(shape, np.inf, dtype=np.float32)
     distance[tuple(masks.cells.T)] = masks.squared_distance
     return np.isfinite(distance), distance

@@ -14,6 +14,7 @@ from dml_instance.rle import (
     encoded,
     encoded_inside,
     encoded_part,
+    of_likeliest_class,
     run_lengths,
     union,
 )
@@ -44,6 +45,16 @@ def test_the_decoded_part_holds_all_of_a_mask(mask):
     whole[top : top + part.shape[0], left : left + part.shape[1]] = part
     np.testing.assert_array_equal(whole, mask)
     assert part.any() or (part.size, top, left) == (0, 0, 0)
+
+
+def test_of_one_mask_the_likeliest_class_is_kept():
+    """In the order of the predictions; two of one class are two, and so are two masks."""
+    one, other = (encoded(np.eye(3, dtype=bool)[rows]) for rows in ([0, 1, 2], [2, 1, 0]))
+    kept = of_likeliest_class(
+        [one, other, one, one, one, other], [0, 1, 2, 2, 0, 3], [0.4, 0.3, 0.5, 0.2, 0.1, 0.3]
+    )
+    assert kept == [1, 2, 3]
+    assert of_likeliest_class([], [], []) == []
 
 
 def test_runs_of_any_length_are_read():

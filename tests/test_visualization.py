@@ -29,3 +29,11 @@ def test_what_scores_enough_is_drawn_as_ground_truth_would_be(monkeypatch):
     left, right = drawn[20, 5].astype(int), drawn[20, 50].astype(int)
     assert abs(left - 100).max() > 10 and abs(right - 100).max() > 10
     assert abs(left - right).max() > 10, "neighbours have colours of their own"
+
+
+def test_a_mask_is_drawn_as_its_likeliest_class_alone():
+    instances, image = halves(), np.full((40, 60, 3), 100, np.uint8)
+    instances.is_likeliest = torch.tensor([True, True, False])
+    drawn = draw_instances(image, instances, Metadata(), min_score=0.5)
+    kept = instances.pred_masks[[0]]
+    np.testing.assert_array_equal(drawn, draw_ground_truth(image, kept, Metadata()))

@@ -112,8 +112,12 @@ def assert_is_instance_result(result, height, width, num_classes):
     instances = result["instances"]
     assert isinstance(instances, Instances)
     assert instances.image_size == (height, width)
-    assert set(instances.get_fields()) == {"pred_masks", "scores", "pred_classes", "pred_boxes"}
+    fields = {"pred_masks", "scores", "pred_classes", "pred_boxes"}
+    assert set(instances.get_fields()) - {"is_likeliest"} == fields
     count = len(instances.scores)
+    if instances.has("is_likeliest"):
+        assert instances.is_likeliest.dtype == torch.bool
+        assert instances.is_likeliest.shape == (count,)
     assert instances.pred_masks.dtype == torch.bool
     assert instances.pred_masks.shape == (count, height, width)
     assert instances.scores.dtype == torch.float32

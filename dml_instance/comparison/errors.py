@@ -30,4 +30,4 @@ def _images(ground_truth: COCO, predictions: COCO) -> Iterator[ImageMasks]:
             predictions=[p["segmentation"] for p in found],
             prediction_classes=[p["category_id"] for p in found],
             scores=[p["score"] for p in found],
-        )
+        ).with_objects()

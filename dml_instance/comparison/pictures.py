@@ -12,6 +12,7 @@ from pycocotools.coco import COCO
 from tqdm import tqdm
 
 from ..images import read_image, write_image
+from ..rle import of_likeliest_class
 from ..visualization import draw_ground_truth, draw_instances, panel
 from .scores import group_ap
 
@@ -78,7 +79,9 @@ def draw_side_by_side(
 
 
 def _instances(predictions: list[dict], size: tuple[int, int]) -> Instances:
-    """COCO results of one image as ``Instances`` with masks and scores."""
+    """COCO results of one image, each mask once, as ``Instances`` with masks and scores."""
+    facts = ([p[key] for p in predictions] for key in ("segmentation", "category_id", "score"))
+    predictions = [predictions[i] for i in of_likeliest_class(*facts)]
     masks = [coco_mask.decode(p["segmentation"]) for p in predictions]
     instances = Instances(size)
     instances.pred_masks = torch.from_numpy(np.array(masks, dtype=bool).reshape(-1, *size))

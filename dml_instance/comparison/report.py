@@ -77,7 +77,7 @@ def summarize(
         found = predictions[name]
         of_classes = with_class_indices(found.anns.values(), dataset)
         images = gather_masks(records, of_classes, len(class_names)).values()
-        min_score = best_min_score(c for image in images for c in candidates(image))
+        min_score = best_min_score(c for i in images for c in candidates(i.with_objects()))
         runs[name] = {
             "metrics": mask_scores(ground_truth, found, max_detections),
             "training": results.get("training") or {},

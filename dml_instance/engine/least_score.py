@@ -69,7 +69,8 @@ def _evaluated(cfg: CfgNode) -> Iterator[ImageMasks]:
 
 
 def saved_masks(cfg: CfgNode, dataset_name: str) -> dict[int | str, ImageMasks]:
-    """What is true of each image of a data set, and what the last evaluation of a run predicted.
+    """What is true of each image of a data set, and the objects that the last evaluation of a run
+    predicted, each mask once.
 
     Returns:
         By the ids of images, in the order of the data set.
@@ -81,7 +82,8 @@ def saved_masks(cfg: CfgNode, dataset_name: str) -> dict[int | str, ImageMasks]:
     with open(predictions_file(cfg.OUTPUT_DIR, dataset_name), encoding="utf-8") as file:
         predictions = with_class_indices(json.load(file), dataset_name)
     count = len(MetadataCatalog.get(dataset_name).thing_classes)
-    return gather_masks(DatasetCatalog.get(dataset_name), predictions, count)
+    of_images = gather_masks(DatasetCatalog.get(dataset_name), predictions, count)
+    return {identity: image.with_objects() for identity, image in of_images.items()}
 
 
 def min_score_of(cfg: CfgNode, given: float | None = None) -> float:

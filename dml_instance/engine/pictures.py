@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..data import build_test_mapper
 from ..grouping import seediness
 from ..images import PLAIN, ReadingRules, read_image
+from ..mask_classes import is_likeliest
 from ..modeling import DMLInstance
 from ..modeling.grouping import class_probability
 from ..modeling.structures import ImageMaps
@@ -47,7 +48,7 @@ def picture_of(
         rules: of reading the image.
 
     Returns:
-        RGB uint8 (H, W, 3), see ``visualization.panel``; and the scores (N,) of all instances.
+        RGB uint8 (H, W, 3), see ``visualization.panel``; and the scores (N,) of all objects.
 
     Raises:
         FileError: for a file that cannot be read or is not what its record says.
@@ -69,7 +70,7 @@ def picture_of(
     if "annotations" in record:
         title, masks = _truth_of(record["annotations"], size)
         pictures.append((title, draw_masks(rgb, masks, metadata)))
-    return panel(pictures), instances.scores
+    return panel(pictures), instances.scores[is_likeliest(instances)]
 
 
 def _truth_of(annotations: list[dict], size: tuple[int, int]) -> tuple[str, Iterator[np.ndarray]]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..data.forms.results import FoundObject, found_objects, objects_of
 from ..keys.classes import known_dataset
+from ..mask_classes import is_likeliest
 from ..model_zoo import PREFIX, shipped_models
 from ..modeling import DMLInstance, compute_in_bfloat16, fuse_conv_norms
 from ..stored_config import config_of
@@ -158,7 +159,7 @@ def objects_in(model: nn.Module, x: dict, min_score: float) -> tuple[list[FoundO
         found = model.find(x)
         return objects_of(found, min_score), torch.from_numpy(found.scores)
     instances = model([x])[0]["instances"]
-    return found_objects(instances, min_score), instances.scores
+    return found_objects(instances, min_score), instances.scores[is_likeliest(instances)]
 
 
 def metadata_of(cfg: CfgNode) -> Metadata:

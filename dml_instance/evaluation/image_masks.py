@@ -5,12 +5,12 @@ Masks are COCO's compressed RLEs throughout, so memory does not grow with their 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ..rle import as_rle, encoded
+from ..rle import as_rle, encoded, of_likeliest_class
 
 
 @dataclass
@@ -42,6 +42,17 @@ class ImageMasks:
         void = [] if self.void is None else [self.void]
         masks = [*self.truth, *self.predictions, *void, *self.crowds]
         return tuple(masks[0]["size"]) if masks else (0, 0)
+
+    def with_objects(self) -> "ImageMasks":
+        """The same, but a mask that is predicted for several classes is predicted for its likeliest
+        alone: what ranks nothing asks for objects."""
+        kept = of_likeliest_class(self.predictions, self.prediction_classes, self.scores)
+        return replace(
+            self,
+            predictions=[self.predictions[i] for i in kept],
+            prediction_classes=[self.prediction_classes[i] for i in kept],
+            scores=[self.scores[i] for i in kept],
+        )
 
     @property
     def void_and_crowds(self) -> dict | None:

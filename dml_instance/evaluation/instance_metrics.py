@@ -1,7 +1,7 @@
 """The field's metrics of instance segmentation beside AP, as a Detectron2 evaluator.
 
-AP ranks all predictions; the others ask which objects there are, and need a least score.
-docs/metrics.md says what each means.
+AP ranks all predictions; the others ask which objects there are, and need a least score; a mask
+that is predicted for several classes is an object once. docs/metrics.md says what each means.
 """
 
 import logging
@@ -92,7 +92,8 @@ def score_instances(
     """
     rules = rules or InstanceMetricRules()
     of_images = gather_masks(records, predictions, len(class_names))
-    images = [of_images[identity] for identity in sorted(of_images)]
+    ranked = [of_images[identity] for identity in sorted(of_images)]
+    images = [image.with_objects() for image in ranked]
     found = [list(candidates(image)) for image in images]
     min_score = rules.min_score
     if min_score is None:
@@ -100,7 +101,7 @@ def score_instances(
     figures = metrics_at(min_score, images, found, class_names, rules.boundary_tolerance)
     return {
         "segm_instances": {"min_score": float(min_score), **figures},
-        "segm_boundary": boundary_scores(images, class_names, max_detections),
+        "segm_boundary": boundary_scores(ranked, class_names, max_detections),
     }
 
 

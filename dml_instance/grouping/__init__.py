@@ -6,7 +6,7 @@ network of torch, and ``runtime`` with those of an exported one.
 
 from .at_point import PointChoice, PointGround, PointMask
 from .explaining import RULES, SeedAccount, explain, shown
-from .grouping import FoundInstances, GroupingSettings, group, seeds_of
+from .grouping import FoundInstances, GroupingSettings, group, group_for_ranking, seeds_of
 from .limits import ReachedLimits, limits_of
 from .maps import GridMaps
 from .rendering import WindowMasks
@@ -28,6 +28,7 @@ __all__ = [
     "WindowMasks",
     "explain",
     "group",
+    "group_for_ranking",
     "limits_of",
     "seediness",
     "seeds_of",

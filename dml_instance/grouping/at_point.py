@@ -13,7 +13,14 @@ from typing import NamedTuple
 import numpy as np
 
 from .grouping import GroupingSettings, gaps_of, grids_of
-from .growing import Grids, GrowingSeeds, grow_masks
+from .growing import (
+    Grids,
+    GrowingSeeds,
+    GrownMasks,
+    centres_at,
+    grow_masks,
+    grow_shifted_masks,
+)
 from .maps import GridMaps, cell_size
 from .metric import distance_threshold, similarity
 from .rendering import draw_masks
@@ -105,7 +112,11 @@ class PointGround:
     @property
     def nbytes(self) -> int:
         """Bytes that are kept."""
-        return sum(values.nbytes for maps in (*self.grids, self.probabilities) for values in maps)
+        *maps, of_object = self.grids
+        # Of one class they are the probabilities themselves.
+        pairs = zip(of_object, self.probabilities, strict=True)
+        copies = [values for values, whole in pairs if not np.may_share_memory(values, whole)]
+        return sum(values.nbytes for of in (*maps, self.probabilities, copies) for values in of)
 
     def cell_of(self, point: Sequence[float], level: int) -> tuple[int, int]:
         """The cell of a scale that a point, (row, column) in pixels, lies in.
@@ -141,14 +152,15 @@ class PointGround:
         return max(choices, key=lambda choice: choice.seediness)
 
     def grow(self, point: Sequence[float], tau: float | None = None) -> PointMask | None:
-        """The cells that are as similar to the point as ``tau`` says and hang together with it.
+        """The object at a point, or what is as similar to it as ``tau`` says.
 
-        Distances count by the point's own scale of distance, and gaps are bridged as in masks of
-        its likeliest class.
+        Distances count by the point's own scale of distance, from the point or, with
+        ``MODEL.DML.GROUPING.MEAN_SHIFTS``, from the mean of the object that the model sees there;
+        gaps are bridged as in masks of the point's likeliest class.
 
         Args:
             point: (row, column) in pixels, in the image.
-            tau: in (0, 1); None: the model's choice at the point.
+            tau: in (0, 1); None: the model's choice.
 
         Returns:
             The mask, drawn as the model's own are; None where nothing grows: a point whose
@@ -157,23 +169,15 @@ class PointGround:
         Raises:
             ValueError: for a point outside of the image, or a tau out of its range.
         """
-        level, cell, tau_index, pred_class, seediness = self.choice(point)
-        if tau is None:
-            tau = self.taus[tau_index]
-        seed = Seeds(
-            np.array([cell]),
-            np.array([np.abs(np.array(self.taus) - tau).argmin()]),
-            np.array([pred_class]),
-            np.array([seediness], dtype=np.float32),
-            np.array([level]),
-        )
-        growing = GrowingSeeds(
-            seed.position,
-            seed.level,
-            np.array([distance_threshold(tau)]),
-            self.gaps[level, pred_class][None],
-        )
-        masks = grow_masks(self.grids, growing, max_overlap=1.0)
+        threshold = None if tau is None else distance_threshold(tau)
+        choice = self.choice(point)
+        masks = self._object_at(choice)
+        if len(masks.seed) and tau is not None:
+            nearest = np.array([np.abs(np.array(self.taus) - tau).argmin()])
+            seeds = self._seed(choice)._replace(
+                tau_index=nearest, threshold=np.array([threshold]), centre=masks.centre
+            )
+            masks = grow_masks(self.grids, seeds, max_overlap=1.0)
         _, drawn = draw_masks(
             masks,
             np.arange(len(masks.seed)),
@@ -185,9 +189,40 @@ class PointGround:
         )
         if len(drawn) == 0:
             return None
-        (found,), (score,) = classify(masks, seed, self.probabilities, self.rules)
+        seed = Seeds(
+            masks.position,
+            masks.tau_index,
+            np.array([choice.pred_class]),
+            np.array([choice.seediness], dtype=np.float32),
+            masks.level,
+        )
+        ((found, *_),), ((score, *_),) = classify(masks, seed, self.probabilities, self.rules)
         left, top, _, _ = drawn.boxes[0].tolist()
+        if tau is None:
+            tau = self.taus[masks.tau_index[0]]
         return PointMask(drawn[0], (top, left), float(tau), int(found), float(score))
+
+    def _object_at(self, choice: PointChoice) -> GrownMasks:
+        """What the model itself grows from a point; no mask where nothing does."""
+        return grow_shifted_masks(
+            self.grids, self._seed(choice), self._thresholds, self.rules.mean_shifts, 1.0
+        )
+
+    def _seed(self, choice: PointChoice) -> GrowingSeeds:
+        """A point as the one seed that masks are grown from."""
+        position, level = np.array([choice.cell]), np.array([choice.level])
+        return GrowingSeeds(
+            position,
+            level,
+            np.array([choice.tau_index]),
+            self._thresholds[[choice.tau_index]],
+            self.gaps[choice.level, choice.pred_class][None],
+            *centres_at(self.grids, position, level),
+        )
+
+    @property
+    def _thresholds(self) -> np.ndarray:
+        return np.array([distance_threshold(tau) for tau in self.taus])
 
     def similarity(self, point: Sequence[float]) -> np.ndarray:
         """sigma from a point to every cell of its likeliest scale, (h, w) float32 in [0, 1]; 0

@@ -121,7 +121,10 @@ def _fates(
     """What became of each seed that was grown, in that order: fields of ``SeedAccount``."""
     masks = grown.masks
     fates: list[dict] = [{} for _ in range(len(grown.seeds))]
-    for seed, (owner, share) in masks_taken(grown.grids, grown.growing, masks).items():
+    taken = masks_taken(
+        *(grown.grids, grown.growing, masks, settings.thresholds, settings.rules.mean_shifts)
+    )
+    for seed, (owner, share) in taken.items():
         overlap = "MODEL.DML.GROUPING.MAX_OVERLAP"
         fates[seed] = {"rule": overlap, "taken_by": owner, "share_taken": share}
     factors = small_mask_factor(masks, settings.rules.small_mask_cells)
@@ -132,6 +135,7 @@ def _fates(
         score = float(grown.scores[mask].astype(np.float32))
         fate = {"score": score, "size_factor": float(factors[mask])}
         fate["pred_class"] = int(grown.classes[mask])
+        fate["tau"] = settings.taus[masks.tau_index[mask]]
         if mask in instance_of:
             fate["instance"] = instance_of[mask]
         elif score < settings.min_score:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .growing import Grids, GrowingSeeds, GrownMasks, grow_masks
+from .growing import Grids, GrowingSeeds, GrownMasks, centres_at, grow_shifted_masks
 from .limits import ReachedLimits
 from .maps import GridMaps, cell_size
 from .metric import distance_threshold
@@ -77,16 +77,26 @@ class Grown(NamedTuple):
         growing: the same, as masks are grown from them.
         grids: that masks grew in.
         masks: n that stayed; their seeds count in that order.
-        classes: (n,) int64 in [0, K).
-        scores: (n,) float64 in [0, 1].
+        may_be: (n, k) int64 in [0, K), classes of each, the likeliest first; see ``classify``.
+        scores_as: (n, k) float64 in [0, 1], its score as each of them.
     """
 
     seeds: Seeds
     growing: GrowingSeeds
     grids: Grids
     masks: GrownMasks
-    classes: np.ndarray
-    scores: np.ndarray
+    may_be: np.ndarray
+    scores_as: np.ndarray
+
+    @property
+    def classes(self) -> np.ndarray:
+        """(n,) int64, the likeliest of each."""
+        return self.may_be[:, 0]
+
+    @property
+    def scores(self) -> np.ndarray:
+        """(n,) float64, the score of each as the likeliest."""
+        return self.scores_as[:, 0]
 
 
 def group(
@@ -105,6 +115,54 @@ def group(
         limits: gets those that the image reaches.
         image_name: for them.
     """
+    found, *_ = _objects(pyramid, output_size, settings, limits, image_name)
+    return found
+
+
+def group_for_ranking(
+    pyramid: Sequence[GridMaps],
+    output_size: tuple[int, int],
+    settings: GroupingSettings,
+    limits: ReachedLimits,
+    image_name: str = "an image",
+) -> tuple[FoundInstances, np.ndarray]:
+    """The instances of an image, each mask once for every class that it may be of.
+
+    Which object is a better guess than which other one is what AP asks: where a mask is of its
+    second likeliest class, it then still counts. Other classes never displace an object: they take
+    the places that ``settings.max_instances`` leaves, the best scores first.
+
+    Args:
+        pyramid, output_size, settings, limits, image_name: as for ``group``.
+
+    Returns:
+        The instances by descending score; and (N,) bool, which are a mask's likeliest class: those
+        that ``group`` finds.
+    """
+    found, drawn, grown = _objects(pyramid, output_size, settings, limits, image_name)
+    scores, classes = grown.scores_as[drawn].astype(np.float32), grown.may_be[drawn]
+    may_be = scores > 0
+    may_be[:, 0] = True  # whatever its score is, it was found
+    mask, rank = np.nonzero(may_be)
+    order = np.argsort(-scores[mask, rank], kind="stable")
+    is_first = (rank == 0)[order]
+    if settings.max_instances is not None:
+        places = settings.max_instances - len(found.masks)
+        order = order[is_first | (np.cumsum(~is_first) <= places)]
+        is_first = (rank == 0)[order]
+    mask, rank = mask[order], rank[order]
+    instances = FoundInstances(scores[mask, rank], classes[mask, rank], found.masks.take(mask))
+    return instances, is_first
+
+
+def _objects(
+    pyramid: Sequence[GridMaps],
+    output_size: tuple[int, int],
+    settings: GroupingSettings,
+    limits: ReachedLimits,
+    image_name: str,
+) -> tuple[FoundInstances, np.ndarray, Grown]:
+    """The instances of an image, the mask that each of them is, and what has grown."""
     grown = grown_of(pyramid, settings, limits, image_name)
     found, drawn = drawn_of(grown, pyramid, output_size, settings)
     worthy = int((grown.scores.astype(np.float32) >= settings.min_score).sum())
@@ -115,7 +173,7 @@ def group(
             f"the best {len(drawn)} of {worthy} instances are returned; raise "
             "TEST.DETECTIONS_PER_IMAGE, or MODEL.DML.SCORE_THRESH_TEST to leave out weak ones",
         )
-    return found
+    return found, drawn, grown
 
 
 def grown_of(
@@ -131,12 +189,17 @@ def grown_of(
     growing = GrowingSeeds(
         seeds.position,
         seeds.level,
+        seeds.tau_index,
         settings.thresholds[seeds.tau_index],
         gaps_of(pyramid, settings)[seeds.level, seeds.pred_class],
+        *centres_at(grids, seeds.position, seeds.level),
     )
-    masks = grow_masks(grids, growing, settings.rules.max_overlap)
+    rules = settings.rules
+    masks = grow_shifted_masks(
+        grids, growing, settings.thresholds, rules.mean_shifts, rules.max_overlap
+    )
     probabilities = [maps.probability for maps in pyramid]
-    classes, scores = classify(masks, seeds[masks.seed], probabilities, settings.rules)
+    classes, scores = classify(masks, seeds[masks.seed], probabilities, rules)
     return Grown(seeds, growing, grids, masks, classes, scores)
 
 
@@ -193,18 +256,26 @@ def seeds_of(
 
 def grids_of(pyramid: Sequence[GridMaps], rules: GroupingRules) -> Grids:
     """What masks of an image grow in."""
+    of_object = [_object_probability(maps.probability) for maps in pyramid]
     is_bridge = [
-        # Asked where there is a gap to bridge: with many classes it takes its time.
-        maps.probability.sum(axis=1).max(axis=0) >= rules.bridge_probability
+        probability.max(axis=0) >= rules.bridge_probability
         if _gap(maps, rules) > 0
         else np.zeros(maps.distance_scale.shape, dtype=bool)
-        for maps in pyramid
+        for maps, probability in zip(pyramid, of_object, strict=True)
     ]
     return Grids(
         tuple(maps.embedding for maps in pyramid),
         tuple(maps.distance_scale for maps in pyramid),
         tuple(is_bridge),
+        tuple(of_object),
     )
+
+
+def _object_probability(probability: np.ndarray) -> np.ndarray:
+    """(T, h, w) contiguous float32, of an object of any class; of one class no copy."""
+    if probability.shape[1] == 1:
+        return np.ascontiguousarray(probability[:, 0])
+    return probability.sum(axis=1)
 
 
 def _gap(maps: GridMaps, rules: GroupingRules) -> int:

@@ -20,11 +20,14 @@ class Grids(NamedTuple):
         embeddings: (h, w, D) float32, so that what a distance is made of lies side by side.
         distance_scales: (h, w) float32 > 0.
         is_bridge: (h, w) bool, cells over which a gap within a mask may be bridged.
+        object_probability: (T, h, w) float32 in [0, 1], for each threshold that of an object of any
+            class, see ``GridMaps.probability``.
     """
 
     embeddings: tuple[np.ndarray, ...]
     distance_scales: tuple[np.ndarray, ...]
     is_bridge: tuple[np.ndarray, ...]
+    object_probability: tuple[np.ndarray, ...]
 
 
 class GrowingSeeds(NamedTuple):
@@ -33,15 +36,39 @@ class GrowingSeeds(NamedTuple):
     Attributes:
         position: (N, 2) int64, (row, column) in the grid of its scale.
         level: (N,) int64, index of the scale.
-        threshold: (N,) float64, the largest squared distance from the seed within its mask.
+        tau_index: (N,) int64, which of the T thresholds.
+        threshold: (N,) float64, the largest squared distance from the centre within its mask.
         gap: (N,) int64, cells bridged within the mask; 0: cells touch, at corners too; negative:
             the mask is taken whole, wherever its cells lie.
+        centre: (N, D) float32, the embedding that distances are measured from.
+        distance_scale: (N,) float32, the factor of their squares.
     """
 
     position: np.ndarray
     level: np.ndarray
+    tau_index: np.ndarray
     threshold: np.ndarray
     gap: np.ndarray
+    centre: np.ndarray
+    distance_scale: np.ndarray
+
+    def take(self, indices: np.ndarray) -> "GrowingSeeds":
+        """Those of some indices."""
+        return GrowingSeeds(*(values[indices] for values in self))
+
+
+def centres_at(
+    grids: Grids, position: np.ndarray, level: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """``centre`` and ``distance_scale`` of seeds that are centres themselves; the arguments and the
+    result are as in ``GrowingSeeds``."""
+    centre = np.empty((len(position), grids.embeddings[0].shape[2]), np.float32)
+    distance_scale = np.empty(len(position), np.float32)
+    for index, maps in enumerate(zip(grids.embeddings, grids.distance_scales, strict=True)):
+        here = level == index
+        rows, columns = position[here].T
+        centre[here], distance_scale[here] = (values[rows, columns] for values in maps)
+    return centre, distance_scale
 
 
 class GrownMasks(NamedTuple):
@@ -50,18 +77,20 @@ class GrownMasks(NamedTuple):
     Attributes:
         seed: (n,) int64, index of the seed.
         position: (n, 2) int64, (row, column) of the seed in the grid of its scale.
-        level: (n,) int64, index of the scale.
-        threshold: (n,) float64, as in ``GrowingSeeds``.
+        level, tau_index, threshold, centre, distance_scale: (n, ...), as in ``GrowingSeeds``.
         bounds: (n, 4) int64, first row and column, and the first beyond the last.
         start: (n + 1,) int64; mask i has the cells from start[i] to start[i + 1], at least one.
         cells: (C, 2) int32, (row, column).
-        squared_distance: (C,) float32, from the seed.
+        squared_distance: (C,) float32, from the centre.
     """
 
     seed: np.ndarray
     position: np.ndarray
     level: np.ndarray
+    tau_index: np.ndarray
     threshold: np.ndarray
+    centre: np.ndarray
+    distance_scale: np.ndarray
     bounds: np.ndarray
     start: np.ndarray
     cells: np.ndarray
@@ -101,6 +130,53 @@ def grow_masks(grids: Grids, seeds: GrowingSeeds, max_overlap: float) -> GrownMa
         tuple(np.zeros(scale.shape, dtype=dtype) for scale in grids.distance_scales)
         for dtype in (bool, np.int32, np.int32)
     )
-    kept, *masks = kernels.grow(grids, owned, stamps, beyond, *seeds, float(max_overlap))
-    of_masks = (seeds.position[kept], seeds.level[kept], seeds.threshold[kept])
-    return GrownMasks(kept, *of_masks, *masks)
+    kept, *masks = kernels.grow(grids, owned, stamps, beyond, seeds, float(max_overlap))
+    of = seeds.take(kept)
+    return GrownMasks(
+        *(kept, of.position, of.level, of.tau_index, of.threshold, of.centre, of.distance_scale),
+        *masks,
+    )
+
+
+def shifted_seeds(
+    grids: Grids, seeds: GrowingSeeds, masks: GrownMasks, thresholds: np.ndarray
+) -> GrowingSeeds:
+    """The seeds of masks, with a centre and a threshold that all cells of the mask have a say in.
+
+    Mean shift (Comaniciu and Meer 2002): the centre is the mean of the cells' embeddings, each with
+    its similarity as weight; and of the thresholds that counts for which the cells, weighed alike,
+    have the highest probability of an object.
+
+    Args:
+        grids, seeds: that the masks were grown from.
+        masks: n of them.
+        thresholds: (T,) squared distances.
+
+    Returns:
+        n seeds, in the order of the masks.
+    """
+    centre, tau_index = kernels.shift(grids, masks)
+    threshold = thresholds[tau_index]
+    of_masks = seeds.take(masks.seed)
+    return of_masks._replace(centre=centre, tau_index=tau_index, threshold=threshold)
+
+
+def grow_shifted_masks(
+    grids: Grids, seeds: GrowingSeeds, thresholds: np.ndarray, mean_shifts: int, max_overlap: float
+) -> GrownMasks:
+    """``grow_masks``, and then so many times again from ``shifted_seeds``.
+
+    One cell's embedding is off by what the network gets wrong there; the mean of a mask is not.
+
+    Args:
+        grids, seeds, max_overlap: as of ``grow_masks``.
+        thresholds: as of ``shifted_seeds``.
+        mean_shifts: how often, >= 0.
+    """
+    masks = grow_masks(grids, seeds, max_overlap)
+    for _ in range(mean_shifts):
+        kept, again = masks.seed, shifted_seeds(grids, seeds, masks, thresholds)
+        del masks  # before the next ones take their memory
+        masks = grow_masks(grids, again, max_overlap)
+        masks = masks._replace(seed=kept[masks.seed])
+    return masks

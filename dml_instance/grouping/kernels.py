@@ -25,13 +25,15 @@ _TINY = float(np.finfo(np.float32).tiny)
 
 # Free to add the channels in any order, that is, many at once.
 @partial(compiled, fastmath={"reassoc"})
-def _squared_distance(embedding, distance_scale, seed, row, column):
-    """From a seed, (row, column), to a cell: float32, not finite where an embedding is not."""
+def _squared_distance(embedding, centre, row, column):
+    """From a centre, an embedding (D,) and its distance scale, to a cell: float32, not finite where
+    an embedding is not."""
+    place, distance_scale = centre
     total = np.float32(0)
     for channel in range(embedding.shape[2]):
-        difference = embedding[row, column, channel] - embedding[seed[0], seed[1], channel]
+        difference = embedding[row, column, channel] - place[channel]
         total += difference * difference
-    return total * distance_scale[seed[0], seed[1]]
+    return total * distance_scale
 
 
 @compiled
@@ -48,6 +50,7 @@ def choose(maps, log_score, level, coordinates, count, alpha, by_dissimilarity, 
     # "Far from all" has to be a number: with an infinite one every such candidate would tie,
     # whatever its score.
     log_diversity = np.full(len(log_score), 0.0 if by_dissimilarity else np.log(_FAR))
+    embedding, distance_scale = maps
     for step in range(count):
         best, value = -1, -np.inf
         for index in range(len(log_score)):
@@ -60,7 +63,8 @@ def choose(maps, log_score, level, coordinates, count, alpha, by_dissimilarity, 
             columns = abs(coordinates[index, 1] - coordinates[best, 1])
             apart = max(rows, columns)
             if is_left[index] and level[index] == level[best] and (context < 0 or apart <= context):
-                squared = _squared_distance(maps[0], maps[1], (best, 0), index, 0)
+                centre = embedding[best, 0], distance_scale[best, 0]
+                squared = _squared_distance(embedding, centre, index, 0)
                 diversity = np.tanh(squared / 2) if by_dissimilarity else np.sqrt(squared)
                 log_diversity[index] = min(log_diversity[index], np.log(max(diversity, _TINY)))
     return chosen
@@ -98,27 +102,27 @@ def _next_new(stamp, beyond, mark, column, last):
 
 
 @compiled
-def _grow(maps, seed, threshold, gap, seen, mark, found, start):
-    """Write a mask's cells and their distances, ``found``, from ``start`` on.
+def _grow(maps, centre, seed, threshold, gap, seen, mark, found, start):
+    """Write a mask's cells and their distances from its centre, ``found``, from ``start`` on.
 
-    ``maps`` are embedding, distance scale and is_bridge of the grid. ``seen`` are two of (h, w):
-    ``stamp`` becomes -mark in the cells of the mask and mark in those that were found too far from
-    the seed; ``beyond`` is what ``_next_new`` keeps.
+    ``maps`` are embedding and is_bridge of the grid. ``seen`` are two of (h, w): ``stamp`` becomes
+    -mark in the cells of the mask and mark in those that were found too far; ``beyond`` is what
+    ``_next_new`` keeps.
 
     Returns:
         The end of the cells.
     """
-    embedding, distance_scale, is_bridge = maps
+    embedding, is_bridge = maps
     cells, distances = found
     stamp, beyond = seen
     height, width = stamp.shape
     reach = gap + 1 if gap >= 0 else max(height, width)
     # The mask is its own queue: what lies near enough to its first cells is appended behind its
-    # last. A seed that is not finite is not similar to itself.
-    cells[start], distances[start], stamp[seed] = seed, 0, -mark
+    # last. The seed is of it wherever the centre has moved, unless it is not finite.
+    from_centre = _squared_distance(embedding, centre, seed[0], seed[1])
+    cells[start], distances[start], stamp[seed] = seed, min(from_centre, threshold), -mark
     beyond[seed] = seed[1] + 1
-    to_itself = _squared_distance(embedding, distance_scale, seed, seed[0], seed[1])
-    end = start + int(to_itself <= threshold)
+    end = start + int(np.isfinite(from_centre))
     head = start
     while head < end:
         at_row, at_column = np.int64(cells[head, 0]), np.int64(cells[head, 1])
@@ -130,7 +134,7 @@ def _grow(maps, seed, threshold, gap, seen, mark, found, start):
                 column = _next_new(stamp[row], beyond[row], mark, column, last)
                 if column == last:
                     break
-                distance = _squared_distance(embedding, distance_scale, seed, row, column)
+                distance = _squared_distance(embedding, centre, row, column)
                 if not distance <= threshold:  # so is what is not finite
                     stamp[row, column], beyond[row, column] = mark, column + 1
                 # Another cell of the mask may reach what is not bridged from here.
@@ -179,33 +183,31 @@ def _own_elsewhere(owned, stamp, mark, bounds):
 
 
 @compiled
-def grow(grids, owned, stamps, beyond, positions, levels, thresholds, gaps, max_overlap):
+def grow(grids, owned, stamps, beyond, seeds, max_overlap):
     """See ``growing.grow_masks``; ``owned`` bool, ``stamps`` and ``beyond`` int32 are zeros of the
     shapes of the grids.
-
-    ``gaps`` is that of each seed.
 
     Returns:
         The seeds that stay (n,), their bounds (n, 4), where their cells start (n + 1,), the cells,
         their distances.
     """
-    kept, bounds = np.empty(len(positions), np.int64), np.empty((len(positions), 4), np.int64)
-    starts = np.zeros(len(positions) + 1, np.int64)
+    num_seeds = len(seeds.position)
+    kept, bounds = np.empty(num_seeds, np.int64), np.empty((num_seeds, 4), np.int64)
+    starts = np.zeros(num_seeds + 1, np.int64)
     cells, distances = np.empty((0, 2), np.int32), np.empty(0, np.float32)
     count = 0
-    for index in range(len(positions)):
-        level, seed = levels[index], (positions[index, 0], positions[index, 1])
+    for index in range(num_seeds):
+        level, seed = seeds.level[index], (seeds.position[index, 0], seeds.position[index, 1])
         mine, stamp = owned[level], stamps[level]
         if max_overlap < 1 and mine[seed]:
             continue
         start = starts[count]
         cells, distances = _with_room(cells, distances, start, stamp.size)
         mark = index + 1
-        maps = grids.embeddings[level], grids.distance_scales[level], grids.is_bridge[level]
-        seen = stamp, beyond[level]
-        end = _grow(
-            maps, seed, thresholds[index], gaps[index], seen, mark, (cells, distances), start
-        )
+        maps = grids.embeddings[level], grids.is_bridge[level]
+        centre = seeds.centre[index], seeds.distance_scale[index]
+        threshold, gap, seen = seeds.threshold[index], seeds.gap[index], (stamp, beyond[level])
+        end = _grow(maps, centre, seed, threshold, gap, seen, mark, (cells, distances), start)
         part = cells[start:end]
         num_owned = 0
         for row, column in part:
@@ -224,6 +226,33 @@ def grow(grids, owned, stamps, beyond, positions, levels, thresholds, gaps, max_
     end = starts[count]
     found = cells[:end].copy(), distances[:end].copy()
     return kept[:count], bounds[:count], starts[: count + 1], found[0], found[1]
+
+
+@compiled
+def shift(grids, masks):
+    """See ``growing.shifted``.
+
+    Returns:
+        The centres (n, D) and the indices of thresholds (n,) that the cells of each mask agree on.
+    """
+    count, dim = len(masks.seed), grids.embeddings[0].shape[2]
+    num_taus = grids.object_probability[0].shape[0]
+    centres, tau_index = np.empty((count, dim), np.float32), np.empty(count, np.int64)
+    for index in range(count):
+        embedding = grids.embeddings[masks.level[index]]
+        probability = grids.object_probability[masks.level[index]]
+        total, votes = np.zeros(dim, np.float64), np.zeros(num_taus, np.float64)
+        weights = 0.0
+        for place in range(masks.start[index], masks.start[index + 1]):
+            row, column = masks.cells[place]
+            weight = 2 / (1 + np.exp(masks.squared_distance[place]))
+            weights += weight
+            for channel in range(dim):
+                total[channel] += weight * embedding[row, column, channel]
+            for tau in range(num_taus):
+                votes[tau] += weight * probability[tau, row, column]
+        centres[index], tau_index[index] = total / weights, votes.argmax()
+    return centres, tau_index
 
 
 @compiled
@@ -257,7 +286,7 @@ def _pixels_of(cells, size, limit, interpolate):
 
 
 @compiled
-def _clipped_distances(embedding, distance_scale, seed, threshold, window, cells, distances):
+def _clipped_distances(embedding, centre, threshold, window, cells, distances):
     """Distances in a window, (first, last) rows and columns, clipped; what is near but not of the
     mask is far."""
     (top, bottom), (left, right) = window
@@ -265,7 +294,7 @@ def _clipped_distances(embedding, distance_scale, seed, threshold, window, cells
     near = np.empty((bottom - top, right - left), np.float32)
     for row in range(top, bottom):
         for column in range(left, right):
-            distance = _squared_distance(embedding, distance_scale, seed, row, column)
+            distance = _squared_distance(embedding, centre, row, column)
             near[row - top, column - left] = distance if threshold < distance < cut else cut
     for index in range(len(cells)):
         near[cells[index, 0] - top, cells[index, 1] - left] = distances[index]
@@ -330,9 +359,11 @@ def draw(limit, order, grids, masks, cell_sizes, output_size, interpolate):
         if count == limit:
             break
         level, threshold = masks.level[index], masks.threshold[index]
-        seed = masks.position[index, 0], masks.position[index, 1]
-        embedding, distance_scale = grids.embeddings[level], grids.distance_scales[level]
-        height, width = distance_scale.shape
+        embedding, centre = (
+            grids.embeddings[level],
+            (masks.centre[index], masks.distance_scale[index]),
+        )
+        height, width = embedding.shape[:2]
         top, left, bottom, right = masks.bounds[index]
         # One cell more on each side, for the cut between two cells.
         window = (
@@ -341,9 +372,7 @@ def draw(limit, order, grids, masks, cell_sizes, output_size, interpolate):
         )
         mine = slice(masks.start[index], masks.start[index + 1])
         cells, distances = masks.cells[mine], masks.squared_distance[mine]
-        near = _clipped_distances(
-            embedding, distance_scale, seed, threshold, window, cells, distances
-        )
+        near = _clipped_distances(embedding, centre, threshold, window, cells, distances)
         rows = _pixels_of(window[0], cell_sizes[level, 0], output_size[0], interpolate)
         columns = _pixels_of(window[1], cell_sizes[level, 1], output_size[1], interpolate)
         canvas = np.zeros((len(rows[1]), len(columns[1])), np.bool_)

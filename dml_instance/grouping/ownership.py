@@ -5,7 +5,7 @@ Shapes: N seeds, n masks, h x w grid cells.
 
 import numpy as np
 
-from .growing import Grids, GrowingSeeds, GrownMasks, grow_masks
+from .growing import Grids, GrowingSeeds, GrownMasks, grow_shifted_masks
 
 
 def first_owners(grids: Grids, masks: GrownMasks) -> tuple[np.ndarray, ...]:
@@ -35,12 +35,16 @@ def first_owners(grids: Grids, masks: GrownMasks) -> tuple[np.ndarray, ...]:
 
 
 def masks_taken(
-    grids: Grids, seeds: GrowingSeeds, masks: GrownMasks
+    grids: Grids,
+    seeds: GrowingSeeds,
+    masks: GrownMasks,
+    thresholds: np.ndarray,
+    mean_shifts: int,
 ) -> dict[int, tuple[int | None, float]]:
     """Why mask NMS dropped seeds.
 
     Args:
-        grids, seeds: as of ``grow_masks``.
+        grids, seeds, thresholds, mean_shifts: as of ``grow_shifted_masks``.
         masks: what it kept.
 
     Returns:
@@ -57,7 +61,7 @@ def masks_taken(
         if owner < seed:
             taken[seed] = owner, 1.0
     others = np.setdiff1d(dropped, list(taken))
-    alone = grow_masks(grids, GrowingSeeds(*(values[others] for values in seeds)), max_overlap=1.0)
+    alone = grow_shifted_masks(grids, seeds.take(others), thresholds, mean_shifts, max_overlap=1.0)
     for index, place in enumerate(alone.seed.tolist()):
         seed = int(others[place])
         rows, columns = alone.cells[alone.start[index] : alone.start[index + 1]].T

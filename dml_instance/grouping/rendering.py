@@ -44,6 +44,13 @@ class WindowMasks:
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[index] for index in range(len(self)))
 
+    def take(self, indices: np.ndarray) -> "WindowMasks":
+        """Those of (M,) int64 indices, in that order; one may be named more than once."""
+        lengths = np.diff(self.start)[indices]
+        start = np.concatenate([[0], np.cumsum(lengths)])
+        source = np.repeat(self.start[indices] - start[:-1], lengths) + np.arange(start[-1])
+        return WindowMasks(self.boxes[indices], start, self.pixels[source])
+
     def whole(self, height: int, width: int) -> np.ndarray:
         """(N, height, width) bool, see ``sparse_masks``."""
         canvases = sparse_masks(len(self), height, width)

@@ -49,6 +49,10 @@ class GroupingRules:
     # an object lay apart from its largest piece, in [0, 1]: what nothing cuts has no other piece.
     # 0: of all classes. Measured.
     min_share_apart: float = 0.02
+    # So often each mask is grown anew, from the mean of its cells' embeddings, each with its
+    # similarity as weight, and with the one of TAUS for which these cells have the highest
+    # probability of an object, >= 0. 0: off (paper). Measured.
+    mean_shifts: int = 2
     # Mask NMS: a mask is dropped if more than this share of it belongs to better-scored ones, in
     # [0, 1]; under 1, so is a mask whose very seed does. Open in the paper; measured.
     max_overlap: float = 0.5
@@ -56,8 +60,16 @@ class GroupingRules:
     # requested size, or "grid", at the head's stride. Open in the paper; measured.
     mask_resolution: str = "output"
     # Class of an instance: that of its "seed" (paper), or a "vote" of all cells of its mask, and
-    # as score the seed's probability of an object times the share of the votes.
+    # as score the seed's probability of an object times a power of the share of the votes.
     class_by: str = "vote"
+    # That power, >= 0. Under 1, a mask whose cells are not of one mind still ranks by how sure it
+    # is that there is an object. Measured.
+    vote_exponent: float = 0.3
+    # For AP, which ranks, a mask whose class is voted on is returned once for each class that it
+    # may be of, so many at most, with the score of each, as Mask R-CNN returns a box; >= 1. 1: for
+    # the likeliest (paper). Where SCORE_THRESH_TEST is over 0, and in all that tools write and
+    # draw, it is returned once. Measured.
+    classes_per_mask: int = 3
     # Score of an instance: "seediness" of its seed, or "seediness_similarity", times the mean
     # similarity inside its mask. Open in the paper; measured.
     score: str = "seediness_similarity"
@@ -80,7 +92,9 @@ class GroupingRules:
                 self._refuse(name, "in [0, 1]")
         if not 0 <= self.min_seediness < 1:
             self._refuse("min_seediness", "in [0, 1)")
-        for name in ("max_seeds", "alpha", "small_mask_cells"):
+        if self.classes_per_mask < 1:
+            self._refuse("classes_per_mask", "at least 1")
+        for name in ("max_seeds", "alpha", "mean_shifts", "small_mask_cells", "vote_exponent"):
             if getattr(self, name) < 0:
                 self._refuse(name, "at least 0")
         if self.peak_radius <= 0:

@@ -12,40 +12,43 @@ from .metric import similarity
 from .rules import GroupingRules
 from .seeds import Seeds
 
+# A class with a smaller share of the votes of a mask is not one that it may be of.
+_LEAST_SHARE = 0.01
+
 
 def classify(
     masks: GrownMasks, seeds: Seeds, probabilities: Sequence[np.ndarray], rules: GroupingRules
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Class and score of each mask.
+    """What class each mask may be of, and its score as one.
 
     Args:
         masks: n of them.
         seeds: the n that they were grown from.
         probabilities: (T, K, h, w) for every scale, of each class for the mask grown from a cell.
-        rules: ``class_by``, ``score`` and ``small_mask_cells`` count.
+        rules: ``class_by``, ``vote_exponent``, ``classes_per_mask``, ``score`` and
+            ``small_mask_cells`` count.
 
     Returns:
-        Classes (n,) int64, and scores (n,) float64 in [0, 1].
+        Classes (n, k) int64, the likeliest first, and scores (n, k) float64 in [0, 1], 0 where a
+        mask may be of fewer; k is at least 1 and at most ``classes_per_mask``.
     """
-    classes, scores = seeds.pred_class, seeds.score.astype(np.float64)
+    classes, scores = seeds.pred_class[:, None], seeds.score.astype(np.float64)[:, None]
     if rules.class_by == "vote":
-        scores = seed_probability(probabilities, seeds.tau_index, masks)
+        scores = seed_probability(probabilities, masks)[:, None]
         if probabilities[0].shape[1] > 1:  # with one class there is nothing to vote on
-            classes, share = vote_classes(probabilities, seeds.tau_index, masks)
-            scores *= share
+            classes, share = vote_classes(probabilities, masks, rules.classes_per_mask)
+            scores = np.where(share >= _LEAST_SHARE, scores * share**rules.vote_exponent, 0)
+    worth = small_mask_factor(masks, rules.small_mask_cells)
     if rules.score == "seediness_similarity":
-        scores *= masks.total(similarity(masks.squared_distance)) / masks.area
-    return classes, scores * small_mask_factor(masks, rules.small_mask_cells)
+        worth *= masks.total(similarity(masks.squared_distance)) / masks.area
+    return classes, scores * worth[:, None]
 
 
-def seed_probability(
-    probabilities: Sequence[np.ndarray], tau_index: np.ndarray, masks: GrownMasks
-) -> np.ndarray:
+def seed_probability(probabilities: Sequence[np.ndarray], masks: GrownMasks) -> np.ndarray:
     """The probability of an object of any class at the seed of each mask.
 
     Args:
         probabilities: (T, K, h, w) for every scale, of each class for the mask grown from a cell.
-        tau_index: (n,) int64, which threshold each mask was grown with.
         masks: n of them.
 
     Returns:
@@ -55,35 +58,36 @@ def seed_probability(
     for level, probability in enumerate(probabilities):
         here = masks.level == level
         rows, columns = masks.position[here].T
-        of_seeds = probability[tau_index[here], :, rows, columns]
+        of_seeds = probability[masks.tau_index[here], :, rows, columns]
         result[here] = of_seeds.sum(axis=1).clip(max=1)
     return result
 
 
 def vote_classes(
-    probabilities: Sequence[np.ndarray], tau_index: np.ndarray, masks: GrownMasks
+    probabilities: Sequence[np.ndarray], masks: GrownMasks, most: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The class that the cells of each mask agree on.
+    """The classes that the cells of each mask vote for.
 
     Args:
         probabilities: (T, K, h, w) for every scale, of each class for the mask grown from a cell;
             they and background's add up to 1, so that cells whose own mask is poor count little.
-        tau_index: (n,) int64, which threshold each mask was grown with.
         masks: n of them.
+        most: k is at most so many.
 
     Returns:
-        For each the class with the largest share of the votes, (n,) int64, and that share, (n,)
-        float64.
+        For each the k classes with the largest shares of the votes, (n, k) int64, and these shares,
+        (n, k) float64, in descending order.
     """
-    level, tau = np.repeat([masks.level, tau_index], masks.area, axis=1)
+    level, tau = np.repeat([masks.level, masks.tau_index], masks.area, axis=1)
     votes = np.empty((len(masks.cells), probabilities[0].shape[1]), dtype=np.float32)
     for index, probability in enumerate(probabilities):
         here = level == index
         rows, columns = masks.cells[here].T
         votes[here] = probability[tau[here], :, rows, columns]
     total = masks.total(votes)
-    share = total.max(axis=1) / total.sum(axis=1).clip(min=np.finfo(np.float32).tiny)
-    return total.argmax(axis=1), share
+    share = total / total.sum(axis=1, keepdims=True).clip(min=np.finfo(np.float32).tiny)
+    classes = np.argsort(-share, axis=1, kind="stable")[:, :most]
+    return classes, np.take_along_axis(share, classes, axis=1)
 
 
 def small_mask_factor(masks: GrownMasks, small_mask_cells: float) -> np.ndarray:

@@ -32,6 +32,10 @@ def errors_of(objects, found, min_score=0.0):
             {"found": 1, "missed": 1, "background": 1},
         ),
         ([(LEFT, 1, 0.2), (RIGHT, 1, 0.9)], {"found": 1, "missed": 1}),
+        (
+            [(LEFT, 1, 0.9), (LEFT, 2, 0.8), (RIGHT, 2, 0.9), (RIGHT, 1, 0.8)],
+            {"found": 1, "wrong class": 1},
+        ),
         ([], {"missed": 2}),
     ],
 )

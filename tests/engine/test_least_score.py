@@ -47,9 +47,10 @@ MASKS = square_and_disc()[1]
 
 
 def test_the_score_of_the_best_f1_is_stored_and_nothing_else_changes(run_with, caplog):
-    """Right ones of 0.9 and 0.62, a wrong one of 0.43: 0.45 parts them."""
-    wrong = (MASKS[0], 1, 0.43)
-    cfg = run_with([(MASKS[0], 0, 0.9), (MASKS[1], 1, 0.62), wrong])
+    """Right ones of 0.9 and 0.62, a wrong one of 0.43: 0.45 parts them. That the first may be of
+    another class as well is no object."""
+    wrong, guess = (MASKS[0] | MASKS[1], 1, 0.43), (MASKS[0], 1, 0.7)
+    cfg = run_with([(MASKS[0], 0, 0.9), guess, (MASKS[1], 1, 0.62), wrong])
     checkpoint = f"{cfg.OUTPUT_DIR}/model_final.pth"
     torch.save(with_config({"model": {}}, cfg), checkpoint)
     with caplog.at_level(logging.INFO):

@@ -80,6 +80,19 @@ def test_the_least_score_is_that_of_the_highest_f1_or_the_given_one():
     assert figures_of(SCENES, 0.85)["segm_instances"]["precision@50"] == 100
 
 
+def test_a_mask_that_is_predicted_for_several_classes_is_an_object_once():
+    """Its likeliest class counts, wherever it stands; boundary AP ranks all of them."""
+    masks, classes = [PART, RIGHT, PART, RIGHT, BELOW, BELOW], [0, 1, 1, 2, 1, 1]
+    scores = [0.9, 0.8, 0.85, 0.81, 0.7, 0.65]
+    guesses = {1: Scene([LEFT, RIGHT], [0, 1], masks, classes, scores)}
+    objects = {1: Scene([LEFT, RIGHT], [0, 1], [PART, RIGHT, BELOW, BELOW], [0, 2, 1, 1],
+                        [0.9, 0.81, 0.7, 0.65])}  # fmt: skip
+    for rules in ((0.5,), ()):
+        got, expected = figures_of(guesses, *rules), figures_of(objects, *rules)
+        np.testing.assert_equal(got["segm_instances"], expected["segm_instances"])
+    assert got["segm_boundary"]["AP-stem"] > expected["segm_boundary"]["AP-stem"] == 0
+
+
 def test_a_tolerance_in_pixels():
     scenes = {1: Scene([block(0, 0, 1, 8)], [0], [block(3, 0, 4, 8)], [0], [0.9])}
     for tolerance, expected in ((2, 0), (3, 100)):

@@ -83,16 +83,20 @@ def test_without_a_tau_it_is_the_choice_of_the_model_there():
         assert (mask.pred_class, mask.score) == (3, pytest.approx(0.8, abs=1e-5))
 
 
-def test_the_seed_of_an_instance_grows_that_instance_with_its_class_and_score():
+@pytest.mark.parametrize("mean_shifts", [0, 2])
+def test_the_seed_of_an_instance_grows_that_instance_with_its_class_and_score(mean_shifts):
     seeds = [HandSeed(0, 0, 0.9, 1), HandSeed(1, 4, 0.7, 2), HandSeed(3, 2, 0.5, 4)]
     rules = {
         "class_by": "vote",
         "score": "seediness_similarity",
         "small_mask_cells": 2.0,
         "mask_resolution": "output",
+        "mean_shifts": mean_shifts,
     }
     size = (13, 19)
-    maps = maps_of(flat_embedding(SCENE), seeds)
+    embedding = flat_embedding(SCENE)
+    embedding[0, 0, 0] += 0.5  # the seed of the first is none of the best
+    maps = maps_of(embedding, seeds)
     grouping = grouping_of(**rules)
     found, ground = grouping([maps], size), grouping.ground([maps], size)
     assert len(found) == 3
@@ -102,6 +106,20 @@ def test_the_seed_of_an_instance_grows_that_instance_with_its_class_and_score():
         (index,) = np.flatnonzero(found.pred_classes.numpy() == mask.pred_class)
         np.testing.assert_array_equal(whole(mask, size), found.pred_masks[index].numpy())
         assert mask.score == pytest.approx(float(found.scores[index]))
+
+
+def test_with_mean_shifts_a_tau_counts_from_the_mean_of_the_object():
+    """The point lies at 0, with cells up to 0.9; their mean is some 0.4, and of its cells those up
+    to 1.2 are within 0.85 of it."""
+    embedding = torch.tensor([[[0.0, 0.3, 0.6, 0.9, 1.2, 9, 9]]])
+    changes = {"taus": (0.25, 0.55, 0.75), "mask_resolution": "grid"}
+    seed = HandSeed(0, 0, 0.9, tau_index=1)
+    plain, shifted = (ground_of(embedding, seed, mean_shifts=n, **changes) for n in (0, 1))
+    near, far = 2 / (1 + np.exp(0.85**2)), 2 / (1 + np.exp(0.2**2))
+    for tau, of_point, of_mean in ((near, 3, 5), (far, 1, 2)):
+        counts = [ground.grow((0.5, 0.5), tau).pixels.sum() for ground in (plain, shifted)]
+        assert counts == [of_point, of_mean]
+    assert shifted.grow((0.5, 0.5)).tau == 0.55
 
 
 def test_of_several_scales_the_likeliest_one_counts():
@@ -149,5 +167,9 @@ def test_a_threshold_out_of_range_is_refused(tau):
 
 def test_what_is_kept_is_counted():
     ground = ground_of(flat_embedding(SCENE))
-    # Embedding and factor of 4 bytes, a bridge of 1, three thresholds of nine classes of 4 bytes.
-    assert ground.nbytes == 20 * (4 + 4 + 1 + 3 * 9 * 4)
+    # Embedding and factor of 4 bytes, a bridge of 1, for three thresholds nine classes, and an
+    # object of any of them, of 4 bytes.
+    assert ground.nbytes == 20 * (4 + 4 + 1 + 3 * (9 + 1) * 4)
+    logits = torch.zeros(3, 2, 4, 5)
+    ground = grouping_of(num_classes=1).ground([maps_of(flat_embedding(SCENE), logits)], (4, 5))
+    assert ground.nbytes == 20 * (4 + 4 + 1 + 3 * 4)

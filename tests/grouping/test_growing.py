@@ -190,7 +190,8 @@ def test_the_threshold_itself_is_near_enough(threshold, columns, gap):
 def test_distances_are_scaled_by_the_seed_and_not_by_the_cell():
     factor = np.full((1, 8), 100.0)
     factor[0, 3] = 0.25
-    masks = grow_masks(grids_of(ramp(), distance_scales=[factor]), growing_seeds([(0, 3)], 1.0), 0)
+    grids = grids_of(ramp(), distance_scales=[factor])
+    masks = grow_masks(grids, growing_seeds(grids, [(0, 3)], 1.0), 0)
     assert masks.cells[:, 1].tolist() == [3, 2, 4, 1, 5]
     assert masks.squared_distance.tolist() == [0, 0.25, 0.25, 1, 1]
 
@@ -201,8 +202,8 @@ def test_distances_are_scaled_by_the_seed_and_not_by_the_cell():
 def test_values_that_are_not_finite_join_no_mask_and_grow_none(bad, gap):
     embedding = torch.zeros(2, 5, 5)
     embedding[1, 0, 2] = bad
-    seeds = growing_seeds([(0, 2), (3, 3)], 1.1, gap)
-    masks = grow_masks(grids_of(embedding), seeds, 0.5)
+    grids = grids_of(embedding)
+    masks = grow_masks(grids, growing_seeds(grids, [(0, 2), (3, 3)], 1.1, gap), 0.5)
     assert masks.seed.tolist() == [1]
     part = masks_on((5, 5), masks)[0]
     assert part.sum() == 24 and not part[0, 2]

@@ -8,7 +8,7 @@ import torch
 from detectron2.structures import Instances
 
 from dml_instance.grouping import grouping as grouping_module
-from dml_instance.grouping.growing import grow_masks
+from dml_instance.grouping.growing import grow_shifted_masks
 from hand_made import (
     HandSeed,
     flat_embedding,
@@ -191,11 +191,11 @@ def test_masks_are_grown_in_arrays_of_the_shapes_and_types_that_are_promised(
     """At half the scale a gap of 6 pixels is one of 3 cells, and at a twentieth it is none."""
     given = []
 
-    def spy(grids, seeds, max_overlap):
+    def spy(grids, seeds, *rules):
         given.append((grids, seeds))
-        return grow_masks(grids, seeds, max_overlap)
+        return grow_shifted_masks(grids, seeds, *rules)
 
-    monkeypatch.setattr(grouping_module, "grow_masks", spy)
+    monkeypatch.setattr(grouping_module, "grow_shifted_masks", spy)
     pyramid = [
         maps_of(torch.zeros(2, 4, 5), [HandSeed(0, 1, 0.5)], scale=0.5),
         maps_of(torch.zeros(2, 2, 3), [HandSeed(1, 2, 0.9)], scale=0.05),
@@ -204,8 +204,8 @@ def test_masks_are_grown_in_arrays_of_the_shapes_and_types_that_are_promised(
     ((grids, seeds),) = given
     for level, shape in enumerate([(4, 5), (2, 3)]):
         arrays = [part[level] for part in grids]
-        assert [array.shape for array in arrays] == [(*shape, 2), shape, shape]
-        assert [array.dtype for array in arrays] == [np.float32, np.float32, bool]
+        assert [array.shape for array in arrays] == [(*shape, 2), shape, shape, (3, *shape)]
+        assert [array.dtype for array in arrays] == [np.float32, np.float32, bool, np.float32]
         assert all(array.flags.c_contiguous for array in arrays)
     assert [bridge.all() for bridge in grids.is_bridge] == [connect_gap > 0, False]
     assert seeds.position.tolist() == [[1, 2], [0, 1]]

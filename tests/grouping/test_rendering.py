@@ -59,7 +59,7 @@ def slow_pixels(distance, is_of_mask, threshold, cell_size, output_size, interpo
 
 def grown(embedding, seed, threshold, gap=0):
     grids = grids_of(embedding)
-    return grids, grow_masks(grids, growing_seeds([seed], threshold, gap), 0.5)
+    return grids, grow_masks(grids, growing_seeds(grids, [seed], threshold, gap), 0.5)
 
 
 @settings(max_examples=60, deadline=None)
@@ -157,7 +157,8 @@ def four_columns():
     """Four masks of five columns each, on a grid of 5 x 20 cells."""
     ids = torch.arange(4).repeat_interleave(5).expand(5, 20)
     grids = grids_of(flat_embedding(ids))
-    return grids, grow_masks(grids, growing_seeds([(2, 2), (2, 7), (2, 12), (2, 17)], 1.1), 0.5)
+    seeds = growing_seeds(grids, [(2, 2), (2, 7), (2, 12), (2, 17)], 1.1)
+    return grids, grow_masks(grids, seeds, 0.5)
 
 
 def test_masks_are_drawn_in_the_order_that_is_asked_for_with_tight_boxes():
@@ -199,7 +200,8 @@ def test_a_mask_without_a_pixel_is_left_out_and_takes_no_place():
     the masks of columns 0 and 1 have none."""
     numbers = picture("01234567")
     grids = grids_of(flat_embedding(numbers))
-    masks = grow_masks(grids, growing_seeds([(0, column) for column in range(8)], 1.1), 0.5)
+    seeds = growing_seeds(grids, [(0, column) for column in range(8)], 1.1)
+    masks = grow_masks(grids, seeds, 0.5)
     drawn, pixels, boxes = draw(grids, masks, (1, 2), interpolate=False, limit=2)
     assert drawn.tolist() == [2, 6]
     assert pixels[:, 0].tolist() == [[True, False], [False, True]]
@@ -210,7 +212,7 @@ def test_masks_of_every_scale_are_drawn_by_the_size_of_its_cells():
     fine, coarse = torch.zeros(1, 4, 12), torch.zeros(1, 2, 3)
     fine[0, 1:3, 4:7], coarse[0, 1, 2] = 9, 9
     grids = grids_of(fine, coarse)
-    seeds = growing_seeds([(1, 4), (1, 2)], 1.1, levels=[0, 1])
+    seeds = growing_seeds(grids, [(1, 4), (1, 2)], 1.1, levels=[0, 1])
     masks = grow_masks(grids, seeds, 0.5)
     _, pixels, boxes = draw(
         grids, masks, (8, 24), [(2.0, 2.0), (4.0, 8.0)], order=[1, 0], interpolate=False
@@ -224,7 +226,7 @@ def test_distances_are_those_from_the_seed_by_its_own_scale():
     factor = np.full((1, 8), 100.0)
     factor[0, 0] = 0.25
     grids = grids_of(ramp(), distance_scales=[factor])
-    masks = grow_masks(grids, growing_seeds([(0, 0)], 0.9), 0.5)
+    masks = grow_masks(grids, growing_seeds(grids, [(0, 0)], 0.9), 0.5)
     _, pixels, _ = draw(grids, masks, (1, 800))
     # Cells 0 and 1 are in, and between the centres of 1 (at 0.25) and 2 (at 1) the cut is at 0.9.
     last = 100 * (1.5 + (0.9 - 0.25) / 0.75)

@@ -19,12 +19,13 @@ def probabilities_of_two_scales():
     return [generator.random((T, K, *shape)).astype(np.float32) / K for shape in (FINE, COARSE)]
 
 
-def masks_of_two_scales():
+def masks_of_two_scales(taus=0):
     """On the fine grid a mask of 5 cells and one of 3, on the coarse one of 2; scales alternate."""
     fine = flat_embedding(picture("11..2 11.22 1...."))
     coarse = flat_embedding(picture("... .33"))
-    seeds = growing_seeds([(1, 4), (1, 1), (0, 1)], 1.1, levels=[0, 1, 0])
-    return grow_masks(grids_of(fine, coarse), seeds, max_overlap=1.0)
+    grids = grids_of(fine, coarse)
+    seeds = growing_seeds(grids, [(1, 4), (1, 1), (0, 1)], 1.1, levels=[0, 1, 0], taus=taus)
+    return grow_masks(grids, seeds, max_overlap=1.0)
 
 
 def cells_of(masks: GrownMasks, index: int) -> list[tuple[int, int]]:
@@ -32,8 +33,8 @@ def cells_of(masks: GrownMasks, index: int) -> list[tuple[int, int]]:
 
 
 def test_the_probability_of_an_object_is_that_of_all_classes_at_the_seed():
-    probabilities, masks = probabilities_of_two_scales(), masks_of_two_scales()
-    got = seed_probability(probabilities, np.array([1, 0, 1]), masks)
+    probabilities, masks = probabilities_of_two_scales(), masks_of_two_scales([1, 0, 1])
+    got = seed_probability(probabilities, masks)
     fine, coarse = probabilities
     expected = [fine[1, :, 1, 4].sum(), coarse[0, :, 1, 1].sum(), fine[1, :, 0, 1].sum()]
     np.testing.assert_allclose(got, expected, rtol=1e-6)
@@ -41,21 +42,23 @@ def test_the_probability_of_an_object_is_that_of_all_classes_at_the_seed():
 
 
 def test_a_probability_that_rounding_brought_over_one_is_one():
-    masks = masks_of_two_scales()
+    masks = masks_of_two_scales([0, 0, 1])
     over = [np.full((T, K, *shape), 0.34, dtype=np.float32) for shape in (FINE, COARSE)]
-    assert seed_probability(over, np.array([0, 0, 1]), masks).tolist() == [1, 1, 1]
+    assert seed_probability(over, masks).tolist() == [1, 1, 1]
 
 
-def test_every_cell_of_a_mask_votes_with_its_probabilities_for_the_threshold_of_the_mask():
-    probabilities, masks = probabilities_of_two_scales(), masks_of_two_scales()
-    tau_index = np.array([1, 0, 0])
-    classes, share = vote_classes(probabilities, tau_index, masks)
+@pytest.mark.parametrize("most", [1, 2, 3, 7])
+def test_every_cell_of_a_mask_votes_with_its_probabilities_for_the_threshold_of_the_mask(most):
+    tau_index = [1, 0, 0]
+    probabilities, masks = probabilities_of_two_scales(), masks_of_two_scales(tau_index)
+    classes, share = vote_classes(probabilities, masks, most)
     for index in range(3):
         votes = np.zeros(K)
         for row, column in cells_of(masks, index):
             votes += probabilities[masks.level[index]][tau_index[index], :, row, column]
-        assert classes[index] == votes.argmax()
-        assert share[index] == pytest.approx(votes.max() / votes.sum(), rel=1e-6)
+        order = sorted(range(K), key=lambda c: -votes[c])[:most]
+        assert classes[index].tolist() == order
+        assert share[index] == pytest.approx(votes[order] / votes.sum(), rel=1e-6)
     assert masks.area.tolist() == [3, 2, 5]
     assert (classes.dtype, share.dtype) == (np.int64, np.float64)
 
@@ -63,16 +66,16 @@ def test_every_cell_of_a_mask_votes_with_its_probabilities_for_the_threshold_of_
 def test_votes_of_nothing_are_a_share_of_nothing():
     masks = masks_of_two_scales()
     nothing = [np.zeros((T, K, *shape), dtype=np.float32) for shape in (FINE, COARSE)]
-    classes, share = vote_classes(nothing, np.zeros(3, dtype=np.int64), masks)
-    assert classes.tolist() == [0, 0, 0] and share.tolist() == [0, 0, 0]
+    classes, share = vote_classes(nothing, masks, 2)
+    assert classes.tolist() == [[0, 1]] * 3 and not share.any()
 
 
 def test_no_masks_have_no_scores():
-    masks = grow_masks(grids_of(torch.zeros(1, *FINE)), growing_seeds([], 1.0), 0.5)
-    nothing = np.zeros(0, dtype=np.int64)
+    grids = grids_of(torch.zeros(1, *FINE))
+    masks = grow_masks(grids, growing_seeds(grids, [], 1.0), 0.5)
     probabilities = probabilities_of_two_scales()[:1]
-    assert seed_probability(probabilities, nothing, masks).shape == (0,)
-    assert [part.shape for part in vote_classes(probabilities, nothing, masks)] == [(0,), (0,)]
+    assert seed_probability(probabilities, masks).shape == (0,)
+    assert [part.shape for part in vote_classes(probabilities, masks, 2)] == [(0, 2), (0, 2)]
     assert small_mask_factor(masks, 2.0).shape == (0,)
 
 

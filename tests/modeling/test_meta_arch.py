@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from detectron2.utils.events import EventStorage
 
-from dml_instance.grouping.growing import grow_masks
+from dml_instance.grouping.growing import grow_shifted_masks
 from dml_instance.modeling.test_time import InferenceRules
 from dml_instance.schedule import put_schedule_iteration
 from toy_models import LOSSES, empty, losses_of, model_of
@@ -234,11 +234,11 @@ def test_what_training_saw_in_pieces_is_bridged_from_the_checkpoint(monkeypatch)
     assert loaded.grouping.pieces.in_pieces().tolist() == [False, True]
     given = []
 
-    def spy(grids, growing, max_overlap):
+    def spy(grids, growing, *rules):
         given.append(growing)
-        return grow_masks(grids, growing, max_overlap)
+        return grow_shifted_masks(grids, growing, *rules)
 
-    monkeypatch.setattr("dml_instance.grouping.grouping.grow_masks", spy)
+    monkeypatch.setattr("dml_instance.grouping.grouping.grow_shifted_masks", spy)
     x = {"image": torch.randint(0, 255, (3, 48, 64))}
     with torch.no_grad():
         loaded.eval()([x])

@@ -1,7 +1,7 @@
 """What the shipped models find in drawn images is what they found when they were shipped.
 
 ``shipped_models.json`` holds, for every image, each instance with a score of more than 0.3: class,
-score, area and box of its mask, as the code found them that trained the models.
+score, area and box of its mask, as they were found when they were last measured.
 """
 
 import json
@@ -16,6 +16,7 @@ from detectron2.structures import Boxes, pairwise_iou
 
 from dml_instance.data.datasets.shapes import draw_split
 from dml_instance.engine import NO_DATA, load_config
+from dml_instance.mask_classes import is_likeliest
 from toy_models import CONFIGS as FOLDER
 from toy_scenes import crowd_of_cells
 
@@ -33,8 +34,8 @@ def images_of(name):
 
 
 def summary_of(instances):
-    """Class, score, area and box of every instance with a score of more than 0.3."""
-    chosen = instances[instances.scores > 0.3]
+    """Class, score, area and box of every object with a score of more than 0.3."""
+    chosen = instances[(instances.scores > 0.3) & is_likeliest(instances)]
     return {
         "classes": chosen.pred_classes.tolist(),
         "scores": [round(score, 6) for score in chosen.scores.tolist()],

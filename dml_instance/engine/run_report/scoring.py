@@ -154,7 +154,7 @@ def _segmented(model: nn.Module, cfg: CfgNode) -> Iterator[tuple[str, dict, Imag
             for mask, index, score in found
         ]
         (masks,) = gather_masks([record], predictions, count).values()
-        yield name, record, masks
+        yield name, record, masks.with_objects()
         if time.monotonic() > end:
             return
 

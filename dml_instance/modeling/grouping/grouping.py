@@ -25,6 +25,7 @@ from ...grouping import (
     SeedAccount,
     Seeds,
     group,
+    group_for_ranking,
     seeds_of,
 )
 from ...grouping import explain as account_of
@@ -145,12 +146,21 @@ class InstanceGrouping(nn.Module):
         Returns:
             ``pred_masks`` (N, H, W) bool, ``scores`` (N,) float32 in descending order,
             ``pred_classes`` (N,) int64 and ``pred_boxes``, on the device of the maps, or on the CPU
-            if the masks have more than 4 GiB. Memory: the pages of N x H x W bytes that masks lie
-            in, and that of ``grow_masks``. A limit that was reached is noted in ``limits``, and the
-            first time it is a warning in the log.
+            if the masks have more than 4 GiB. Where no least score is set, a mask comes once for
+            each class that it may be of, as evaluators want it, and ``is_likeliest`` (N,) bool says
+            which are the objects; see ``mask_classes.likeliest``. Memory: the pages of N x H x W
+            bytes that masks lie in, and that of ``grow_masks``. A limit that was reached is noted
+            in ``limits``, and the first time it is a warning in the log.
         """
-        found = self.find([as_arrays(maps) for maps in pyramid], output_size, image_name)
-        return _as_instances(found, pyramid, output_size)
+        arrays = [as_arrays(maps) for maps in pyramid]
+        if self.rules.classes_per_mask == 1 or self.min_score > 0:
+            return _as_instances(self.find(arrays, output_size, image_name), pyramid, output_size)
+        found, is_likeliest = group_for_ranking(
+            arrays, output_size, self.settings, self.limits, image_name
+        )
+        result = _as_instances(found, pyramid, output_size)
+        result.is_likeliest = torch.from_numpy(is_likeliest).to(result.scores.device)
+        return result
 
     def find(
         self,
@@ -158,8 +168,8 @@ class InstanceGrouping(nn.Module):
         output_size: tuple[int, int],
         image_name: str = "an image",
     ) -> FoundInstances:
-        """What ``forward`` finds, without a mask of the whole image for each: memory does not go
-        with the number of objects times the pixels.
+        """The objects that ``forward`` finds, each once, without a mask of the whole image for
+        each: memory does not go with the number of objects times the pixels.
 
         Args:
             pyramid: the maps of an image as arrays, one a scale.

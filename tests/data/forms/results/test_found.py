@@ -28,6 +28,15 @@ def test_objects_are_numbered_by_score_without_weak_and_empty_ones():
     assert found_objects(instances_of([])) == []
 
 
+def test_a_mask_is_an_object_as_its_likeliest_class_alone():
+    instances = instances_of([SQUARE, BAR, (SQUARE[0], 1, 0.8), WEAK])
+    instances.is_likeliest = torch.tensor([True, True, False, True])
+    found = found_objects(instances)
+    assert [(o.label, o.class_index, o.score) for o in found] == [
+        *((1, 0, 0.875), (2, 1, 0.75), (3, 0, 0.25))
+    ]
+
+
 @pytest.mark.parametrize("slack", [0.0, 0.9, 4.5])
 def test_boxes_change_the_time_and_not_what_is_found(slack):
     """Boxes are those of the masks, half open, or a detector's that do not fit exactly."""

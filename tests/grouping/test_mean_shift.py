@@ -1,0 +1,144 @@
+"""Masks that are grown again from the mean of their cells."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from dml_instance.grouping.growing import grow_masks, grow_shifted_masks, shifted_seeds
+from hand_made import (
+    TAUS,
+    HandSeed,
+    flat_embedding,
+    grids_of,
+    growing_seeds,
+    instances_of,
+    logits_of,
+    masks_on,
+    picture,
+    threshold_of,
+)
+
+THRESHOLDS = np.array([threshold_of(index) for index in range(len(TAUS))])
+
+
+def slow_shifts(embedding, factor, probability, seed, tau_index, mean_shifts):
+    """The definition on the whole grid, in double: the mask (h, w), its centre and threshold, and
+    whether a cell or a vote is too near to call."""
+    embedding, centre = embedding.astype(float), embedding[(slice(None), *seed)].astype(float)
+    is_doubtful = False
+    for step in range(mean_shifts + 1):
+        squared = factor[seed] * np.square(embedding - centre[:, None, None]).sum(axis=0)
+        threshold = THRESHOLDS[tau_index]
+        near = squared <= threshold
+        is_doubtful |= bool((np.abs(squared - threshold) < 1e-4).any())
+        near[seed] = True
+        labels, _ = ndimage.label(near, structure=np.ones((3, 3)))
+        mask = labels == labels[seed]
+        if step == mean_shifts:
+            return mask, centre, tau_index, is_doubtful
+        weight = 2 / (1 + np.exp(np.minimum(squared, threshold)[mask]))
+        centre = (embedding[:, mask] * weight).sum(axis=1) / weight.sum()
+        votes = (probability[:, mask] * weight).sum(axis=1)
+        tau_index = int(votes.argmax())
+        best, second = np.sort(votes)[[-1, -2]]
+        is_doubtful |= bool(best - second < 1e-4)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 100_000), st.integers(0, 3), st.integers(0, 2), st.floats(1, 5))
+def test_a_mask_is_what_the_slow_definition_says(seed, mean_shifts, tau_index, spread):
+    rng = np.random.default_rng(seed)
+    embedding = ndimage.gaussian_filter(rng.normal(0, spread, (3, 12, 15)), (0, 1.5, 1.5))
+    embedding = embedding.astype(np.float32)
+    factor = rng.uniform(0.3, 2, (12, 15)).astype(np.float32)
+    probability = rng.uniform(0, 1, (len(TAUS), 12, 15)).astype(np.float32)
+    position = int(rng.integers(12)), int(rng.integers(15))
+    grids = grids_of(
+        torch.from_numpy(embedding), distance_scales=[factor], object_probability=[probability]
+    )
+    seeds = growing_seeds(grids, [position], threshold_of(tau_index), taus=tau_index)
+    masks = grow_shifted_masks(grids, seeds, THRESHOLDS, mean_shifts, 0.5)
+    mask, centre, tau_index, is_doubtful = slow_shifts(
+        embedding, factor, probability, position, tau_index, mean_shifts
+    )
+    if is_doubtful:
+        return
+    np.testing.assert_array_equal(masks_on((12, 15), masks)[0], mask)
+    np.testing.assert_allclose(masks.centre[0], centre, atol=1e-4)
+    assert masks.tau_index.tolist() == [tau_index]
+    assert masks.threshold.tolist() == [THRESHOLDS[tau_index]]
+    assert masks.distance_scale.tolist() == [factor[position]]
+
+
+def test_without_shifts_masks_are_grown_once():
+    grids = grids_of(torch.tensor([[[0.0, 0.4, 0.8, 1.2, 9]]]))
+    seeds = growing_seeds(grids, [(0, 1), (0, 4)], 0.5)
+    for got, expected in zip(
+        grow_shifted_masks(grids, seeds, THRESHOLDS, 0, 0.5),
+        grow_masks(grids, seeds, 0.5),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_masks_that_come_to_the_same_are_one_and_the_others_keep_their_seeds():
+    """The first two have a half each of what is one object, the third lies in the first, and the
+    fourth is another object."""
+    grids = grids_of(torch.tensor([[[0.0, 0.3, 0.6, 0.9, 1.2, 9, 9]]]))
+    seeds = growing_seeds(grids, [(0, 0), (0, 4), (0, 1), (0, 6)], 0.9, taus=1)
+    thresholds = np.array([0.5, 0.9, 0.95])
+    probability = np.zeros((3, 1, 7))
+    probability[1] = 1
+    grids = grids._replace(object_probability=(probability.astype(np.float32),))
+    once = grow_masks(grids, seeds, 0.8)
+    assert once.seed.tolist() == [0, 1, 3]
+    masks = grow_shifted_masks(grids, seeds, thresholds, 1, 0.8)
+    assert masks.seed.tolist() == [0, 3]
+    assert masks_on((1, 7), masks)[:, 0].nonzero()[1].tolist() == [0, 1, 2, 3, 4, 5, 6]
+    again = shifted_seeds(grids, seeds, once, thresholds)
+    assert again.position.tolist() == [[0, 0], [0, 4], [0, 6]]
+    assert again.centre[2].tolist() == [9]
+
+
+def test_every_scale_has_a_mean_and_a_vote_of_its_own():
+    grids = grids_of(
+        torch.tensor([[[0.0, 0.5]]]),
+        torch.tensor([[[3.0, 3.0, 9.0]]]),
+        object_probability=[
+            np.array([[[0.9, 0.9]], [[0.1, 0.1]], [[0.2, 0.2]]]),
+            np.array([[[0.1, 0.1, 0.9]], [[0.2, 0.2, 0.9]], [[0.3, 0.3, 0.9]]]),
+        ],
+    )
+    seeds = growing_seeds(grids, [(0, 0), (0, 1)], threshold_of(1), levels=[0, 1], taus=1)
+    masks = grow_shifted_masks(grids, seeds, THRESHOLDS, 1, 1.0)
+    weight = 2 / (1 + np.exp(0.25))
+    np.testing.assert_allclose(masks.centre[:, 0], [0.5 * weight / (1 + weight), 3], rtol=1e-6)
+    assert masks.tau_index.tolist() == [0, 2]
+
+
+def test_the_mask_is_drawn_by_the_distance_from_its_centre():
+    """The seed, at 0, has cells up to 0.9; their mean is 0.4 or so, from where 1.2 is near too."""
+    embedding = torch.tensor([[[0.0, 0.3, 0.6, 0.9, 1.2, 9, 9, 9]]])
+    logits = logits_of([HandSeed(0, 0, 0.9, tau_index=1)], (1, 8))
+    rules = {"taus": (0.25, 0.55, 0.75), "mask_resolution": "output"}
+    plain = instances_of(embedding, logits, (1, 80), **rules)
+    shifted = instances_of(embedding, logits, (1, 80), mean_shifts=1, **rules)
+    # Between cells of squared distance 0.81 (in) and 1.44 the cut at 0.97 lies 0.25 of the way.
+    threshold = np.log(2 / 0.55 - 1)
+    assert plain.pred_masks.sum() == round(35 + 10 * (threshold - 0.81) / (1.44 - 0.81))
+    assert 45 < int(shifted.pred_masks.sum()) <= 50
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_of_no_mean(bad):
+    embedding = flat_embedding(picture("1112 1122"))
+    embedding[0, 0, 0] = bad
+    grids = grids_of(embedding)
+    seeds = growing_seeds(grids, [(0, 0), (0, 1), (0, 3)], 1.1)
+    masks = grow_shifted_masks(grids, seeds, THRESHOLDS, 2, 0.5)
+    assert masks.seed.tolist() == [1, 2]
+    assert masks.centre[:, 0].tolist() == [10, 20]
+    assert masks.area.tolist() == [4, 3]
