@@ -7,8 +7,9 @@ import detectron2.layers
 import fvcore.nn.weight_init as weight_init
 import torch
 import torch.nn.functional as F
-from detectron2.layers import get_norm
+from detectron2.layers import FrozenBatchNorm2d, get_norm
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 # What Inductor makes convolutions of: oneDNN's, with the activation applied while the result is
 # still in registers. Builds of torch without oneDNN do not have it.
@@ -16,20 +17,38 @@ _CONVOLUTION = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
 
 
 class Conv2d(detectron2.layers.Conv2d):
-    """Detectron2's convolution, which is one pass over memory where it can be: at inference on a
-    CPU, once its norm is fused (``test_time.fuse_conv_norms``). Results differ by rounding.
+    """Detectron2's convolution, which is one pass over memory where it can be: on a CPU, where it
+    is not trained and its norm is frozen or fused (``test_time.fuse_conv_norms``). Results differ
+    by rounding.
 
     The activation is ReLU, ReLU6 or none.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H', W')."""
-        if self.norm is None and runs_in_one_pass(x):
-            return self.in_one_pass(x, self.weight, self.padding)
+        if self.runs_in_one_pass(x):
+            return self.in_one_pass(x, *self.with_norm(), self.padding)
         return super().forward(x)
 
-    def in_one_pass(self, x: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
-        """The convolution of ``x`` with these, and the activation."""
+    def runs_in_one_pass(self, x: Tensor) -> bool:
+        """Whether the convolution of a map can be one pass."""
+        is_constant = self.norm is None or isinstance(self.norm, FrozenBatchNorm2d)
+        return is_constant and runs_in_one_pass(x)
+
+    def with_norm(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias with the norm, if there is one, in them."""
+        norm = self.norm
+        if norm is None:
+            return self.weight, self.bias
+        return fuse_conv_bn_weights(
+            *(self.weight, self.bias, norm.running_mean, norm.running_var, norm.eps),
+            *(norm.weight, norm.bias),
+        )
+
+    def in_one_pass(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]
+    ) -> Tensor:
+        """The convolution of ``x`` with these, and the activation; in what autocast wants."""
         if self.activation is None:
             then = "none", []
         elif isinstance(self.activation, nn.ReLU6):
@@ -37,8 +56,10 @@ class Conv2d(detectron2.layers.Conv2d):
         else:
             then = "relu", []
         options = padding, self.stride, self.dilation, self.groups
-        x = x.contiguous(memory_format=torch.channels_last)
-        return _CONVOLUTION(x, weight, self.bias, *options, *then, "")
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        x = x.to(dtype, memory_format=torch.channels_last)
+        bias = None if bias is None else bias.to(dtype)
+        return _CONVOLUTION(x, weight.to(dtype), bias, *options, *then, "")
 
 
 def runs_in_one_pass(x: Tensor) -> bool:

@@ -7,6 +7,7 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
+from detectron2.layers import FrozenBatchNorm2d
 from torch import nn
 
 from dml_instance.modeling import layers
@@ -86,6 +87,27 @@ def test_a_norm_that_is_not_fused_is_asked(passes):
         expected = F.relu(conv.norm(F.conv2d(x, conv.weight, None, padding=1)))
         assert torch.equal(conv(x), expected)
     assert passes == []
+
+
+@needs_library
+@pytest.mark.parametrize("name", ["none", "relu6", "depthwise", "depthwise 5, stride 2"])
+def test_a_frozen_norm_is_part_of_the_pass(name, passes):
+    """In training too, where nothing of it is trained; in bfloat16 where autocast wants that."""
+    torch.manual_seed(0)
+    conv, x = CONVOLUTIONS[name](), torch.randn(2, 5, 8, 12)
+    conv.norm = FrozenBatchNorm2d(conv.out_channels)
+    conv.norm.running_mean.uniform_(-1, 1)
+    conv.norm.running_var.uniform_(0.5, 2)
+    spread(conv).train().requires_grad_(False)
+    expected = conv(x.clone().requires_grad_()).detach()
+    assert passes == []
+    with torch.no_grad():
+        torch.testing.assert_close(conv(x), expected, rtol=1e-5, atol=1e-4)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = conv(x)
+    assert len(passes) == 2
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, rtol=0.05, atol=0.2)
 
 
 @needs_library

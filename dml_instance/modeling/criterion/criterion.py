@@ -175,8 +175,11 @@ class DMLCriterion:
             "predicted_iou": _mean_where(is_object, _object_probability(logits[..., grown])),
         }
         if self.rules.mask_loss.weight > 0:
-            coverage = plan.coverage.of(seeds.group, seeds.near)
-            terms["mask"] = mask_loss(distance, coverage, seeds.is_judged & is_object[:, None])
+            on_objects = slice(seeds.on_objects)
+            near = None if seeds.near is None else seeds.near[on_objects]
+            coverage = plan.coverage.of(seeds.group[on_objects], near)
+            is_judged = seeds.is_judged.expand(distance.shape)[on_objects]
+            terms["mask"] = mask_loss(distance[on_objects], coverage, is_judged)
         return terms
 
     def _pair_terms(self, pixels: Tensor, scales: Tensor, pairs: SampledPairs) -> dict[str, Tensor]:

@@ -75,6 +75,7 @@ class SampledSeeds:
     Attributes:
         cell: (V,) int64 flat indices; masks are grown from the first V' of them.
         group: (V',) int64, 0 for background, i + 1 where the pixel lies in object i.
+        on_objects: how many of them lie in objects, which are the first ones.
         near: (V', P) int64, the cells that each mask is judged on; None: all of the grid.
         is_judged: (V', P) bool, which of them count; (1, h * w) where they are the same for all.
         labelled_share: (V,) float32, as of ``iou_prediction_loss``; None: 1.
@@ -82,6 +83,7 @@ class SampledSeeds:
 
     cell: Tensor
     group: Tensor
+    on_objects: int
     near: Tensor | None
     is_judged: Tensor
     labelled_share: Tensor | None
@@ -111,7 +113,7 @@ class SampledSeeds:
         share = None
         if rules.labelled_share < 1:
             share = torch.where(grid.flat_ids[cell] > 0, 1.0, rules.labelled_share)
-        return cls(cell, group, near, is_judged, share)
+        return cls(cell, group, len(on_objects), near, is_judged, share)
 
 
 @dataclass(frozen=True, eq=False)

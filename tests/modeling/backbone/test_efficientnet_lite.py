@@ -144,6 +144,9 @@ def test_frozen_stages_are_not_trained():
         is_frozen = name in ("stem", "res2")
         assert all(parameter.requires_grad != is_frozen for parameter in stage.parameters())
         assert any(isinstance(module, FrozenBatchNorm2d) for module in stage.modules()) == is_frozen
+    features = backbone.train()(torch.randn(2, 3, 64, 64))
+    recorded = [name for name, feature in features.items() if feature.requires_grad]
+    assert recorded == ["res3", "res4", "res5", "head"]
 
 
 @pytest.mark.parametrize(("normalization", "contrast"), [("image", 0.45), ("dataset", 1.0)])
