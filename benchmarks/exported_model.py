@@ -28,6 +28,7 @@ from dml_instance.data import build_test_mapper, register_given
 from dml_instance.data.forms.results import found_objects
 from dml_instance.engine import NO_DATA, load_trained, machine, message_of
 from dml_instance.files import write_json
+from dml_instance.mask_classes import is_likeliest
 from dml_instance.options import add_registration_option
 from dml_instance.report import table
 from dml_instance.runtime import load
@@ -72,6 +73,7 @@ def compare_objects(run: tuple, folder: str, dataset: str) -> dict:
     for record in tqdm(records, desc="segmenting", unit="image"):
         path = record["file_name"]
         instances = model([mapper({"file_name": path})])[0]["instances"]
+        instances = instances[is_likeliest(instances)]
         labels = labels_of(instances, exported.rules.grouping.min_score)
         result = exported(path)
         others = result.labels

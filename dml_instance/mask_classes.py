@@ -1,5 +1,6 @@
 """Masks that are predicted once for each class that they may be of."""
 
+import torch
 from detectron2.structures import Instances
 from torch import Tensor
 
@@ -13,4 +14,4 @@ def is_likeliest(instances: Instances) -> Tensor:
     """
     if instances.has("is_likeliest"):
         return instances.is_likeliest
-    return instances.scores.isfinite()
+    return torch.ones_like(instances.scores, dtype=torch.bool)

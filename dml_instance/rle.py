@@ -99,7 +99,7 @@ def of_likeliest_class(
     """Indices of N predictions but for those whose very mask has a better score as another class.
 
     A mask may be predicted once for each class that it may be of: the likeliest is the object, and
-    the others are guesses.
+    the others are guesses. Empty masks are no such ones.
 
     Args:
         masks: (N,) compressed RLEs of one image.
@@ -113,7 +113,7 @@ def of_likeliest_class(
     return [
         i
         for i, (mask, index) in enumerate(zip(masks, classes, strict=True))
-        if best[mask["counts"]][1] == index
+        if best[mask["counts"]][1] == index or coco_mask.area(mask) == 0
     ]
 
 

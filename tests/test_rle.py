@@ -55,6 +55,8 @@ def test_of_one_mask_the_likeliest_class_is_kept():
     )
     assert kept == [1, 2, 3]
     assert of_likeliest_class([], [], []) == []
+    nothing = encoded(np.zeros((3, 3), dtype=bool))
+    assert of_likeliest_class([nothing, nothing], [0, 1], [0.4, 0.3]) == [0, 1]
 
 
 def test_runs_of_any_length_are_read():

@@ -175,7 +175,8 @@ class PointGround:
         if len(masks.seed) and tau is not None:
             nearest = np.array([np.abs(np.array(self.taus) - tau).argmin()])
             seeds = self._seed(choice)._replace(
-                tau_index=nearest, threshold=np.array([threshold]), centre=masks.centre
+                **{"position": masks.position, "centre": masks.centre},
+                **{"tau_index": nearest, "threshold": np.array([threshold])},
             )
             masks = grow_masks(self.grids, seeds, max_overlap=1.0)
         _, drawn = draw_masks(
@@ -190,7 +191,7 @@ class PointGround:
         if len(drawn) == 0:
             return None
         seed = Seeds(
-            masks.position,
+            np.array([choice.cell]),
             masks.tau_index,
             np.array([choice.pred_class]),
             np.array([choice.seediness], dtype=np.float32),
@@ -225,14 +226,17 @@ class PointGround:
         return np.array([distance_threshold(tau) for tau in self.taus])
 
     def similarity(self, point: Sequence[float]) -> np.ndarray:
-        """sigma from a point to every cell of its likeliest scale, (h, w) float32 in [0, 1]; 0
-        where an embedding is not finite."""
-        level, cell, *_ = self.choice(point)
+        """sigma from a point, or from the mean of the object that ``grow`` measures from, to every
+        cell of its likeliest scale, (h, w) float32 in [0, 1]; 0 where an embedding is not
+        finite."""
+        choice = self.choice(point)
+        masks, level, cell = self._object_at(choice), choice.level, choice.cell
         embedding, scale = self.grids.embeddings[level], self.grids.distance_scales[level][cell]
+        centre = masks.centre[0] if len(masks.seed) else embedding[cell]
         result = np.empty(embedding.shape[:2], np.float32)
         rows = max(_CELLS_AT_ONCE // embedding.shape[1], 1)
         for first in range(0, len(embedding), rows):
             part = embedding[first : first + rows]
-            squared = np.square(part - embedding[cell]).sum(axis=2) * scale
+            squared = np.square(part - centre).sum(axis=2) * scale
             result[first : first + rows] = similarity(squared)
         return np.nan_to_num(result, copy=False)

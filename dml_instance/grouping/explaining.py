@@ -35,7 +35,7 @@ class SeedAccount:
     Attributes:
         row, column: of its centre, in pixels of the image.
         pred_class: in [0, K).
-        tau: the threshold that its mask grows with.
+        tau: the threshold of its mask; of a seed whose mask was dropped, that it was to grow with.
         seediness: in [0, 1].
         rule: a key of ``RULES``; empty: it became an object.
         instance: index of the object that it became, by descending score; None: of none.
@@ -43,7 +43,7 @@ class SeedAccount:
         size_factor: by which that score was lowered because the mask is small, in (0, 1]; None as
             of the score.
         taken_by: index, in the account, of the seed whose mask holds most of what others own of
-            this one's; None where none does.
+            this one's; None where none does. It may have been dropped itself in a later growth.
         share_taken: of its mask that earlier masks own, in [0, 1]; 1 where they own the very seed;
             None where no mask was dropped.
     """
@@ -121,13 +121,14 @@ def _fates(
     """What became of each seed that was grown, in that order: fields of ``SeedAccount``."""
     masks = grown.masks
     fates: list[dict] = [{} for _ in range(len(grown.seeds))]
+    rules = settings.rules
     taken = masks_taken(
-        *(grown.grids, grown.growing, masks, settings.thresholds, settings.rules.mean_shifts)
+        *(grown.grids, grown.growing, settings.thresholds, rules.mean_shifts, rules.max_overlap)
     )
     for seed, (owner, share) in taken.items():
         overlap = "MODEL.DML.GROUPING.MAX_OVERLAP"
         fates[seed] = {"rule": overlap, "taken_by": owner, "share_taken": share}
-    factors = small_mask_factor(masks, settings.rules.small_mask_cells)
+    factors = small_mask_factor(masks, rules.small_mask_cells)
     worst = min(found.scores.tolist(), default=0.0)
     is_full = len(drawn) == settings.max_instances
     instance_of = {mask: instance for instance, mask in enumerate(drawn)}

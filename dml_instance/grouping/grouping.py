@@ -141,7 +141,9 @@ def group_for_ranking(
     """
     found, drawn, grown = _objects(pyramid, output_size, settings, limits, image_name)
     scores, classes = grown.scores_as[drawn].astype(np.float32), grown.may_be[drawn]
-    may_be = scores > 0
+    if classes.shape[1] == 1:
+        return found, np.ones(len(drawn), dtype=bool)
+    may_be = (scores > 0) & (scores >= settings.min_score)
     may_be[:, 0] = True  # whatever its score is, it was found
     mask, rank = np.nonzero(may_be)
     order = np.argsort(-scores[mask, rank], kind="stable")
@@ -272,10 +274,10 @@ def grids_of(pyramid: Sequence[GridMaps], rules: GroupingRules) -> Grids:
 
 
 def _object_probability(probability: np.ndarray) -> np.ndarray:
-    """(T, h, w) contiguous float32, of an object of any class; of one class no copy."""
-    if probability.shape[1] == 1:
-        return np.ascontiguousarray(probability[:, 0])
-    return probability.sum(axis=1)
+    """(T, h, w) contiguous float32, of an object of any class; of one class no copy where that is
+    contiguous."""
+    is_one = probability.shape[1] == 1
+    return np.ascontiguousarray(probability[:, 0] if is_one else probability.sum(axis=1))
 
 
 def _gap(maps: GridMaps, rules: GroupingRules) -> int:

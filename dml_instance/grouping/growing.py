@@ -144,8 +144,9 @@ def shifted_seeds(
     """The seeds of masks, with a centre and a threshold that all cells of the mask have a say in.
 
     Mean shift (Comaniciu and Meer 2002): the centre is the mean of the cells' embeddings, each with
-    its similarity as weight; and of the thresholds that counts for which the cells, weighed alike,
-    have the highest probability of an object.
+    its similarity as weight, and the seed moves to the cell that is nearest to it; of the
+    thresholds that counts for which the cells, weighed alike, have the highest probability of an
+    object.
 
     Args:
         grids, seeds: that the masks were grown from.
@@ -155,10 +156,11 @@ def shifted_seeds(
     Returns:
         n seeds, in the order of the masks.
     """
-    centre, tau_index = kernels.shift(grids, masks)
-    threshold = thresholds[tau_index]
-    of_masks = seeds.take(masks.seed)
-    return of_masks._replace(centre=centre, tau_index=tau_index, threshold=threshold)
+    centre, tau_index, position = kernels.shift(grids, masks)
+    return seeds.take(masks.seed)._replace(
+        **{"position": position, "centre": centre},
+        **{"tau_index": tau_index, "threshold": thresholds[tau_index]},
+    )
 
 
 def grow_shifted_masks(

@@ -118,11 +118,11 @@ def _grow(maps, centre, seed, threshold, gap, seen, mark, found, start):
     height, width = stamp.shape
     reach = gap + 1 if gap >= 0 else max(height, width)
     # The mask is its own queue: what lies near enough to its first cells is appended behind its
-    # last. The seed is of it wherever the centre has moved, unless it is not finite.
+    # last. A seed that is not finite is not similar to itself.
     from_centre = _squared_distance(embedding, centre, seed[0], seed[1])
-    cells[start], distances[start], stamp[seed] = seed, min(from_centre, threshold), -mark
+    cells[start], distances[start], stamp[seed] = seed, from_centre, -mark
     beyond[seed] = seed[1] + 1
-    end = start + int(np.isfinite(from_centre))
+    end = start + int(from_centre <= threshold)
     head = start
     while head < end:
         at_row, at_column = np.int64(cells[head, 0]), np.int64(cells[head, 1])
@@ -230,14 +230,16 @@ def grow(grids, owned, stamps, beyond, seeds, max_overlap):
 
 @compiled
 def shift(grids, masks):
-    """See ``growing.shifted``.
+    """See ``growing.shifted_seeds``.
 
     Returns:
-        The centres (n, D) and the indices of thresholds (n,) that the cells of each mask agree on.
+        Of each mask the centre (n, D) and the index of the threshold (n,) that its cells agree on,
+        and which of them is nearest to that centre (n, 2).
     """
     count, dim = len(masks.seed), grids.embeddings[0].shape[2]
     num_taus = grids.object_probability[0].shape[0]
     centres, tau_index = np.empty((count, dim), np.float32), np.empty(count, np.int64)
+    positions = np.empty((count, 2), np.int64)
     for index in range(count):
         embedding = grids.embeddings[masks.level[index]]
         probability = grids.object_probability[masks.level[index]]
@@ -252,7 +254,13 @@ def shift(grids, masks):
             for tau in range(num_taus):
                 votes[tau] += weight * probability[tau, row, column]
         centres[index], tau_index[index] = total / weights, votes.argmax()
-    return centres, tau_index
+        centre, nearest = (centres[index], masks.distance_scale[index]), np.float32(np.inf)
+        for row, column in masks.cells[masks.start[index] : masks.start[index + 1]]:
+            distance = _squared_distance(embedding, centre, row, column)
+            if distance < nearest:
+                nearest = distance
+                positions[index, 0], positions[index, 1] = row, column
+    return centres, tau_index, positions
 
 
 @compiled

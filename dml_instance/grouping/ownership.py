@@ -5,7 +5,7 @@ Shapes: N seeds, n masks, h x w grid cells.
 
 import numpy as np
 
-from .growing import Grids, GrowingSeeds, GrownMasks, grow_shifted_masks
+from .growing import Grids, GrowingSeeds, GrownMasks, grow_masks, shifted_seeds
 
 
 def first_owners(grids: Grids, masks: GrownMasks) -> tuple[np.ndarray, ...]:
@@ -35,23 +35,33 @@ def first_owners(grids: Grids, masks: GrownMasks) -> tuple[np.ndarray, ...]:
 
 
 def masks_taken(
-    grids: Grids,
-    seeds: GrowingSeeds,
-    masks: GrownMasks,
-    thresholds: np.ndarray,
-    mean_shifts: int,
+    grids: Grids, seeds: GrowingSeeds, thresholds: np.ndarray, mean_shifts: int, max_overlap: float
 ) -> dict[int, tuple[int | None, float]]:
-    """Why mask NMS dropped seeds.
+    """Why mask NMS dropped seeds, in whichever growth it did.
 
     Args:
-        grids, seeds, thresholds, mean_shifts: as of ``grow_shifted_masks``.
-        masks: what it kept.
+        grids, seeds, thresholds, mean_shifts, max_overlap: as of ``grow_shifted_masks``.
 
     Returns:
         For each seed that it dropped, by index: the seed whose mask was in the way, None where no
         mask grew at all, and the share of the mask that earlier ones own; 1 where one owns the
         seed.
     """
+    taken: dict[int, tuple[int | None, float]] = {}
+    growing, index = seeds, np.arange(len(seeds.position))
+    for _ in range(mean_shifts + 1):
+        masks = grow_masks(grids, growing, max_overlap)
+        for seed, (owner, share) in _taken_at_once(grids, growing, masks).items():
+            taken[int(index[seed])] = None if owner is None else int(index[owner]), share
+        growing = shifted_seeds(grids, growing, masks, thresholds)
+        index = index[masks.seed]
+    return taken
+
+
+def _taken_at_once(
+    grids: Grids, seeds: GrowingSeeds, masks: GrownMasks
+) -> dict[int, tuple[int | None, float]]:
+    """``masks_taken`` of one growth, which gave the masks."""
     owners = first_owners(grids, masks)
     dropped = np.setdiff1d(np.arange(len(seeds.position)), masks.seed)
     taken: dict[int, tuple[int | None, float]] = {}
@@ -61,7 +71,7 @@ def masks_taken(
         if owner < seed:
             taken[seed] = owner, 1.0
     others = np.setdiff1d(dropped, list(taken))
-    alone = grow_shifted_masks(grids, seeds.take(others), thresholds, mean_shifts, max_overlap=1.0)
+    alone = grow_masks(grids, seeds.take(others), max_overlap=1.0)
     for index, place in enumerate(alone.seed.tolist()):
         seed = int(others[place])
         rows, columns = alone.cells[alone.start[index] : alone.start[index + 1]].T

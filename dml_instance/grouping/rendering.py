@@ -46,10 +46,11 @@ class WindowMasks:
 
     def take(self, indices: np.ndarray) -> "WindowMasks":
         """Those of (M,) int64 indices, in that order; one may be named more than once."""
-        lengths = np.diff(self.start)[indices]
-        start = np.concatenate([[0], np.cumsum(lengths)])
-        source = np.repeat(self.start[indices] - start[:-1], lengths) + np.arange(start[-1])
-        return WindowMasks(self.boxes[indices], start, self.pixels[source])
+        start = np.concatenate([[0], np.cumsum(np.diff(self.start)[indices])])
+        pixels = np.empty(start[-1], dtype=bool)
+        for index, first, last in zip(indices, start[:-1], start[1:], strict=True):
+            pixels[first:last] = self.pixels[self.start[index] : self.start[index + 1]]
+        return WindowMasks(self.boxes[indices], start, pixels)
 
     def whole(self, height: int, width: int) -> np.ndarray:
         """(N, height, width) bool, see ``sparse_masks``."""

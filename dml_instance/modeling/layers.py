@@ -27,23 +27,13 @@ class Conv2d(detectron2.layers.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H', W')."""
         if self.runs_in_one_pass(x):
-            return self.in_one_pass(x, *self.with_norm(), self.padding)
+            return self.in_one_pass(x, *weight_with_norm(self), self.padding)
         return super().forward(x)
 
     def runs_in_one_pass(self, x: Tensor) -> bool:
         """Whether the convolution of a map can be one pass."""
         is_constant = self.norm is None or isinstance(self.norm, FrozenBatchNorm2d)
         return is_constant and runs_in_one_pass(x)
-
-    def with_norm(self) -> tuple[Tensor, Tensor | None]:
-        """Weight and bias with the norm, if there is one, in them."""
-        norm = self.norm
-        if norm is None:
-            return self.weight, self.bias
-        return fuse_conv_bn_weights(
-            *(self.weight, self.bias, norm.running_mean, norm.running_var, norm.eps),
-            *(norm.weight, norm.bias),
-        )
 
     def in_one_pass(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]
@@ -56,7 +46,7 @@ class Conv2d(detectron2.layers.Conv2d):
         else:
             then = "relu", []
         options = padding, self.stride, self.dilation, self.groups
-        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        dtype = _computed_in(x)
         x = x.to(dtype, memory_format=torch.channels_last)
         bias = None if bias is None else bias.to(dtype)
         return _CONVOLUTION(x, weight.to(dtype), bias, *options, *then, "")
@@ -65,12 +55,29 @@ class Conv2d(detectron2.layers.Conv2d):
 def runs_in_one_pass(x: Tensor) -> bool:
     """Whether ``Conv2d.in_one_pass`` can be asked of a map: nothing is trained, and nothing traced,
     whose graph is to hold operations that others know."""
-    can = x.dtype == torch.float32 or (
-        x.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    dtype = _computed_in(x)
+    can = dtype == torch.float32 or (
+        dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     )
     is_recorded = torch.is_grad_enabled() or torch.jit.is_tracing() or torch.compiler.is_compiling()
     has_library = _CONVOLUTION is not None and torch.backends.mkldnn.enabled
     return has_library and x.device.type == "cpu" and can and not is_recorded
+
+
+def weight_with_norm(conv: detectron2.layers.Conv2d) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias of a convolution with its batch norm, if there is one, in them."""
+    norm = conv.norm
+    if norm is None:
+        return conv.weight, conv.bias
+    return fuse_conv_bn_weights(
+        *(conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps),
+        *(norm.weight, norm.bias),
+    )
+
+
+def _computed_in(x: Tensor) -> torch.dtype:
+    """The dtype of a convolution of a map on the CPU: its own, or what autocast wants."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
 
 
 def conv_norm_relu(

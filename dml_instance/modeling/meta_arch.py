@@ -140,6 +140,8 @@ class DMLInstance(nn.Module):
         Returns:
             In training the dict of losses. At inference one dict an image, whose ``instances`` has
             ``pred_masks`` (N, height, width) bool, ``scores``, ``pred_classes`` and ``pred_boxes``.
+            Where no least score is set a mask may come once for each class that it may be of; see
+            ``InstanceGrouping.forward``.
             While it is traced, one dict an image of its maps; see ``traced``.
         """
         if torch.jit.is_tracing():
@@ -209,9 +211,9 @@ class DMLInstance(nn.Module):
     def find(self, x: dict) -> FoundInstances:
         """The instances of one image, without a mask of the whole image for each.
 
-        What ``forward`` finds, for images of any size that hold any number of objects. One that is
-        seen in tiles is resized and normalised tile by tile, too; memory beside what a tile takes
-        is that of ``joined_arrays`` and ``grow_masks``, on the CPU.
+        The objects that ``forward`` finds, each once, for images of any size that hold any number
+        of objects. One that is seen in tiles is resized and normalised tile by tile, too; memory
+        beside what a tile takes is that of ``joined_arrays`` and ``grow_masks``, on the CPU.
 
         Args:
             x: as in ``forward``, at inference. Where the image is a part of a larger one, by

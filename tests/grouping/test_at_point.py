@@ -116,10 +116,14 @@ def test_with_mean_shifts_a_tau_counts_from_the_mean_of_the_object():
     seed = HandSeed(0, 0, 0.9, tau_index=1)
     plain, shifted = (ground_of(embedding, seed, mean_shifts=n, **changes) for n in (0, 1))
     near, far = 2 / (1 + np.exp(0.85**2)), 2 / (1 + np.exp(0.2**2))
-    for tau, of_point, of_mean in ((near, 3, 5), (far, 1, 2)):
+    for tau, of_point, of_mean in ((near, 3, 5), (far, 1, 1)):
         counts = [ground.grow((0.5, 0.5), tau).pixels.sum() for ground in (plain, shifted)]
         assert counts == [of_point, of_mean]
+    assert shifted.grow((0.5, 0.5), far).corner == (0, 1)  # the cell at 0.3
     assert shifted.grow((0.5, 0.5)).tau == 0.55
+    away = np.abs(embedding[0, 0].numpy() - 0.393)
+    expected = 2 / (1 + np.exp(away**2))
+    np.testing.assert_allclose(shifted.similarity((0.5, 0.5))[0], expected, atol=1e-2)
 
 
 def test_of_several_scales_the_likeliest_one_counts():

@@ -1,10 +1,12 @@
 """Masks that are returned once for each class that they may be of."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from dml_instance.grouping import WindowMasks
+from dml_instance.grouping import ReachedLimits, WindowMasks, group_for_ranking
 from hand_made import flat_embedding, grid_maps, grouping_of, maps_of, picture
 
 SCENE = picture("11.22 11.22")
@@ -86,6 +88,37 @@ def test_who_asks_for_objects_gets_each_once():
     objects = grouping.find([grid_maps(scene())], (2, 5))
     assert objects.classes.tolist() == [1, 2]
     assert objects.scores.tolist() == pytest.approx([0.5, 0.45], rel=1e-4)
+
+
+def test_the_likeliest_of_very_many_classes_counts_however_small_its_share():
+    """Of 200 classes none has a hundredth of the votes."""
+    probability = torch.full((3, 201, 2, 5), 0.5 / 200)
+    probability[:, 0] = 0.5
+    probability[:, 8] *= 1.01
+    maps = maps_of(flat_embedding(SCENE), probability.log())
+    grouping = grouping_of(num_classes=200, class_by="vote", classes_per_mask=3, min_seediness=0)
+    result = grouping([maps], (2, 5))
+    assert set(result.pred_classes.tolist()) == {7} and result.is_likeliest.all()
+    share = 1.01 / 200.01
+    assert result.scores[0] == pytest.approx(0.5 * 200.01 / 200 * share, rel=1e-3)
+
+
+def test_guesses_under_a_least_score_are_left_out():
+    settings = grouping_of(num_classes=4, class_by="vote", classes_per_mask=3).settings
+    settings = replace(settings, min_score=0.2)
+    result, is_likeliest = group_for_ranking(
+        [grid_maps(scene())], (2, 5), settings, ReachedLimits()
+    )
+    assert result.classes.tolist() == [1, 2, 2]
+    assert is_likeliest.tolist() == [True, True, False]
+
+
+def test_with_one_class_no_mask_is_copied(monkeypatch):
+    monkeypatch.setattr(WindowMasks, "take", lambda *_: pytest.fail("copies masks"))
+    logits = torch.zeros(3, 2, 2, 5)
+    grouping = grouping_of(num_classes=1, class_by="vote", classes_per_mask=3)
+    result = grouping([maps_of(flat_embedding(SCENE), logits)], (2, 5))
+    assert len(result) == 3 and result.is_likeliest.all()
 
 
 def test_no_object_has_no_class():

@@ -84,8 +84,8 @@ def test_small_masks_and_full_results():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10_000), st.sampled_from([0.2, 0.5, 1.0]), KINDS)
-def test_the_account_is_that_of_the_grouping(seed, max_overlap, kind):
+@given(st.integers(0, 10_000), st.sampled_from([0.2, 0.5, 1.0]), KINDS, st.sampled_from([0, 0, 2]))
+def test_the_account_is_that_of_the_grouping(seed, max_overlap, kind, mean_shifts):
     """Every seed once; kept are the instances; a dropped mask breaks the rule, by those kept."""
     generator = torch.Generator().manual_seed(seed)
     shape, count = (9, 17), 12
@@ -97,7 +97,7 @@ def test_the_account_is_that_of_the_grouping(seed, max_overlap, kind):
         for index, (cell, score) in enumerate(zip(cells, scores, strict=True))
     ]
     maps = maps_of(embedding, logits_of(seeds, shape))
-    grouping = grouping_of(max_overlap=max_overlap, min_score=0.2)
+    grouping = grouping_of(max_overlap=max_overlap, min_score=0.2, mean_shifts=mean_shifts)
     plain = grouping([maps], shape)
     instances, accounts = explain(grouping, [maps], shape)
     assert torch.equal(plain.pred_masks, instances.pred_masks)
@@ -110,10 +110,12 @@ def test_the_account_is_that_of_the_grouping(seed, max_overlap, kind):
     for index, account in kept.items():
         assert account.score == float(instances.scores[index])
         assert account.pred_class == int(instances.pred_classes[index])
-        assert instances.pred_masks[index, int(account.row), int(account.column)]
+        at_seed = instances.pred_masks[index, int(account.row), int(account.column)]
+        assert at_seed or mean_shifts > 0  # then the seed may have moved on
     for index, account in enumerate(accounts):
         if account.rule == OVERLAP:
             assert account.share_taken > max_overlap
-            assert account.taken_by < index and accounts[account.taken_by].rule != OVERLAP
+            assert account.taken_by < index
+            assert mean_shifts > 0 or accounts[account.taken_by].rule != OVERLAP
         if account.rule == "MODEL.DML.SCORE_THRESH_TEST":
             assert account.score < 0.2

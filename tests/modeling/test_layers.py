@@ -111,6 +111,17 @@ def test_a_frozen_norm_is_part_of_the_pass(name, passes):
 
 
 @needs_library
+def test_without_bfloat16_a_frozen_norm_is_no_part_of_a_pass_under_autocast(passes, monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    conv, x = CONVOLUTIONS["relu6"]().requires_grad_(False), torch.randn(1, 5, 8, 8)
+    conv.norm = FrozenBatchNorm2d(8)
+    for dtype in (torch.bfloat16, torch.float16):
+        with torch.no_grad(), torch.autocast("cpu", dtype):
+            assert conv(x).dtype == dtype
+    assert passes == []
+
+
+@needs_library
 def test_weights_may_change_at_any_time(passes):
     """There is nothing beside the weights that could be out of date: after a step of training, and
     after loading others."""

@@ -24,6 +24,7 @@ from ...evaluation import (
 )
 from ...evaluation.matching import THRESHOLDS
 from ...images import evenly_spread
+from ...mask_classes import is_likeliest
 from ...rle import areas, encoded
 from ..least_score import saved_masks
 
@@ -138,6 +139,7 @@ def _segmented(model: nn.Module, cfg: CfgNode) -> Iterator[tuple[str, dict, Imag
     end = time.monotonic() + _SECONDS
     for record in evenly_spread(DatasetCatalog.get(name), _SAMPLE):
         instances = model([mapper(record)])[0]["instances"].to("cpu")
+        instances = instances[is_likeliest(instances)]
         found = zip(
             instances.pred_masks,
             instances.pred_classes.tolist(),
@@ -154,7 +156,7 @@ def _segmented(model: nn.Module, cfg: CfgNode) -> Iterator[tuple[str, dict, Imag
             for mask, index, score in found
         ]
         (masks,) = gather_masks([record], predictions, count).values()
-        yield name, record, masks.with_objects()
+        yield name, record, masks
         if time.monotonic() > end:
             return
 

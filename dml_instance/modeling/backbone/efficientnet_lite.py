@@ -15,7 +15,7 @@ from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 from torch import Tensor, nn
 
-from ..layers import Conv2d
+from ..layers import Conv2d, weight_with_norm
 
 STAGES = ("stem", "res2", "res3", "res4", "res5", "head")
 
@@ -44,7 +44,7 @@ class DepthwiseConv2d(Conv2d):
         if self.runs_in_one_pass(x) and height % stride == width % stride == 0:
             # A row and a column of zeros before the kernel stand for padding that is one cell less
             # there than at the end: cheaper than a padded copy of a map.
-            more, (weight, bias) = stride - 1, self.with_norm()
+            more, (weight, bias) = stride - 1, weight_with_norm(self)
             return self.in_one_pass(x, F.pad(weight, (more, 0, more, 0)), bias, (reach, reach))
         if stride == 2:
             x = F.pad(x, (reach - 1, reach + width % 2, reach - 1, reach + height % 2))

@@ -148,7 +148,7 @@ class InstanceGrouping(nn.Module):
             ``pred_classes`` (N,) int64 and ``pred_boxes``, on the device of the maps, or on the CPU
             if the masks have more than 4 GiB. Where no least score is set, a mask comes once for
             each class that it may be of, as evaluators want it, and ``is_likeliest`` (N,) bool says
-            which are the objects; see ``mask_classes.likeliest``. Memory: the pages of N x H x W
+            which are the objects; see ``mask_classes.is_likeliest``. Memory: the pages of N x H x W
             bytes that masks lie in, and that of ``grow_masks``. A limit that was reached is noted
             in ``limits``, and the first time it is a warning in the log.
         """
@@ -193,7 +193,7 @@ def explain(
         pyramid, output_size: what it is called with.
 
     Returns:
-        What it returns; and the account of ``dml_instance.grouping.explain``.
+        The objects, each once; and the account of ``dml_instance.grouping.explain``.
     """
     arrays = [as_arrays(maps) for maps in pyramid]
     found, accounts = account_of(arrays, output_size, grouping.settings)

@@ -8,7 +8,8 @@ import copy
 from detectron2.layers import Conv2d, FrozenBatchNorm2d
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from ..layers import weight_with_norm
 
 # SyncBatchNorm is among them.
 _NORMS = (_BatchNorm, FrozenBatchNorm2d)
@@ -34,11 +35,7 @@ def fuse_conv_norms(module: nn.Module) -> nn.Module:
         raise ValueError("norms are fused for inference: call model.eval() first")
     for conv in module.modules():
         if isinstance(conv, Conv2d) and isinstance(conv.norm, _NORMS):
-            norm = conv.norm
-            conv.weight, conv.bias = fuse_conv_bn_weights(
-                *(conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps),
-                *(norm.weight, norm.bias),
-            )
+            conv.weight, conv.bias = weight_with_norm(conv)
             conv.requires_grad_(False)
             conv.norm = None
     return module
