@@ -166,7 +166,7 @@ def growing_seeds(grids: Grids, positions, thresholds, gaps=0, levels=0, taus=0)
     )
     threshold = np.broadcast_to(np.float64(thresholds), count).copy()
     centres = centres_at(grids, position, level)
-    return GrowingSeeds(position, level, tau_index, threshold, gap, *centres)
+    return GrowingSeeds(position, position, level, tau_index, threshold, gap, *centres)
 
 
 def masks_on(shape: tuple[int, int], masks: GrownMasks) -> np.ndarray:

@@ -146,7 +146,10 @@ def test_coco_trains_and_is_scored_by_cocos_metric(run, tmp_path):
 def test_cityscapes_trains_and_is_scored_by_its_own_metric(run, tmp_path):
     for split in ("train", "val"):
         write_cityscapes(tmp_path, SCENES, split, ["car", "person"])
-    metrics = run(tmp_path, "Cityscapes/dml_R_50.yaml", *SMALL, *MORE)
+    # cityscapesScripts 2.3.0 ends in an IndexError where all predictions of a class that has
+    # objects lie on what it ignores, as those of a model of two iterations may.
+    plain = ("MODEL.DML.GROUPING.CLASSES_PER_MASK", 1, "MODEL.DML.GROUPING.MEAN_SHIFTS", 0)
+    metrics = run(tmp_path, "Cityscapes/dml_R_50.yaml", *SMALL, *MORE, *plain)
     assert set(metrics["cityscapes_fine_instance_seg_val"]) == {"segm", *OF_MORE}
     assert set(metrics["cityscapes_fine_instance_seg_val"]["segm"]) == {"AP", "AP50"}
     assert (tmp_path / "matches.json").is_file(), "and not in the repository"

@@ -174,8 +174,9 @@ class PointGround:
         masks = self._object_at(choice)
         if len(masks.seed) and tau is not None:
             nearest = np.array([np.abs(np.array(self.taus) - tau).argmin()])
+            likest = masks.cells[[masks.squared_distance.argmin()]].astype(np.int64)
             seeds = self._seed(choice)._replace(
-                **{"position": masks.position, "centre": masks.centre},
+                **{"origin": likest, "centre": masks.centre},
                 **{"tau_index": nearest, "threshold": np.array([threshold])},
             )
             masks = grow_masks(self.grids, seeds, max_overlap=1.0)
@@ -191,7 +192,7 @@ class PointGround:
         if len(drawn) == 0:
             return None
         seed = Seeds(
-            np.array([choice.cell]),
+            masks.position,
             masks.tau_index,
             np.array([choice.pred_class]),
             np.array([choice.seediness], dtype=np.float32),
@@ -213,6 +214,7 @@ class PointGround:
         """A point as the one seed that masks are grown from."""
         position, level = np.array([choice.cell]), np.array([choice.level])
         return GrowingSeeds(
+            position,
             position,
             level,
             np.array([choice.tau_index]),

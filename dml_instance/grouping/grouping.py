@@ -190,6 +190,7 @@ def grown_of(
     grids = grids_of(pyramid, settings.rules)
     growing = GrowingSeeds(
         seeds.position,
+        seeds.position,
         seeds.level,
         seeds.tau_index,
         settings.thresholds[seeds.tau_index],

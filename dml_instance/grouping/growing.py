@@ -35,6 +35,8 @@ class GrowingSeeds(NamedTuple):
 
     Attributes:
         position: (N, 2) int64, (row, column) in the grid of its scale.
+        origin: (N, 2) int64, the cell that the mask spreads from: the seed itself, or where mean
+            shift has moved it.
         level: (N,) int64, index of the scale.
         tau_index: (N,) int64, which of the T thresholds.
         threshold: (N,) float64, the largest squared distance from the centre within its mask.
@@ -45,6 +47,7 @@ class GrowingSeeds(NamedTuple):
     """
 
     position: np.ndarray
+    origin: np.ndarray
     level: np.ndarray
     tau_index: np.ndarray
     threshold: np.ndarray
@@ -144,7 +147,7 @@ def shifted_seeds(
     """The seeds of masks, with a centre and a threshold that all cells of the mask have a say in.
 
     Mean shift (Comaniciu and Meer 2002): the centre is the mean of the cells' embeddings, each with
-    its similarity as weight, and the seed moves to the cell that is nearest to it; of the
+    its similarity as weight, and the mask spreads from the cell that is nearest to it; of the
     thresholds that counts for which the cells, weighed alike, have the highest probability of an
     object.
 
@@ -156,9 +159,9 @@ def shifted_seeds(
     Returns:
         n seeds, in the order of the masks.
     """
-    centre, tau_index, position = kernels.shift(grids, masks)
+    centre, tau_index, origin = kernels.shift(grids, masks)
     return seeds.take(masks.seed)._replace(
-        **{"position": position, "centre": centre},
+        **{"origin": origin, "centre": centre},
         **{"tau_index": tau_index, "threshold": thresholds[tau_index]},
     )
 

@@ -102,7 +102,7 @@ def _next_new(stamp, beyond, mark, column, last):
 
 
 @compiled
-def _grow(maps, centre, seed, threshold, gap, seen, mark, found, start):
+def _grow(maps, centre, origin, threshold, gap, seen, mark, found, start):
     """Write a mask's cells and their distances from its centre, ``found``, from ``start`` on.
 
     ``maps`` are embedding and is_bridge of the grid. ``seen`` are two of (h, w): ``stamp`` becomes
@@ -119,9 +119,9 @@ def _grow(maps, centre, seed, threshold, gap, seen, mark, found, start):
     reach = gap + 1 if gap >= 0 else max(height, width)
     # The mask is its own queue: what lies near enough to its first cells is appended behind its
     # last. A seed that is not finite is not similar to itself.
-    from_centre = _squared_distance(embedding, centre, seed[0], seed[1])
-    cells[start], distances[start], stamp[seed] = seed, from_centre, -mark
-    beyond[seed] = seed[1] + 1
+    from_centre = _squared_distance(embedding, centre, origin[0], origin[1])
+    cells[start], distances[start], stamp[origin] = origin, from_centre, -mark
+    beyond[origin] = origin[1] + 1
     end = start + int(from_centre <= threshold)
     head = start
     while head < end:
@@ -207,7 +207,8 @@ def grow(grids, owned, stamps, beyond, seeds, max_overlap):
         maps = grids.embeddings[level], grids.is_bridge[level]
         centre = seeds.centre[index], seeds.distance_scale[index]
         threshold, gap, seen = seeds.threshold[index], seeds.gap[index], (stamp, beyond[level])
-        end = _grow(maps, centre, seed, threshold, gap, seen, mark, (cells, distances), start)
+        origin = seeds.origin[index, 0], seeds.origin[index, 1]
+        end = _grow(maps, centre, origin, threshold, gap, seen, mark, (cells, distances), start)
         part = cells[start:end]
         num_owned = 0
         for row, column in part:
@@ -239,7 +240,7 @@ def shift(grids, masks):
     count, dim = len(masks.seed), grids.embeddings[0].shape[2]
     num_taus = grids.object_probability[0].shape[0]
     centres, tau_index = np.empty((count, dim), np.float32), np.empty(count, np.int64)
-    positions = np.empty((count, 2), np.int64)
+    origins = np.empty((count, 2), np.int64)
     for index in range(count):
         embedding = grids.embeddings[masks.level[index]]
         probability = grids.object_probability[masks.level[index]]
@@ -259,8 +260,8 @@ def shift(grids, masks):
             distance = _squared_distance(embedding, centre, row, column)
             if distance < nearest:
                 nearest = distance
-                positions[index, 0], positions[index, 1] = row, column
-    return centres, tau_index, positions
+                origins[index, 0], origins[index, 1] = row, column
+    return centres, tau_index, origins
 
 
 @compiled

@@ -34,7 +34,7 @@ def classify(
     """
     classes, scores = seeds.pred_class[:, None], seeds.score.astype(np.float64)[:, None]
     if rules.class_by == "vote":
-        scores = seed_probability(probabilities, masks, seeds.position)[:, None]
+        scores = seed_probability(probabilities, masks)[:, None]
         if probabilities[0].shape[1] > 1:  # with one class there is nothing to vote on
             classes, share = vote_classes(probabilities, masks, rules.classes_per_mask)
             may_be = share >= _LEAST_SHARE
@@ -46,15 +46,12 @@ def classify(
     return classes, scores * worth[:, None]
 
 
-def seed_probability(
-    probabilities: Sequence[np.ndarray], masks: GrownMasks, position: np.ndarray
-) -> np.ndarray:
+def seed_probability(probabilities: Sequence[np.ndarray], masks: GrownMasks) -> np.ndarray:
     """The probability of an object of any class at the seed of each mask.
 
     Args:
         probabilities: (T, K, h, w) for every scale, of each class for the mask grown from a cell.
         masks: n of them.
-        position: (n, 2) int64, where the seed of each was chosen; mean shift moves it.
 
     Returns:
         (n,) float64 in [0, 1].
@@ -62,7 +59,7 @@ def seed_probability(
     result = np.zeros(len(masks.seed))
     for level, probability in enumerate(probabilities):
         here = masks.level == level
-        rows, columns = position[here].T
+        rows, columns = masks.position[here].T
         of_seeds = probability[masks.tau_index[here], :, rows, columns]
         result[here] = of_seeds.sum(axis=1).clip(max=1)
     return result

@@ -71,7 +71,8 @@ def test_a_mask_is_what_the_slow_definition_says(seed, mean_shifts, tau_index, s
         return
     np.testing.assert_array_equal(masks_on((12, 15), masks)[0], mask)
     np.testing.assert_allclose(masks.centre[0], centre, atol=1e-4)
-    assert tuple(masks.position[0]) == tuple(moved)
+    assert tuple(masks.position[0]) == position
+    assert tuple(masks.cells[0]) == tuple(moved)  # the one that the others were reached from
     assert masks.tau_index.tolist() == [tau_index]
     assert masks.threshold.tolist() == [THRESHOLDS[tau_index]]
     assert masks.distance_scale.tolist() == [factor[position]]
@@ -104,7 +105,8 @@ def test_masks_that_come_to_the_same_are_one_and_the_others_keep_their_seeds():
     assert masks_on((1, 7), masks)[:, 0].nonzero()[1].tolist() == [0, 1, 2, 3, 4, 5, 6]
     again = shifted_seeds(grids, seeds, once, thresholds)
     # The means of 0 to 0.9 and of 0.3 to 1.2 are some 0.4 and 0.8.
-    assert again.position.tolist() == [[0, 1], [0, 3], [0, 6]]
+    assert again.origin.tolist() == [[0, 1], [0, 3], [0, 6]]
+    assert again.position.tolist() == [[0, 0], [0, 4], [0, 6]]
     assert again.centre[2].tolist() == [9]
 
 

@@ -34,10 +34,9 @@ def cells_of(masks: GrownMasks, index: int) -> list[tuple[int, int]]:
 
 def test_the_probability_of_an_object_is_that_of_all_classes_at_the_seed():
     probabilities, masks = probabilities_of_two_scales(), masks_of_two_scales([1, 0, 1])
-    # Where they were chosen, and not where they may have moved to.
-    got = seed_probability(probabilities, masks, np.array([[2, 4], [1, 1], [0, 3]]))
+    got = seed_probability(probabilities, masks)
     fine, coarse = probabilities
-    expected = [fine[1, :, 2, 4].sum(), coarse[0, :, 1, 1].sum(), fine[1, :, 0, 3].sum()]
+    expected = [fine[1, :, 1, 4].sum(), coarse[0, :, 1, 1].sum(), fine[1, :, 0, 1].sum()]
     np.testing.assert_allclose(got, expected, rtol=1e-6)
     assert got.dtype == np.float64
 
@@ -45,7 +44,7 @@ def test_the_probability_of_an_object_is_that_of_all_classes_at_the_seed():
 def test_a_probability_that_rounding_brought_over_one_is_one():
     masks = masks_of_two_scales([0, 0, 1])
     over = [np.full((T, K, *shape), 0.34, dtype=np.float32) for shape in (FINE, COARSE)]
-    assert seed_probability(over, masks, masks.position).tolist() == [1, 1, 1]
+    assert seed_probability(over, masks).tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 7])
@@ -75,7 +74,7 @@ def test_no_masks_have_no_scores():
     grids = grids_of(torch.zeros(1, *FINE))
     masks = grow_masks(grids, growing_seeds(grids, [], 1.0), 0.5)
     probabilities = probabilities_of_two_scales()[:1]
-    assert seed_probability(probabilities, masks, masks.position).shape == (0,)
+    assert seed_probability(probabilities, masks).shape == (0,)
     assert [part.shape for part in vote_classes(probabilities, masks, 2)] == [(0, 2), (0, 2)]
     assert small_mask_factor(masks, 2.0).shape == (0,)
 
