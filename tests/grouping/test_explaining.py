@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dml_instance.grouping import RULES
 from dml_instance.modeling.grouping import explain
-from hand_made import HandSeed, flat_embedding, grouping_of, logits_of, maps_of, picture
+from hand_made import TAUS, HandSeed, flat_embedding, grouping_of, logits_of, maps_of, picture
 
 from .test_slow_definition import KINDS, drawn_embedding
 
@@ -119,3 +119,15 @@ def test_the_account_is_that_of_the_grouping(seed, max_overlap, kind, mean_shift
             assert mean_shifts > 0 or accounts[account.taken_by].rule != OVERLAP
         if account.rule == "MODEL.DML.SCORE_THRESH_TEST":
             assert account.score < 0.2
+
+
+def test_the_threshold_told_is_the_one_that_the_cells_of_the_mask_voted_for():
+    embedding = flat_embedding(picture("11.. 11.."))
+    logits = torch.full((3, 10, 2, 4), -30.0)
+    logits[:, 0] = 0
+    logits[0, 1, 0, 0] = np.log(0.9 / 0.1)
+    logits[2, 1, :, :2] = np.log(0.8 / 0.2)
+    for mean_shifts, tau in ((0, TAUS[0]), (1, TAUS[2])):
+        grouping = grouping_of(min_seediness=0.85, mean_shifts=mean_shifts)
+        _, (account, *_) = explain(grouping, [maps_of(embedding, logits)], (2, 4))
+        assert (account.rule, account.tau) == ("", tau)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from dml_instance.grouping.growing import grow_masks, grow_shifted_masks, shifted_seeds
+from dml_instance.grouping.ownership import masks_taken
 from hand_made import (
     TAUS,
     HandSeed,
@@ -149,3 +150,16 @@ def test_what_is_not_finite_is_of_no_mean(bad):
     assert masks.seed.tolist() == [1, 2]
     assert masks.centre[:, 0].tolist() == [10, 20]
     assert masks.area.tolist() == [4, 3]
+
+
+def test_what_took_a_seed_is_told_of_the_growth_in_which_it_did():
+    """The second lies in the first at once; the third comes to the same as the first by its mean."""
+    grids = grids_of(torch.tensor([[[0.0, 0.3, 0.6, 0.9, 1.2, 9, 9]]]))
+    probability = np.zeros((3, 1, 7), np.float32)
+    probability[1] = 1
+    grids = grids._replace(object_probability=(probability,))
+    seeds = growing_seeds(grids, [(0, 0), (0, 1), (0, 4), (0, 6)], 0.9, taus=1)
+    thresholds = np.array([0.5, 0.9, 0.95])
+    assert grow_shifted_masks(grids, seeds, thresholds, 1, 0.8).seed.tolist() == [0, 3]
+    assert masks_taken(grids, seeds, thresholds, 1, 0.8) == {1: (0, 1.0), 2: (0, 1.0)}
+    assert masks_taken(grids, seeds, thresholds, 0, 0.8) == {1: (0, 1.0)}
