@@ -153,7 +153,7 @@ def test_what_is_not_finite_is_of_no_mean(bad):
 
 
 def test_what_took_a_seed_is_told_of_the_growth_in_which_it_did():
-    """The second lies in the first at once; the third comes to the same as the first by its mean."""
+    """The second lies in the first at once; the third becomes the first by its mean."""
     grids = grids_of(torch.tensor([[[0.0, 0.3, 0.6, 0.9, 1.2, 9, 9]]]))
     probability = np.zeros((3, 1, 7), np.float32)
     probability[1] = 1
