@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dml_instance.grouping import GridMaps, GroupingRules
-from dml_instance.grouping.growing import Grids, GrowingSeeds, GrownMasks, centres_at, grow_masks
+from dml_instance.grouping.growing import Grids, GrowingSeeds, GrownMasks, grow_masks, seeds_at
 from dml_instance.modeling.grouping import InstanceGrouping, class_probability
 from dml_instance.modeling.similarity import distance_threshold
 from dml_instance.modeling.structures import ImageMaps
@@ -165,8 +165,8 @@ def growing_seeds(grids: Grids, positions, thresholds, gaps=0, levels=0, taus=0)
         np.broadcast_to(np.int64(value), count).copy() for value in (levels, taus, gaps)
     )
     threshold = np.broadcast_to(np.float64(thresholds), count).copy()
-    centres = centres_at(grids, position, level)
-    return GrowingSeeds(position, position, level, tau_index, threshold, gap, *centres)
+    rest = {"tau_index": tau_index, "threshold": threshold, "gap": gap}
+    return seeds_at(grids, position, level=level, **rest)
 
 
 def masks_on(shape: tuple[int, int], masks: GrownMasks) -> np.ndarray:

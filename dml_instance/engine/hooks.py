@@ -99,9 +99,9 @@ class SteadyNorms(HookBase):
 
     At inference they take running averages of what batches had, in torch's default of about the
     last ten. Of a few small crops each that is a matter of luck, see docs/method.md. At the end of
-    a schedule, where the rate is small, the weights hardly move, and an
-    average over more batches is nearer to what they give. Detectron2's ``TEST.PRECISE_BN`` does the
-    same by forward passes after the training.
+    a schedule, where the rate is small, the weights hardly move, and an average over more batches
+    is nearer to what they give. Detectron2's ``TEST.PRECISE_BN`` does the same by forward passes
+    after the training.
     """
 
     # Of the schedule.

@@ -13,14 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .grouping import GroupingSettings, gaps_of, grids_of
-from .growing import (
-    Grids,
-    GrowingSeeds,
-    GrownMasks,
-    centres_at,
-    grow_masks,
-    grow_shifted_masks,
-)
+from .growing import Grids, GrowingSeeds, GrownMasks, grow_masks, grow_shifted_masks, seeds_at
 from .maps import GridMaps, cell_size
 from .metric import distance_threshold, similarity
 from .rendering import draw_masks
@@ -174,9 +167,9 @@ class PointGround:
         masks = self._object_at(choice)
         if len(masks.seed) and tau is not None:
             nearest = np.array([np.abs(np.array(self.taus) - tau).argmin()])
-            likest = masks.cells[[masks.squared_distance.argmin()]].astype(np.int64)
+            origin = masks.cells[[masks.squared_distance.argmin()]].astype(np.int64)
             seeds = self._seed(choice)._replace(
-                **{"origin": likest, "centre": masks.centre},
+                **{"origin": origin, "centre": masks.centre},
                 **{"tau_index": nearest, "threshold": np.array([threshold])},
             )
             masks = grow_masks(self.grids, seeds, max_overlap=1.0)
@@ -212,15 +205,13 @@ class PointGround:
 
     def _seed(self, choice: PointChoice) -> GrowingSeeds:
         """A point as the one seed that masks are grown from."""
-        position, level = np.array([choice.cell]), np.array([choice.level])
-        return GrowingSeeds(
-            position,
-            position,
-            level,
-            np.array([choice.tau_index]),
-            self._thresholds[[choice.tau_index]],
-            self.gaps[choice.level, choice.pred_class][None],
-            *centres_at(self.grids, position, level),
+        return seeds_at(
+            self.grids,
+            np.array([choice.cell]),
+            level=np.array([choice.level]),
+            tau_index=np.array([choice.tau_index]),
+            threshold=self._thresholds[[choice.tau_index]],
+            gap=self.gaps[choice.level, choice.pred_class][None],
         )
 
     @property

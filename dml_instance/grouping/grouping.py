@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .growing import Grids, GrowingSeeds, GrownMasks, centres_at, grow_shifted_masks
+from .growing import Grids, GrowingSeeds, GrownMasks, grow_shifted_masks, seeds_at
 from .limits import ReachedLimits
 from .maps import GridMaps, cell_size
 from .metric import distance_threshold
@@ -147,14 +147,12 @@ def group_for_ranking(
     may_be[:, 0] = True  # whatever its score is, it was found
     mask, rank = np.nonzero(may_be)
     order = np.argsort(-scores[mask, rank], kind="stable")
-    is_first = (rank == 0)[order]
     if settings.max_instances is not None:
-        places = settings.max_instances - len(found.masks)
-        order = order[is_first | (np.cumsum(~is_first) <= places)]
-        is_first = (rank == 0)[order]
+        places, is_guess = settings.max_instances - len(found.masks), rank[order] > 0
+        order = order[~is_guess | (np.cumsum(is_guess) <= places)]
     mask, rank = mask[order], rank[order]
     instances = FoundInstances(scores[mask, rank], classes[mask, rank], found.masks.take(mask))
-    return instances, is_first
+    return instances, rank == 0
 
 
 def _objects(
@@ -188,14 +186,13 @@ def grown_of(
     seeds = seeds_of(pyramid, settings, limits, image_name)
     seeds = seeds[np.argsort(-seeds.score, kind="stable")]
     grids = grids_of(pyramid, settings.rules)
-    growing = GrowingSeeds(
+    growing = seeds_at(
+        grids,
         seeds.position,
-        seeds.position,
-        seeds.level,
-        seeds.tau_index,
-        settings.thresholds[seeds.tau_index],
-        gaps_of(pyramid, settings)[seeds.level, seeds.pred_class],
-        *centres_at(grids, seeds.position, seeds.level),
+        level=seeds.level,
+        tau_index=seeds.tau_index,
+        threshold=settings.thresholds[seeds.tau_index],
+        gap=gaps_of(pyramid, settings)[seeds.level, seeds.pred_class],
     )
     rules = settings.rules
     masks = grow_shifted_masks(

@@ -60,18 +60,26 @@ class GrowingSeeds(NamedTuple):
         return GrowingSeeds(*(values[indices] for values in self))
 
 
-def centres_at(
-    grids: Grids, position: np.ndarray, level: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """``centre`` and ``distance_scale`` of seeds that are centres themselves; the arguments and the
-    result are as in ``GrowingSeeds``."""
+def seeds_at(
+    grids: Grids,
+    position: np.ndarray,
+    *,
+    level: np.ndarray,
+    tau_index: np.ndarray,
+    threshold: np.ndarray,
+    gap: np.ndarray,
+) -> GrowingSeeds:
+    """Seeds that masks spread from and that distances are measured from; the arguments are as in
+    ``GrowingSeeds``."""
     centre = np.empty((len(position), grids.embeddings[0].shape[2]), np.float32)
     distance_scale = np.empty(len(position), np.float32)
     for index, maps in enumerate(zip(grids.embeddings, grids.distance_scales, strict=True)):
         here = level == index
         rows, columns = position[here].T
         centre[here], distance_scale[here] = (values[rows, columns] for values in maps)
-    return centre, distance_scale
+    return GrowingSeeds(
+        position, position, level, tau_index, threshold, gap, centre, distance_scale
+    )
 
 
 class GrownMasks(NamedTuple):
