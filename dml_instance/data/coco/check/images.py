@@ -15,6 +15,10 @@ from .ids import identity, number_entries
 # Opening a file is waiting for a disk, and disks do several things at once.
 _THREADS, _AT_ONCE = 8, 100
 
+# How far above the folder of images a file's name is tried. Farther up, /tmp or a home folder, a
+# file of that name is another one.
+_LEVELS_UP = 2
+
 # What to do about a file that is not read.
 LEAVE_OUT = "to leave it out, remove its entry and its annotations"
 
@@ -157,7 +161,7 @@ def _check_files(
 def _cure_of_absence(name: str, root: str) -> str:
     """What to do where a file is not where its name says, by where it is."""
     plain, place = name.replace("\\", "/"), Path(os.path.abspath(root))
-    for folder in (*place.parents, *place.glob("*/")):
+    for folder in (*place.parents[:_LEVELS_UP], *place.glob("*/")):
         if os.path.isfile(folder / plain):
             return f"the names are relative to {folder}: give this folder"
     base = os.path.basename(plain)

@@ -100,9 +100,10 @@ def test_files_elsewhere_are_reached_by_paths(tmp_path, absolute):
 
 
 def test_what_to_do_about_a_missing_file_follows_from_where_it_is(tmp_path):
-    root = tmp_path / "set" / "images"
+    root = tmp_path / "all" / "set" / "images"
     draw(root / "a.png")
-    draw(tmp_path / "set" / "b" / "c.png")
+    draw(root.parent / "b" / "c.png")
+    draw(tmp_path / "d.png")
 
     def cure(name):
         (line,) = checked([entry(name)], root)[1].splitlines()
@@ -111,7 +112,8 @@ def test_what_to_do_about_a_missing_file_follows_from_where_it_is(tmp_path):
         return line[len(start) :]
 
     for name in ("images/a.png", "images\\a.png", "b/c.png"):
-        assert cure(name) == f"the names are relative to {tmp_path / 'set'}: give this folder"
+        assert cure(name) == f"the names are relative to {root.parent}: give this folder"
+    assert cure("set/b/c.png").startswith(f"the names are relative to {tmp_path / 'all'}: ")
     draw(root / "val" / "e.png")
     assert cure("e.png") == f"the names are relative to {root / 'val'}: give this folder"
     for name in ("x/a.png", "C:\\x\\a.png", "/x/a.png"):
