@@ -2,6 +2,7 @@
 
 import doctest
 import inspect
+import re
 import tempfile
 
 import pytest
@@ -30,7 +31,12 @@ def test_every_public_name_has_an_example_that_is_so(module, tmp_path, monkeypat
     text = inspect.getsource(module)
     found = [test for test in doctest.DocTestFinder().find(module, globs={}) if test.examples]
     runner, names = doctest.DocTestRunner(), {}
-    for test in sorted(found, key=lambda test: text.index(test.docstring)):
+
+    def place(test):
+        name = test.name.rpartition(".")[2]
+        return re.search(rf"(?:def|class) {name}\b", text).start()
+
+    for test in sorted(found, key=place):
         test.globs = names
         runner.run(test, clear_globs=False)
     assert runner.failures == 0

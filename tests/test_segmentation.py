@@ -65,7 +65,7 @@ def test_nothing_found_has_the_same_arrays(tmp_path):
     assert empty.scores.shape == (0,) and not empty.labels.any()
     assert empty.classes == empty.table() == []
     assert "none" in repr(empty) and "0 objects: none" in empty._repr_html_()
-    np.testing.assert_array_equal(empty.plot(), IMAGE)
+    assert empty.plot().shape == IMAGE.shape
     empty.save(str(tmp_path / "a.png"))
     assert not cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_UNCHANGED).any()
 
@@ -145,6 +145,8 @@ def test_more_objects_than_16_bits_hold_are_no_png(tmp_path):
 
 
 def test_a_picture_changes_the_pixels_of_objects_alone(result, tmp_path):
+    pytest.importorskip("matplotlib", "3.11", reason="older ones draw images half a pixel aside")
+    np.testing.assert_array_equal(Segmentation(IMAGE, (), CLASSES).plot(), IMAGE)
     picture = result.plot(str(tmp_path / "a.png"), names=False)
     assert picture.shape == IMAGE.shape and picture.dtype == np.uint8
     changed = (picture != IMAGE).any(axis=2)

@@ -289,7 +289,7 @@ def _check_lzw(
     places = (
         [values[part] for part in parts] for values in (page.dataoffsets, page.databytecounts)
     )
-    for data, _ in handle.read_segments(*places, length=len(parts)):
+    for data, _ in handle.read_segments(*places):
         if data is not None and keyframe.fillorder == FILLORDER.LSB2MSB:
             data = bitorder_decode(data)
         if data is not None and not is_sound(data, size * keyframe.dtype.itemsize):

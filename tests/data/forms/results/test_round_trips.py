@@ -68,6 +68,7 @@ def read_geojson(folder):
 
 
 def read_rois(folder):
+    pytest.importorskip("roifile", "2026", reason="older ones cut properties that they read")
     found = []
     for label, roi in enumerate(roifile.roiread(folder / "rois" / "a.zip"), start=1):
         name, score = (line.split(": ")[1] for line in roi.props.splitlines())
