@@ -200,19 +200,19 @@ def select_seeds(
     with D the smallest distance to a chosen seed of the same scale (embeddings of two scales do not
     compare): 1 - sigma in [0, 1], or the distance ||e_p - e_q||, as ``rules.diversity`` says. A
     candidate that has no chosen seed to be compared with counts as far from all. Where all
-    candidates become seeds there is nothing to decide, and they are ordered by S alone.
+    candidates become seeds, and where ``rules.wants_diversity`` is False, S alone orders them.
 
     Args:
         candidates: P of them.
-        rules: ``alpha`` and ``diversity`` count.
+        rules: ``wants_diversity``, ``alpha`` and ``diversity`` count.
         limit: N at most.
         context: seeds further than this many pixels away in the image (in rows or in columns) are
             not compared; negative: all are.
 
     Returns:
-        Seeds in the order of choice. Time N x P x D, memory P x D.
+        Seeds in the order of choice. Time N x P x D, by S alone P log P; memory P x D.
     """
-    if rules.alpha == 0 or len(candidates) <= limit:
+    if not rules.wants_diversity or len(candidates) <= limit:
         chosen = np.argsort(-candidates.seediness, kind="stable")[:limit]
     else:
         chosen = kernels.choose(

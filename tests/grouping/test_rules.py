@@ -101,21 +101,37 @@ def test_rules_are_not_changed_after_they_were_checked():
 
 
 @pytest.mark.parametrize(
-    ("image_size", "max_seeds", "expected"),
+    ("image_size", "max_seeds", "peaks", "of_all"),
     [
-        ((64, 64), 0, 1000),
-        ((500, 512), 0, 1000),
-        ((512, 501), 0, 1002),
-        ((512, 1024), 0, 2048),
-        ((16 * 1001 + 15, 16), 0, 1001),
-        ((512, 1024), 1, 1),
-        ((64, 64), 5000, 5000),
+        ((64, 64), 0, 1000, 1000),
+        ((125, 128), 0, 1000, 1000),
+        ((128, 126), 0, 1008, 1000),
+        ((512, 501), 0, 16032, 1002),
+        ((4 * 1001 + 3, 4), 0, 1001, 1000),
+        ((512, 1024), 1, 1, 1),
+        ((64, 64), 5000, 5000, 5000),
     ],
 )
 def test_seeds_at_most_grow_with_the_image_unless_a_number_is_given(
-    image_size, max_seeds, expected
+    image_size, max_seeds, peaks, of_all
 ):
-    assert GroupingRules(max_seeds=max_seeds).seed_limit(image_size) == expected
+    for candidates, limit in (("peaks", peaks), ("all", of_all)):
+        rules = GroupingRules(max_seeds=max_seeds, candidates=candidates)
+        assert rules.seed_limit(image_size) == limit
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, False),
+        ({"max_seeds": 100}, True),
+        ({"candidates": "all"}, True),
+        ({"candidates": "all", "alpha": 0.0}, False),
+        ({"max_seeds": 100, "alpha": 0.0}, False),
+    ],
+)
+def test_seeds_are_chosen_to_differ_where_they_are_few_of_many(values, expected):
+    assert GroupingRules(**values).wants_diversity is expected
 
 
 @pytest.mark.parametrize(

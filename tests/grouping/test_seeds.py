@@ -30,7 +30,9 @@ def candidates_of(embedding, score, place=None, level=None, distance_scale=None)
 
 def chosen(candidates, limit, context=-1, **rules):
     """Which candidates become seeds, in the order of choice."""
-    seeds = select_seeds(candidates, GroupingRules(**rules), limit=limit, context=context)
+    seeds = select_seeds(
+        candidates, GroupingRules(max_seeds=limit, **rules), limit=limit, context=context
+    )
     return seeds.position[:, 0].tolist()
 
 
@@ -93,7 +95,7 @@ def test_a_seed_keeps_what_its_candidate_knows(alpha):
     score = torch.tensor([0.2, 0.9, 0.5, 0.4])
     level = torch.tensor([0, 1, 1, 0])
     candidates = candidates_of(torch.eye(4) * 9, score, level=level)
-    seeds = select_seeds(candidates, GroupingRules(alpha=alpha), limit=3, context=-1)
+    seeds = select_seeds(candidates, GroupingRules(max_seeds=3, alpha=alpha), limit=3, context=-1)
     assert seeds.position.tolist() == [[1, 2], [2, 4], [3, 6]]
     assert seeds.tau_index.tolist() == [1, 2, 0]
     assert seeds.pred_class.tolist() == [1, 2, 3]
@@ -113,6 +115,8 @@ def test_where_all_candidates_become_seeds_they_come_by_score_whatever_alpha():
     assert chosen(candidates, 2, alpha=0.6) == [0, 2]
     assert chosen(candidates, 3, alpha=0.6) == [0, 1, 2]
     assert chosen(candidates, 4, alpha=0.6) == [0, 1, 2]
+    of_peaks = select_seeds(candidates, GroupingRules(alpha=0.6), limit=2, context=-1)
+    assert of_peaks.position[:, 0].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("alpha", [0, 0.3])
