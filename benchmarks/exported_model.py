@@ -1,7 +1,7 @@
 """An exported model beside the one of torch that it was made from: objects, start and memory.
 
     dml export --model nuclei --output output/nuclei_model
-    python -m benchmarks.exported_model --config-file configs/DSB2018/dml_slim_unet.yaml \\
+    python -m benchmarks.exported_model --config-file configs/DSB2018/dml_efficientnet_lite0.yaml \\
         --weights dml://nuclei --model output/nuclei_model --dataset dsb2018_nuclei_val \\
         --output output/exported_model.json
 

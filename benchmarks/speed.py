@@ -2,20 +2,22 @@
 
     python -m benchmarks.speed evaluator --output benchmarks/results/benchmark_evaluator.json
     python -m benchmarks.speed inference --output benchmarks/results/benchmark_inference.json \\
-        --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei \\
+        --run ours configs/DSB2018/dml_efficientnet_lite0.yaml dml://nuclei \\
         --run mask_rcnn configs/DSB2018/mask_rcnn_R_18_FPN.yaml \\
             output/compare/nuclei_12/mask_rcnn/model_final.pth
-    python -m benchmarks.speed grouping --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
+    python -m benchmarks.speed grouping \\
+        --run ours configs/DSB2018/dml_efficientnet_lite0.yaml dml://nuclei
     python -m benchmarks.speed peers --dataset dsb2018_nuclei_val --images 20 \\
-        --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
+        --run ours configs/DSB2018/dml_efficientnet_lite0.yaml dml://nuclei
     python -m benchmarks.speed training --repeats 30 \\
         --run ours configs/DSB2018/dml_slim_unet.yaml \\
         --run mask_rcnn configs/DSB2018/mask_rcnn_R_18_FPN.yaml
-    python -m benchmarks.speed growth --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
+    python -m benchmarks.speed growth \\
+        --run ours configs/DSB2018/dml_efficientnet_lite0.yaml dml://nuclei
     python -m benchmarks.speed writing --size 4096 4096 --objects 3000 \\
-        --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
+        --run ours configs/DSB2018/dml_efficientnet_lite0.yaml dml://nuclei
     python -m benchmarks.speed roofline --dataset dsb2018_nuclei_val --images 20 \\
-        --run ours configs/DSB2018/dml_slim_unet.yaml dml://nuclei
+        --run ours configs/DSB2018/dml_efficientnet_lite0.yaml dml://nuclei
 
 evaluator   mAP^r of as many drawn images as VOC 2012 val has, 20 predictions each; and of images
             with four times the pixels.

@@ -111,7 +111,7 @@ def symptoms() -> dict[str, Symptom]:
     return {
         "merged": Symptom("shapes", shapes(4), (everywhere, Try("as shipped"))),
         "split": Symptom("shapes", shapes(11), (none, whole)),
-        "leaking": Symptom("nuclei", cells(40, 11, (60, 160), 5)),
+        "leaking": Symptom("nuclei", cells(40, 9, (100, 200), 5)),
         "missed": Symptom(
             "nuclei", cells(32, 10, (3, 20), 2), (Try("score 0.55"), Try("score 0.1", (), 0.1))
         ),

@@ -23,7 +23,7 @@ RUNS = {
 }
 DATASET = "voc_2012_instance_val"
 # The grouping by itself is timed on the maps of the shipped model.
-_SHIPPED = ("configs/DSB2018/dml_slim_unet.yaml", "dml://nuclei")
+_SHIPPED = ("configs/DSB2018/dml_efficientnet_lite0.yaml", "dml://nuclei")
 # Of the output of a program that failed so many characters say why.
 _TAIL = 2000
 

@@ -2,7 +2,7 @@
 
     dml export --model nuclei --output nuclei_model
     dml export --model output/cell --output cell_model
-    python tools/export.py --config-file configs/DSB2018/dml_slim_unet.yaml \\
+    python tools/export.py --config-file configs/DSB2018/dml_efficientnet_lite0.yaml \\
         --weights dml://nuclei --output nuclei_model
 
 The folder holds network.onnx and rules.json. ``dml_instance.runtime.load("cell_model")`` runs it:

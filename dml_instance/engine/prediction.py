@@ -124,7 +124,10 @@ def load_model(cfg: CfgNode, weights: str) -> nn.Module:
     if cfg.TEST.MIN_SCORE is None:
         stored = config_of(weights)
         cfg.TEST.MIN_SCORE = None if stored is None else stored.TEST.MIN_SCORE
-    model = Trainer.build_model(cfg).eval()
+    # All weights are loaded: those that a training would start from need not be installed.
+    building = cfg.clone()
+    building.MODEL.DML.BACKBONE.PRETRAINED = False
+    model = Trainer.build_model(building).eval()
     load_weights(model, weights)
     if isinstance(model, DMLInstance):
         fuse_conv_norms(model)

