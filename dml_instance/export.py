@@ -208,7 +208,7 @@ def _write_graph(graph: _Graph, path: str, model: DMLInstance) -> None:
         reason = in_one_line(error)
         raise RuntimeError(
             f"torch {torch.__version__} cannot export this network ({type(error).__name__}: "
-            f"{reason}); torch 2.6 is needed, and a part of your own may do what no graph holds"
+            f"{reason}); torch 2.9 is needed, and a part of your own may do what no graph holds"
         ) from error
 
 
@@ -219,7 +219,14 @@ def _largest_difference(graph: _Graph, network: Network, model: DMLInstance) -> 
         image, origin = _noise(model, units)
         with torch.no_grad():
             expected = [maps.cpu().numpy() for maps in graph(image, origin)]
-        found = network.run(image.cpu().numpy(), tuple(origin.tolist()))
+        try:
+            found = network.run(image.cpu().numpy(), tuple(origin.tolist()))
+        except Exception as error:
+            # onnxruntime's own, which derive from nothing more.
+            raise RuntimeError(
+                f"onnxruntime cannot run the network that torch {torch.__version__} exported "
+                f"({in_one_line(error)}); nothing was written. Export with torch 2.9 or newer"
+            ) from error
         for name, one, other in zip(OUTPUTS, expected, found, strict=True):
             difference = np.abs(one - other)
             if not (difference <= _TOLERANCE * (1 + np.abs(one))).all():

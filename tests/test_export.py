@@ -130,6 +130,16 @@ def test_a_graph_that_says_something_else_is_refused_by_the_name_of_the_map(inde
             with_error(size)
 
 
+def test_a_graph_that_does_not_run_is_refused_with_what_to_do():
+    model, _ = pair_of()
+
+    def fail(maps):
+        raise Exception("Reshape:\n 3 to 4")
+
+    with pytest.raises(RuntimeError, match=r"\(Reshape: 3 to 4\); nothing .* torch 2\.9 or newer"):
+        export._largest_difference(export._Graph(model.network), Says(model, fail), model)
+
+
 def test_it_is_compared_at_sizes_that_were_not_traced_and_beside_the_first_tile():
     model, _ = pair_of()
     assert len(convolutions(model)) > 0

@@ -6,11 +6,15 @@ Their names stand for --model, and dml://NAME for MODEL.WEIGHTS in a yaml.
 """
 
 import argparse
+import textwrap
 
 from tabulate import tabulate
 
 from ..model_zoo import PREFIX, shipped_models
 from ..stored_config import config_of
+
+# Characters of the column; more names are cut.
+_CLASSES_WIDTH = 45
 
 
 def main(args: argparse.Namespace) -> int:
@@ -19,8 +23,13 @@ def main(args: argparse.Namespace) -> int:
     for name, facts in shipped_models().items():
         (metrics,) = facts["metrics"].values()
         cfg = config_of(f"{PREFIX}{name}")
-        diameter = f"{cfg.INPUT.OBJECT_DIAMETERS[1]:.0f} pixels"
-        classes = ", ".join(cfg.DATASETS.CLASS_NAMES)
+        # Only of a training whose lengths follow from its objects.
+        diameters = cfg.INPUT.OBJECT_DIAMETERS
+        diameter = f"{diameters[1]:.0f} pixels" if diameters else "-"
+        names = cfg.DATASETS.CLASS_NAMES
+        classes = textwrap.shorten(", ".join(names), _CLASSES_WIDTH, placeholder=" ...")
+        if classes.endswith("..."):
+            classes = f"{len(names)}: {classes}"
         size = f"{facts['bytes'] / 1e6:.1f} MB"
         rows.append([name, classes, diameter, metrics["segm"]["AP"], size])
     headers = ["name", "classes", "median diameter", "mask AP", "size"]

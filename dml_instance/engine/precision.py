@@ -73,10 +73,12 @@ def _all_are_quicker_in_bfloat16() -> bool:
 def _is_quicker_in_bfloat16() -> bool:
     """Whether a convolution on this CPU is, clearly. With AVX-512 alone some processors of Intel
     multiply bfloat16 at half the speed of float32, some of AMD at twice."""
-    # Without these instructions bfloat16 is emulated, slower than float32.
-    can = getattr(torch.cpu, "get_capabilities", dict)()
-    if not (can.get("avx512_bf16") or can.get("amx_bf16")):
-        return False
+    # Without these instructions bfloat16 is emulated, slower than float32; an older torch does not
+    # say which there are.
+    if hasattr(torch.cpu, "get_capabilities"):
+        can = torch.cpu.get_capabilities()
+        if not (can.get("avx512_bf16") or can.get("amx_bf16")):
+            return False
     return _convolution_seconds(torch.bfloat16) < 0.8 * _convolution_seconds(torch.float32)
 
 

@@ -53,12 +53,12 @@ def test_a_resumed_training_has_the_seed_and_the_precision_that_it_began_with(
     monkeypatch.setattr(Trainer, "build_hooks", lambda self: [])
     keys = ("SEED", -1, "OUTPUT_DIR", str(tmp_path))
     np.random.seed(1)
-    monkeypatch.setattr(precision, "_is_quicker_in_bfloat16", lambda: True)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    monkeypatch.setattr(precision, "_all_are_quicker_in_bfloat16", lambda: True)
     first = Trainer(config(*keys))
     first.checkpointer.save("model_0000003")
-    monkeypatch.setattr(precision, "_is_quicker_in_bfloat16", lambda: False)
+    monkeypatch.setattr(precision, "_all_are_quicker_in_bfloat16", lambda: False)
     second = Trainer(config(*keys))
+    assert second.model(torch.ones(1, 2)).dtype == torch.float32
     assert second.cfg.SEED != first.cfg.SEED and second.data_loader == [second.cfg.SEED]
     second.resume_or_load(resume=True)
     assert second.cfg.SEED == first.cfg.SEED and second.data_loader == [first.cfg.SEED]

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 # As in the tools: everything is imported first.
 CODE = """
@@ -17,6 +18,7 @@ print(open("/proc/self/smaps").read())
 """
 
 
+@pytest.mark.skipif(torch.__version__ < "2.9", reason="this torch knows of no huge pages")
 @pytest.mark.skipif(
     not Path("/proc/self/smaps").exists(), reason="the system does not say how memory is mapped"
 )

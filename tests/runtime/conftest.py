@@ -22,6 +22,8 @@ class Pair(NamedTuple):
 def pair(tmp_path_factory):
     """With whatever makes inference less simple: coordinates and two decoders in the network, a
     scale, tiles, and gaps that are bridged in one of two classes."""
+    if torch.__version__ < "2.9":
+        pytest.skip("onnxruntime cannot run what this torch exports")
     options = (
         *("MODEL.DML.SEED_HEAD.RADII", [4], "MODEL.DML.SEED_HEAD.DIRECTIONS", 4),
         *("MODEL.DML.SEED_HEAD.DILATIONS", [1], "MODEL.RESNETS.OUT_FEATURES", ["stem", "res2"]),
