@@ -63,7 +63,7 @@ def _talk_and_leave(folder):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted in /proc")
-@pytest.mark.skipif(torch.__version__ < "2.9", reason="this torch gives its threads no names")
+@pytest.mark.skipif(torch.__version__ < "2.14", reason="this torch gives its threads no names")
 def test_no_thread_of_the_connection_outlives_it(tmp_path):
     run_in_processes(_talk_and_leave, (tmp_path,), processes=2, url="auto")
     for rank in range(2):
