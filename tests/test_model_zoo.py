@@ -26,7 +26,6 @@ def checkpoint(tmp_path):
 def save(path, state):
     """As a training does."""
     cfg = config("OUTPUT_DIR", "/home/me", "MODEL.WEIGHTS", "/home/me/a", "TEST.MIN_SCORE", 0.4)
-    cfg.MODEL.DML.BACKBONE.PRETRAINED = True
     torch.save(with_config({"model": state, "optimizer": {"state": torch.randn(1000)}}, cfg), path)
 
 
@@ -53,7 +52,6 @@ def test_the_config_is_shipped_with_the_weights_and_says_nothing_of_who_trained(
     cfg = config_of(model_zoo.checkpoint_path("toy", tmp_path))
     assert cfg.TEST.MIN_SCORE == 0.4
     assert (cfg.OUTPUT_DIR, cfg.MODEL.WEIGHTS) == ("output/toy", "dml://toy")
-    assert not cfg.MODEL.DML.BACKBONE.PRETRAINED
     torch.save({"model": checkpoint[1]}, tmp_path / "bare.pth")
     with pytest.raises(ValueError, match="bare.pth holds no config"):
         model_zoo.ship(str(tmp_path / "bare.pth"), "bare", {}, tmp_path)
@@ -89,8 +87,6 @@ def test_every_shipped_model_fits_its_config(name):
     stored = load_config(config_of(f"dml://{name}"), needs=NO_DATA)
     assert 0 < stored.TEST.MIN_SCORE < 1
     assert stored.DATASETS == cfg.DATASETS and stored.INPUT == cfg.INPUT
-    assert not stored.MODEL.DML.BACKBONE.PRETRAINED
-    stored.MODEL.DML.BACKBONE.PRETRAINED = cfg.MODEL.DML.BACKBONE.PRETRAINED
     assert stored.MODEL.DML == cfg.MODEL.DML
     model = build_model(cfg)
     left = DetectionCheckpointer(model).load(f"dml://{name}")

@@ -91,7 +91,7 @@ def test_a_least_score_out_of_range_is_refused(nuclei):
 
 
 def test_what_is_no_model_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nucleii is neither.*nuclei, shapes"):
+    with pytest.raises(FileNotFoundError, match="nucleii is neither.*nuclei, photographs, shapes"):
         dml_instance.load("nucleii")
     with pytest.raises(FileNotFoundError, match=r"model_final\.pth: .* holds no ended training"):
         dml_instance.load(tmp_path)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Add a trained model to those that come with the package, loaded as ``MODEL.WEIGHTS dml://NAME``.
 
-    python tools/ship_model.py output/dsb2018/dml_slim_unet --name nuclei \\
+    python tools/ship_model.py output/cells --name cells \\
         --config configs/DSB2018/dml_slim_unet.yaml \\
         --command "python tools/train_net.py --config-file configs/DSB2018/dml_slim_unet.yaml"
 

@@ -157,7 +157,7 @@ def argument_parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--model",
         metavar="NAME",
-        help="a shipped model (nuclei, shapes), or the folder of a training (default: that which "
+        help="a shipped model (see dml models), or the folder of a training (default: that which "
         "the project used last, else nuclei)",
     )
     parser.add_argument(

@@ -124,9 +124,9 @@ def load_model(cfg: CfgNode, weights: str) -> nn.Module:
     if cfg.TEST.MIN_SCORE is None:
         stored = config_of(weights)
         cfg.TEST.MIN_SCORE = None if stored is None else stored.TEST.MIN_SCORE
-    # All weights are loaded: those that a training would start from need not be installed.
+    # A backbone then wants no weights to start from, which need not be installed.
     building = cfg.clone()
-    building.MODEL.DML.BACKBONE.PRETRAINED = False
+    building.MODEL.WEIGHTS = weights
     model = Trainer.build_model(building).eval()
     load_weights(model, weights)
     if isinstance(model, DMLInstance):

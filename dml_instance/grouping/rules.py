@@ -29,12 +29,13 @@ class GroupingRules:
     peak_radius: int = 2
     # Seediness under which a pixel is no candidate, in [0, 1).
     min_seediness: float = 0.05
-    # Seeds an image at most. 0: the best by S, one for each 4 x 4 pixels, which takes about all
-    # peaks; of CANDIDATES "all" one for each 16 x 16; at least 1,000. Paper: 100, enough for VOC;
+    # Seeds an image at most, chosen by S and diversity in time with the square of their number. 0:
+    # the best by S alone, one for each 4 x 4 pixels, which takes about all peaks; of CANDIDATES
+    # "all" one for each 16 x 16, by S and diversity; at least 1,000. Paper: 100, enough for VOC;
     # nuclei, crowds and aerial images hold more.
     max_seeds: int = 0
-    # Weight alpha of diversity against seediness, >= 0, where there are more candidates than
-    # MAX_SEEDS, or than MAX_SEEDS 0 takes of CANDIDATES "all". Paper: 0.1 to 0.6. Measured.
+    # Weight alpha of diversity against seediness, >= 0, where seeds are chosen by both. Paper: 0.1
+    # to 0.6. Measured.
     alpha: float = 0.3
     # D in log S + alpha log D: "distance" in the embedding space, or "dissimilarity", 1 - sigma.
     # Open in the paper.

@@ -1,4 +1,4 @@
-"""From maps to seeds: seediness, candidates, and the greedy choice between score and diversity.
+"""From maps to seeds: seediness, candidates, and the choice by score, or by score and diversity.
 
 Shapes: D embedding channels, T thresholds, K classes, h x w grid cells, P candidates, N seeds.
 """

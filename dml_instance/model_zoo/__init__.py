@@ -90,8 +90,6 @@ def ship(weights: str, name: str, facts: dict, folder: Path = FOLDER) -> dict:
         raise ValueError(f"{weights} holds no config; give the checkpoint of a training")
     # Where it was trained says nothing to others.
     cfg.OUTPUT_DIR, cfg.MODEL.WEIGHTS = f"output/{name}", f"{PREFIX}{name}"
-    # It starts from these weights, and others need not be installed.
-    cfg.MODEL.DML.BACKBONE.PRETRAINED = False
     state = weights_in(weights)
     half = {
         key: value.half() if value.is_floating_point() else value for key, value in state.items()

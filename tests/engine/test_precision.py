@@ -52,6 +52,12 @@ def test_bfloat16_follows_the_key_the_processor_its_speed_and_the_device(
     assert infers_in_bfloat16(config("off", device, "TEST.CPU_BFLOAT16", choice)) is expected
 
 
+def test_where_torch_does_not_say_what_the_processor_can_its_speed_does(seconds, monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    seconds(1, 2)
+    assert trains_in_bfloat16(config("auto"))
+
+
 def test_the_speed_is_measured_once(seconds, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
     seconds(1, 2)

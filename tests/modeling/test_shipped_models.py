@@ -1,4 +1,4 @@
-"""What the shipped models find in drawn images is what they found when they were shipped.
+"""What the shipped models find in a few images is what they found when they were shipped.
 
 ``shipped_models.json`` holds, for every image, each instance with a score of more than 0.3: class,
 score, area and box of its mask, as they were found when they were last measured.
@@ -13,6 +13,8 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, pairwise_iou
+from matplotlib.cbook import get_sample_data
+from PIL import Image
 
 from dml_instance.data.datasets.shapes import draw_split
 from dml_instance.engine import NO_DATA, load_config
@@ -22,7 +24,11 @@ from toy_scenes import crowd_of_cells
 
 FOUND = json.loads((Path(__file__).parent / "shipped_models.json").read_text())
 
-CONFIGS = {"shapes": "Shapes/dml_slim_unet.yaml", "nuclei": "DSB2018/dml_efficientnet_lite0.yaml"}
+CONFIGS = {
+    "shapes": "Shapes/dml_slim_unet.yaml",
+    "nuclei": "DSB2018/dml_efficientnet_lite0.yaml",
+    "photographs": "VOC/dml_efficientnet_lite0.yaml",
+}
 
 
 def images_of(name):
@@ -30,6 +36,10 @@ def images_of(name):
     if name == "nuclei":
         sizes = [(96, 128, 24), (120, 90, 30), (128, 128, 40)]
         return [crowd_of_cells(*size, seed=i) for i, size in enumerate(sizes)]
+    if name == "photographs":
+        # A portrait in the public domain, which comes with matplotlib.
+        with get_sample_data("grace_hopper.jpg") as file:
+            return [np.array(Image.open(file))]
     return [scene.image for _, scene in draw_split("test", 5, seed=7, size=128, difficulty=0.5)]
 
 

@@ -181,18 +181,19 @@ def _load_network(pretrained: bool) -> nn.Module:
 
 @BACKBONE_REGISTRY.register()
 def build_efficientnet_lite_backbone(cfg, input_shape: ShapeSpec) -> EfficientNetLite:
-    """EfficientNet-Lite0, from ImageNet weights where ``MODEL.DML.BACKBONE.PRETRAINED`` says so.
+    """EfficientNet-Lite0, from ImageNet weights where ``MODEL.DML.BACKBONE.PRETRAINED`` says so and
+    ``MODEL.WEIGHTS`` names no others.
 
     Features: those of ``MODEL.RESNETS.OUT_FEATURES``, see ``EfficientNetLite``. The number of
     frozen stages is ``MODEL.BACKBONE.FREEZE_AT``. The norm is the weights' own, whatever
-    ``MODEL.RESNETS.NORM`` says. ``MODEL.WEIGHTS`` is loaded later and wins.
+    ``MODEL.RESNETS.NORM`` says.
 
     Raises:
         ModuleNotFoundError: without the packages, saying which to install.
         ValueError: for an input of other than 3 channels, for ImageNet weights in another order of
             channels than RGB, and for features that there are not.
     """
-    pretrained = cfg.MODEL.DML.BACKBONE.PRETRAINED
+    pretrained = cfg.MODEL.DML.BACKBONE.PRETRAINED and not cfg.MODEL.WEIGHTS
     if input_shape.channels != 3:
         raise ValueError(
             "build_efficientnet_lite_backbone sees 3 channels, but MODEL.PIXEL_MEAN is of "

