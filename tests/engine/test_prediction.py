@@ -1,7 +1,5 @@
 import sys
 
-import pytest
-
 from dml_instance.engine import NO_DATA, load_trained, metadata_of
 from toy_scenes import data_config, square_and_disc, write_coco
 
