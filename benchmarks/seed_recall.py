@@ -6,8 +6,7 @@
 The paper (Fathi et al., arXiv:1703.10277) says that 100 seeds cover nearly all objects of VOC. An
 object is found if a mask grown from one of the first N seeds has an IoU of at least 0.5, or 0.7,
 with it, whatever its class and score; no mask is suppressed by another one. The first N are chosen
-by score and diversity, as GROUPING.MAX_SEEDS has it. Writes OUTPUT.json and
-OUTPUT.png.
+by score and diversity, as GROUPING.MAX_SEEDS has it. Writes OUTPUT.json and OUTPUT.png.
 """
 
 import argparse
