@@ -151,7 +151,9 @@ def _add_network(dml: CN) -> None:
 
 def _add_training(cfg: CN) -> None:
     """Keys that tools/train_net.py honours, for every meta-architecture."""
-    # "SGD" (Detectron2's) or "AdamW".
+    # "SGD" (Detectron2's), "AdamW", or "Muon": AdamW, but for the convolutions outside the backbone
+    # that have a norm or an activation, whose steps are orthogonal matrices (Jordan et al. 2024).
+    # Measured.
     cfg.SOLVER.OPTIMIZER = "SGD"
     cfg.SOLVER.ADAMW = CN()
     # AdamW's own SOLVER.BASE_LR, > 0; None: the same. A yaml can so hold a recipe for AdamW beside
@@ -159,8 +161,12 @@ def _add_training(cfg: CN) -> None:
     cfg.SOLVER.ADAMW.BASE_LR = None
     # AdamW's own SOLVER.WEIGHT_DECAY, >= 0; None: the same.
     cfg.SOLVER.ADAMW.WEIGHT_DECAY = None
-    # AdamW only: the backbone learns at its BASE_LR times this, > 0. Under 1 keeps more of
-    # pretrained weights. Measured.
+    cfg.SOLVER.MUON = CN()
+    # Rate of the convolutions that "Muon" is for, > 0: the singular values of a step. All else
+    # follows SOLVER.ADAMW, and these, too, its WEIGHT_DECAY. Measured.
+    cfg.SOLVER.MUON.BASE_LR = 0.02
+    # AdamW and Muon only: the backbone learns at ADAMW's BASE_LR times this, > 0. Under 1 keeps
+    # more of pretrained weights. Measured.
     cfg.SOLVER.BACKBONE_MULTIPLIER = 1.0
     # So many of the checkpoints of SOLVER.CHECKPOINT_PERIOD are kept, the latest, at least 2: the
     # last may be damaged. model_final.pth is kept beside them. 0: all.

@@ -167,15 +167,15 @@ def _warn_of_the_cpu() -> None:
 
 
 def _check_rates(cfg: CfgNode, options: Sequence[str]) -> None:
-    """Refuse an override of what only SGD reads where AdamW has a value of its own."""
+    """Refuse an override of what only SGD reads where another optimiser has its own."""
     given = set(options[0::2])
     for key in ADAMW_KEYS:
         of_adamw = f"SOLVER.ADAMW.{key}"
-        is_unread = cfg.SOLVER.OPTIMIZER == "AdamW" and cfg.SOLVER.ADAMW[key] is not None
+        is_unread = cfg.SOLVER.OPTIMIZER != "SGD" and cfg.SOLVER.ADAMW[key] is not None
         if is_unread and f"SOLVER.{key}" in given and of_adamw not in given:
             raise ValueError(
-                f"SOLVER.{key} is read by SGD, and SOLVER.OPTIMIZER is AdamW, whose {of_adamw} is "
-                f"{cfg.SOLVER.ADAMW[key]}: give {of_adamw}"
+                f"SOLVER.{key} is read by SGD, and SOLVER.OPTIMIZER {cfg.SOLVER.OPTIMIZER} reads "
+                f"{of_adamw}, which is {cfg.SOLVER.ADAMW[key]}: give {of_adamw}"
             )
 
 

@@ -1,9 +1,12 @@
-"""Detectron2's SGD, or AdamW with a rate of its own for the backbone."""
+"""Detectron2's SGD, or AdamW with a rate of its own for the backbone, and Muon beside it."""
 
+import detectron2.layers
 import torch
 from detectron2.config import CfgNode
 from detectron2.solver import build
 from torch import nn
+
+from .muon import MuonAdamW
 
 # What SOLVER.ADAMW can have of its own.
 ADAMW_KEYS = ("BASE_LR", "WEIGHT_DECAY")
@@ -17,33 +20,71 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
 
     "SGD" is Detectron2's own. "AdamW" has the rate and weight decay of ``SOLVER.ADAMW``, or, where
     those are None, of ``SOLVER``, as it has the clipping of gradients; the parameters of
-    ``model.backbone`` learn at ``SOLVER.BACKBONE_MULTIPLIER`` times the rate.
+    ``model.backbone`` learn at ``SOLVER.BACKBONE_MULTIPLIER`` times the rate. "Muon" is the same,
+    but for ``hidden_kernels``, which learn by ``MuonAdamW`` at the rate ``SOLVER.MUON.BASE_LR``.
 
     Raises:
-        ValueError: for another name, a multiplier that is not positive, or one beside SGD.
+        ValueError: for another name, a multiplier or rate that is not positive, a multiplier beside
+            SGD, or a model without hidden kernels under "Muon".
     """
     name = cfg.SOLVER.OPTIMIZER
     factor = cfg.SOLVER.BACKBONE_MULTIPLIER
     if factor <= 0 or (name == "SGD" and factor != 1):
         raise ValueError(
             "SOLVER.BACKBONE_MULTIPLIER is positive, and 1 unless SOLVER.OPTIMIZER is "
-            f'"AdamW", got {factor} and {name!r}'
+            f'"AdamW" or "Muon", got {factor} and {name!r}'
         )
     if name == "SGD":
         return build.build_optimizer(cfg, model)
-    if name != "AdamW":
-        raise ValueError(f'SOLVER.OPTIMIZER is "SGD" or "AdamW", got {name!r}')
+    if name not in ("AdamW", "Muon"):
+        raise ValueError(f'SOLVER.OPTIMIZER is "SGD", "AdamW" or "Muon", got {name!r}')
     rate, decay = (
         cfg.SOLVER[key] if cfg.SOLVER.ADAMW[key] is None else cfg.SOLVER.ADAMW[key]
         for key in ADAMW_KEYS
     )
-    parameters = build.get_default_optimizer_params(
+    groups = build.get_default_optimizer_params(
         model,
         base_lr=rate,
         weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
         weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
         lr_factor_func=lambda name: factor if name.startswith(_BACKBONES) else 1.0,
     )
-    return build.maybe_add_gradient_clipping(cfg, torch.optim.AdamW)(
-        parameters, lr=rate, weight_decay=decay
-    )
+    kind = torch.optim.AdamW
+    if name == "Muon":
+        kind = MuonAdamW
+        groups = _with_orthogonal_group(groups, hidden_kernels(model), cfg.SOLVER.MUON.BASE_LR)
+    return build.maybe_add_gradient_clipping(cfg, kind)(groups, lr=rate, weight_decay=decay)
+
+
+def hidden_kernels(model: nn.Module) -> list[nn.Parameter]:
+    """The kernels that are trained of a model's convolutions outside the backbone, but for those
+    that predict, which have neither norm nor activation, and those of one channel a group."""
+    return [
+        module.weight
+        for name, module in model.named_modules()
+        if isinstance(module, detectron2.layers.Conv2d)
+        and not f"{name}.weight".startswith(_BACKBONES)
+        and (module.norm is not None or module.activation is not None)
+        and module.groups == 1
+        and module.weight.requires_grad
+    ]
+
+
+def _with_orthogonal_group(
+    groups: list[dict], kernels: list[nn.Parameter], rate: float
+) -> list[dict]:
+    """The same groups without these kernels, and one of them."""
+    if not kernels:
+        raise ValueError(
+            'SOLVER.OPTIMIZER "Muon" is for convolutions with a norm or an activation outside the '
+            'backbone, and this model has none: set it to "AdamW"'
+        )
+    if rate <= 0:
+        raise ValueError(f"SOLVER.MUON.BASE_LR is positive, got {rate}")
+    taken = {id(kernel) for kernel in kernels}
+    others = []
+    for group in groups:
+        left = [weight for weight in group["params"] if id(weight) not in taken]
+        if left:
+            others.append({**group, "params": left})
+    return [*others, {"params": kernels, "lr": rate, "is_orthogonal": True}]

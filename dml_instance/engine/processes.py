@@ -118,7 +118,7 @@ def check_processes(cfg: CfgNode) -> None:
             f"SOLVER.IMS_PER_BATCH {solver.IMS_PER_BATCH} is the batch of all processes together, "
             f"and no multiple of {what} ({whole})"
         )
-    if reference not in (0, world) and solver.OPTIMIZER == "AdamW" and solver.ADAMW.BASE_LR:
+    if reference not in (0, world) and solver.OPTIMIZER != "SGD" and solver.ADAMW.BASE_LR:
         raise ValueError(
             f"SOLVER.REFERENCE_WORLD_SIZE {reference} scales SOLVER.BASE_LR for {world} processes, "
             "and AdamW reads SOLVER.ADAMW.BASE_LR: set that, SOLVER.IMS_PER_BATCH and "
