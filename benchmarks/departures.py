@@ -72,6 +72,7 @@ DEPARTURES = {
         _DML + "GROUPING.CLASSES_PER_MASK": 3,
     },
     "rates": {"SOLVER.ADAMW.BASE_LR": 0.001, "SOLVER.BACKBONE_MULTIPLIER": 0.2},
+    "muon": {"SOLVER.OPTIMIZER": "Muon"},
 }
 
 
