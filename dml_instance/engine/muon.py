@@ -24,8 +24,8 @@ def orthogonalized(matrix: Tensor) -> Tensor:
         matrix: (m, n), floating point.
 
     Returns:
-        (m, n) float32. Singular values lie in [0.65, 1.25], but for those under a thousandth of the
-        matrix's Frobenius norm, which are smaller; 0 for a matrix of zeros.
+        (m, n) float32. Singular values lie in [0.68, 1.21], but for those under two thousandths of
+        the matrix's Frobenius norm, which may be smaller; 0 for a matrix of zeros.
     """
     is_tall = matrix.shape[0] > matrix.shape[1]
     x = (matrix.T if is_tall else matrix).float()
