@@ -151,9 +151,9 @@ def _add_network(dml: CN) -> None:
 
 def _add_training(cfg: CN) -> None:
     """Keys that tools/train_net.py honours, for every meta-architecture."""
-    # "SGD" (Detectron2's), "AdamW", or "Muon": AdamW, but for the convolutions outside the backbone
-    # that have a norm or an activation, whose steps are orthogonal matrices (Jordan et al. 2024).
-    # Measured.
+    # "SGD" (Detectron2's), "AdamW", or "Muon": AdamW, but for convolutions outside the backbone
+    # that have a norm or an activation, and those of FPN, whose steps are orthogonal matrices
+    # (Jordan et al. 2024). Measured.
     cfg.SOLVER.OPTIMIZER = "SGD"
     cfg.SOLVER.ADAMW = CN()
     # AdamW's own SOLVER.BASE_LR, > 0; None: the same. A yaml can so hold a recipe for AdamW beside

@@ -14,6 +14,10 @@ ADAMW_KEYS = ("BASE_LR", "WEIGHT_DECAY")
 # How the names of a backbone's parameters begin: in Detectron2's models, and in this project's.
 _BACKBONES = ("backbone.", "network.backbone.")
 
+# What Detectron2's FPN adds to a backbone: hidden layers, though nothing follows them in their
+# module.
+_PYRAMIDS = tuple(f"{name}fpn_" for name in _BACKBONES)
+
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     """The optimiser that ``SOLVER.OPTIMIZER`` names.
@@ -57,17 +61,26 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def hidden_kernels(model: nn.Module) -> list[nn.Parameter]:
-    """The kernels that are trained of a model's convolutions outside the backbone, but for those
-    that predict, which have neither norm nor activation, and those of one channel a group."""
+    """The kernels that are trained of a model's convolutions outside the backbone, and in an FPN
+    round it.
+
+    Left out are those that predict, which have neither norm nor activation, and those of one
+    channel a group.
+    """
     return [
         module.weight
         for name, module in model.named_modules()
         if isinstance(module, detectron2.layers.Conv2d)
-        and not f"{name}.weight".startswith(_BACKBONES)
-        and (module.norm is not None or module.activation is not None)
         and module.groups == 1
         and module.weight.requires_grad
+        and _is_hidden(f"{name}.weight", module)
     ]
+
+
+def _is_hidden(name: str, conv: detectron2.layers.Conv2d) -> bool:
+    if name.startswith(_BACKBONES):
+        return name.startswith(_PYRAMIDS)
+    return conv.norm is not None or conv.activation is not None
 
 
 def _with_orthogonal_group(
@@ -77,7 +90,7 @@ def _with_orthogonal_group(
     if not kernels:
         raise ValueError(
             'SOLVER.OPTIMIZER "Muon" is for convolutions with a norm or an activation outside the '
-            'backbone, and this model has none: set it to "AdamW"'
+            'backbone, and for FPN, and this model has none: set it to "AdamW"'
         )
     if rate <= 0:
         raise ValueError(f"SOLVER.MUON.BASE_LR is positive, got {rate}")

@@ -176,3 +176,19 @@ def test_of_this_projects_network_only_predictors_and_the_backbone_are_left_to_a
     assert {name.replace(".weight", ".bias") for name in left} <= dict(
         model.named_parameters()
     ).keys()
+
+
+def test_of_mask_rcnn_fpn_proposals_and_masks_are_taken():
+    cfg = load_config(
+        "configs/Shapes/mask_rcnn_R_18_FPN.yaml",
+        ["MODEL.ROI_HEADS.NUM_CLASSES", "6", "SOLVER.OPTIMIZER", "Muon", "MODEL.DEVICE", "cpu"],
+        needs=NO_DATA,
+    )
+    model = Trainer.build_model(cfg)
+    taken = {id(kernel) for kernel in hidden_kernels(model)}
+    names = {name.removesuffix(".weight") for name, p in model.named_parameters() if id(p) in taken}
+    masks = {
+        f"roi_heads.mask_head.mask_fcn{i + 1}" for i in range(cfg.MODEL.ROI_MASK_HEAD.NUM_CONV)
+    }
+    pyramid = {f"backbone.fpn_{kind}{level}" for kind in ("lateral", "output") for level in "2345"}
+    assert names == {"proposal_generator.rpn_head.conv", *masks, *pyramid}
