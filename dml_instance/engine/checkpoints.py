@@ -152,9 +152,8 @@ def advice(folder: str) -> str:
     return (
         f"{good or 'No checkpoint was saved yet'}; --resume alone comes to the same. With it, or "
         "anew, try a lower learning rate (SOLVER.BASE_LR, of AdamW SOLVER.ADAMW.BASE_LR, of Muon "
-        "SOLVER.MUON.BASE_LR too), "
-        "SOLVER.CLIP_GRADIENTS.ENABLED True, or float32 (SOLVER.AMP.ENABLED False, "
-        "SOLVER.AMP.CPU_BFLOAT16 off), and look at these images"
+        "SOLVER.MUON.BASE_LR too), SOLVER.CLIP_GRADIENTS.ENABLED True, or float32 "
+        "(SOLVER.AMP.ENABLED False, SOLVER.AMP.CPU_BFLOAT16 off), and look at these images"
     )
 
 

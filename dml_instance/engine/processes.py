@@ -121,8 +121,8 @@ def check_processes(cfg: CfgNode) -> None:
     if reference not in (0, world) and solver.OPTIMIZER != "SGD" and solver.ADAMW.BASE_LR:
         raise ValueError(
             f"SOLVER.REFERENCE_WORLD_SIZE {reference} scales SOLVER.BASE_LR for {world} processes, "
-            "and AdamW reads SOLVER.ADAMW.BASE_LR: set that, SOLVER.IMS_PER_BATCH and "
-            "SOLVER.MAX_ITER instead"
+            f"and {solver.OPTIMIZER} reads SOLVER.ADAMW.BASE_LR: set that, SOLVER.IMS_PER_BATCH "
+            "and SOLVER.MAX_ITER instead"
         )
     if world > 1 and cfg.MODEL.DEVICE == "cpu" and dist.get_backend() == dist.Backend.NCCL:
         raise ValueError(

@@ -157,38 +157,33 @@ def test_a_model_without_hidden_kernels_and_a_rate_of_zero_are_refused():
         Trainer.build_optimizer(config("SOLVER.MUON.BASE_LR", 0.0), TinyModel())
 
 
-def test_of_this_projects_network_only_predictors_and_the_backbone_are_left_to_adamw():
-    cfg = load_config(
-        "configs/Shapes/dml_slim_unet.yaml",
-        ["MODEL.DML.NUM_CLASSES", "6", "SOLVER.OPTIMIZER", "Muon", "MODEL.DEVICE", "cpu"],
-        needs=NO_DATA,
-    )
-    model = Trainer.build_model(cfg)
+def model_and_taken(yaml, *options):
+    """A model, and the names of its hidden kernels."""
+    options = [*options, "SOLVER.OPTIMIZER", "Muon", "MODEL.DEVICE", "cpu"]
+    model = Trainer.build_model(load_config(yaml, options, needs=NO_DATA))
     taken = {id(kernel) for kernel in hidden_kernels(model)}
-    kernels = {name: p for name, p in model.named_parameters() if p.dim() == 4}
+    return model, {name for name, weight in model.named_parameters() if id(weight) in taken}
+
+
+def test_of_this_projects_network_only_predictors_and_the_backbone_are_left_to_adamw():
+    model, taken = model_and_taken("configs/Shapes/dml_slim_unet.yaml", "MODEL.DML.NUM_CLASSES", 6)
+    weights = dict(model.named_parameters())
     left = {
         name
-        for name, p in kernels.items()
-        if id(p) not in taken and not name.startswith("network.backbone.")
+        for name, weight in weights.items()
+        if weight.dim() == 4 and name not in taken and not name.startswith("network.backbone.")
     }
     assert taken and left
     # A predictor has a bias, where the others have a norm.
-    assert {name.replace(".weight", ".bias") for name in left} <= dict(
-        model.named_parameters()
-    ).keys()
+    assert {name.replace(".weight", ".bias") for name in left} <= weights.keys()
 
 
 def test_of_mask_rcnn_fpn_proposals_and_masks_are_taken():
-    cfg = load_config(
-        "configs/Shapes/mask_rcnn_R_18_FPN.yaml",
-        ["MODEL.ROI_HEADS.NUM_CLASSES", "6", "SOLVER.OPTIMIZER", "Muon", "MODEL.DEVICE", "cpu"],
-        needs=NO_DATA,
+    model, taken = model_and_taken(
+        "configs/Shapes/mask_rcnn_R_18_FPN.yaml", "MODEL.ROI_HEADS.NUM_CLASSES", 6
     )
-    model = Trainer.build_model(cfg)
-    taken = {id(kernel) for kernel in hidden_kernels(model)}
-    names = {name.removesuffix(".weight") for name, p in model.named_parameters() if id(p) in taken}
-    masks = {
-        f"roi_heads.mask_head.mask_fcn{i + 1}" for i in range(cfg.MODEL.ROI_MASK_HEAD.NUM_CONV)
-    }
+    count = len(model.roi_heads.mask_head.conv_norm_relus)
+    masks = {f"roi_heads.mask_head.mask_fcn{i + 1}" for i in range(count)}
     pyramid = {f"backbone.fpn_{kind}{level}" for kind in ("lateral", "output") for level in "2345"}
-    assert names == {"proposal_generator.rpn_head.conv", *masks, *pyramid}
+    modules = {"proposal_generator.rpn_head.conv", *masks, *pyramid}
+    assert taken == {f"{name}.weight" for name in modules}
