@@ -30,6 +30,7 @@ PLAIN = {
     "bridge_probability": 0.0,
     "min_share_apart": 0.0,
     "mean_shifts": 0,
+    "seeds_per_mask": 1,
     "max_overlap": 0.5,
     "mask_resolution": "grid",
     "class_by": "seed",

@@ -13,7 +13,15 @@ from typing import NamedTuple
 import numpy as np
 
 from .grouping import GroupingSettings, gaps_of, grids_of
-from .growing import Grids, GrowingSeeds, GrownMasks, grow_masks, grow_shifted_masks, seeds_at
+from .growing import (
+    Grids,
+    GrowingSeeds,
+    GrownMasks,
+    GrowthRules,
+    grow_masks,
+    grow_shifted_masks,
+    seeds_at,
+)
 from .maps import GridMaps, cell_size
 from .metric import distance_threshold, similarity
 from .rendering import draw_masks
@@ -199,9 +207,11 @@ class PointGround:
 
     def _object_at(self, choice: PointChoice) -> GrownMasks:
         """What the model itself grows from a point; no mask where nothing does."""
-        return grow_shifted_masks(
-            self.grids, self._seed(choice), self._thresholds, self.rules.mean_shifts, 1.0
+        # One seed: nothing to choose from.
+        alone = GrowthRules(
+            self._thresholds, self.rules.mean_shifts, 1, 1.0, lambda masks: np.ones(len(masks.seed))
         )
+        return grow_shifted_masks(self.grids, self._seed(choice), alone)
 
     def _seed(self, choice: PointChoice) -> GrowingSeeds:
         """A point as the one seed that masks are grown from."""

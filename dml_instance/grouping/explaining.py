@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .grouping import FoundInstances, GroupingSettings, Grown, drawn_of, grown_of
+from .grouping import FoundInstances, GroupingSettings, Grown, drawn_of, grown_of, growth_rules
 from .limits import ReachedLimits
 from .maps import GridMaps, cell_size
 from .ownership import masks_taken
@@ -84,7 +84,8 @@ def explain(
     grown = grown_of(pyramid, settings, ReachedLimits())
     found, drawn = drawn_of(grown, pyramid, output_size, settings)
     cell_sizes = [cell_size(maps.stride, maps.image_size, output_size) for maps in pyramid]
-    fates = _fates(settings, grown, drawn.tolist(), found)
+    taken = masks_taken(grown.grids, grown.growing, growth_rules(grown.seeds, pyramid, settings))
+    fates = _fates(settings, grown, drawn.tolist(), found, taken)
     seeds = grown.seeds
     of_seeds = (seeds.position, seeds.level, seeds.pred_class, seeds.tau_index, seeds.score)
     accounts = [
@@ -116,19 +117,20 @@ def _plain(
 
 
 def _fates(
-    settings: GroupingSettings, grown: Grown, drawn: list[int], found: FoundInstances
+    settings: GroupingSettings,
+    grown: Grown,
+    drawn: list[int],
+    found: FoundInstances,
+    taken: dict[int, tuple[int | None, float]],
 ) -> list[dict]:
-    """What became of each seed that was grown, in that order: fields of ``SeedAccount``."""
+    """What became of each seed that was grown, in that order: fields of ``SeedAccount``; ``taken``
+    is from ``masks_taken``."""
     masks = grown.masks
     fates: list[dict] = [{} for _ in range(len(grown.seeds))]
-    rules = settings.rules
-    taken = masks_taken(
-        *(grown.grids, grown.growing, settings.thresholds, rules.mean_shifts, rules.max_overlap)
-    )
     for seed, (owner, share) in taken.items():
         overlap = "MODEL.DML.GROUPING.MAX_OVERLAP"
         fates[seed] = {"rule": overlap, "taken_by": owner, "share_taken": share}
-    factors = small_mask_factor(masks, rules.small_mask_cells)
+    factors = small_mask_factor(masks, settings.rules.small_mask_cells)
     worst = min(found.scores.tolist(), default=0.0)
     is_full = len(drawn) == settings.max_instances
     instance_of = {mask: instance for instance, mask in enumerate(drawn)}

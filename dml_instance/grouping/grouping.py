@@ -9,7 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .growing import Grids, GrowingSeeds, GrownMasks, grow_shifted_masks, seeds_at
+from .growing import (
+    Grids,
+    GrowingSeeds,
+    GrownMasks,
+    GrowthRules,
+    grow_shifted_masks,
+    seeds_at,
+)
 from .limits import ReachedLimits
 from .maps import GridMaps, cell_size
 from .metric import distance_threshold
@@ -194,13 +201,31 @@ def grown_of(
         threshold=settings.thresholds[seeds.tau_index],
         gap=gaps_of(pyramid, settings)[seeds.level, seeds.pred_class],
     )
-    rules = settings.rules
-    masks = grow_shifted_masks(
-        grids, growing, settings.thresholds, rules.mean_shifts, rules.max_overlap
-    )
-    probabilities = [maps.probability for maps in pyramid]
-    classes, scores = classify(masks, seeds[masks.seed], probabilities, rules)
+    masks = grow_shifted_masks(grids, growing, growth_rules(seeds, pyramid, settings))
+    classes, scores = _classified(masks, seeds, pyramid, settings.rules)
     return Grown(seeds, growing, grids, masks, classes, scores)
+
+
+def growth_rules(
+    seeds: Seeds, pyramid: Sequence[GridMaps], settings: GroupingSettings
+) -> GrowthRules:
+    """How masks of an image are grown from its seeds: they are worth their scores."""
+    rules = settings.rules
+
+    def worth(masks: GrownMasks) -> np.ndarray:
+        return _classified(masks, seeds, pyramid, rules)[1][:, 0]
+
+    return GrowthRules(
+        settings.thresholds, rules.mean_shifts, rules.seeds_per_mask, rules.max_overlap, worth
+    )
+
+
+def _classified(
+    masks: GrownMasks, seeds: Seeds, pyramid: Sequence[GridMaps], rules: GroupingRules
+) -> tuple[np.ndarray, np.ndarray]:
+    """``classify`` of masks that were grown from some of the seeds."""
+    probabilities = [maps.probability for maps in pyramid]
+    return classify(masks, seeds[masks.seed], probabilities, rules)
 
 
 def drawn_of(

@@ -6,11 +6,14 @@ out: neither torch nor Detectron2 is imported.
 Shapes: D embedding channels, h x w grid cells, N seeds, n masks, C cells of all masks together.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from . import kernels
+from .rules import MOST_HOLDERS
 
 
 class Grids(NamedTuple):
@@ -119,7 +122,9 @@ class GrownMasks(NamedTuple):
         return np.add.reduceat(values, self.start[:-1], axis=0, dtype=np.float64)
 
 
-def grow_masks(grids: Grids, seeds: GrowingSeeds, max_overlap: float) -> GrownMasks:
+def grow_masks(
+    grids: Grids, seeds: GrowingSeeds, max_overlap: float, most_holders: int | None = None
+) -> GrownMasks:
     """m(p, tau) = { q : sigma(p, q) >= tau } of each seed in turn, without duplicates of earlier
     ones.
 
@@ -130,18 +135,23 @@ def grow_masks(grids: Grids, seeds: GrowingSeeds, max_overlap: float) -> GrownMa
     Args:
         grids: to grow in.
         seeds: N of them, best first.
-        max_overlap: mask NMS: a mask with a larger share owned by earlier ones is dropped; under 1,
-            so is a mask whose very seed is owned. A mask owns its cells on the grids of all scales.
+        max_overlap: mask NMS: a mask with a larger share held by earlier ones is dropped. A mask
+            holds its cells on the grids of all scales.
+        most_holders: a seed that so many earlier masks hold is left out, in [1, 100]; None: 1 where
+            ``max_overlap`` is under 1, otherwise none is.
 
     Returns:
         The masks that stay; none of a seed that is not finite. Memory: 12 bytes a cell of them, at
         most twice that while they are grown, and 9 bytes a cell of the grids.
     """
-    owned, stamps, beyond = (
+    holders, stamps, beyond = (
         tuple(np.zeros(scale.shape, dtype=dtype) for scale in grids.distance_scales)
-        for dtype in (bool, np.int32, np.int32)
+        for dtype in (np.int8, np.int32, np.int32)
     )
-    kept, *masks = kernels.grow(grids, owned, stamps, beyond, seeds, float(max_overlap))
+    if most_holders is None:
+        most_holders = 1 if max_overlap < 1 else MOST_HOLDERS + 1
+    limits = float(max_overlap), most_holders
+    kept, *masks = kernels.grow(grids, holders, stamps, beyond, seeds, *limits)
     of = seeds.take(kept)
     return GrownMasks(
         *(kept, of.position, of.level, of.tau_index, of.threshold, of.centre, of.distance_scale),
@@ -174,22 +184,71 @@ def shifted_seeds(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class GrowthRules:
+    """How often masks are grown, and which of those in one place stays.
+
+    Attributes:
+        thresholds: (T,) squared distances.
+        mean_shifts: so often each mask is grown anew, >= 0.
+        seeds_per_mask: until the last growth a seed is left out only where so many earlier masks
+            hold it, in [1, 100].
+        max_overlap: mask NMS of the last growth, as of ``grow_masks``; 1: no seed is left out in
+            any.
+        worth: given grown masks, (n,) float64, the largest of the best one. In this order masks are
+            grown the last time, where they are grown anew.
+    """
+
+    thresholds: np.ndarray
+    mean_shifts: int
+    seeds_per_mask: int
+    max_overlap: float
+    worth: Callable[[GrownMasks], np.ndarray]
+
+
+class Growth(NamedTuple):
+    """One growth of the masks of an image.
+
+    Attributes:
+        index: (N,) int64, which of the first seeds each of ``seeds`` was.
+        seeds: N, best first.
+        masks: that grew from them; ``masks.seed`` counts in ``seeds``.
+    """
+
+    index: np.ndarray
+    seeds: GrowingSeeds
+    masks: GrownMasks
+
+
 def grow_shifted_masks(
-    grids: Grids, seeds: GrowingSeeds, thresholds: np.ndarray, mean_shifts: int, max_overlap: float
+    grids: Grids,
+    seeds: GrowingSeeds,
+    rules: GrowthRules,
+    look: Callable[[Growth], None] | None = None,
 ) -> GrownMasks:
     """``grow_masks``, and then so many times again from ``shifted_seeds``.
 
-    One cell's embedding is off by what the network gets wrong there; the mean of a mask is not.
+    One cell's embedding is off by what the network gets wrong there; the mean of a mask is not. Nor
+    is the best seed always that of the best mask. So several seeds of a place grow and shift, and
+    in the last growth, by what their masks are worth by then, one of them stays.
 
     Args:
-        grids, seeds, max_overlap: as of ``grow_masks``.
-        thresholds: as of ``shifted_seeds``.
-        mean_shifts: how often, >= 0.
+        grids, seeds: as of ``grow_masks``.
+        rules: how often, and what stays.
+        look: is shown every growth in its turn.
     """
-    masks = grow_masks(grids, seeds, max_overlap)
-    for _ in range(mean_shifts):
-        kept, again = masks.seed, shifted_seeds(grids, seeds, masks, thresholds)
+    index = np.arange(len(seeds.position))
+    seeds_per_mask = rules.seeds_per_mask if rules.max_overlap < 1 else None
+    for left in reversed(range(rules.mean_shifts)):
+        masks = grow_masks(grids, seeds, 1.0, seeds_per_mask)
+        if look is not None:
+            look(Growth(index, seeds, masks))
+        index, seeds = index[masks.seed], shifted_seeds(grids, seeds, masks, rules.thresholds)
+        if left == 0:
+            best = np.argsort(-rules.worth(masks._replace(seed=index)), kind="stable")
+            index, seeds = index[best], seeds.take(best)
         del masks  # before the next ones take their memory
-        masks = grow_masks(grids, again, max_overlap)
-        masks = masks._replace(seed=kept[masks.seed])
-    return masks
+    masks = grow_masks(grids, seeds, rules.max_overlap)
+    if look is not None:
+        look(Growth(index, seeds, masks))
+    return masks._replace(seed=index[masks.seed])

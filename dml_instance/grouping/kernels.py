@@ -116,15 +116,22 @@ def _grow(maps, centre, origin, threshold, gap, seen, mark, found, start):
     cells, distances = found
     stamp, beyond = seen
     height, width = stamp.shape
-    reach = gap + 1 if gap >= 0 else max(height, width)
-    # The mask is its own queue: what lies near enough to its first cells is appended behind its
-    # last. A seed that is not finite is not similar to itself.
+    # A seed that is not finite is not similar to itself.
     from_centre = _squared_distance(embedding, centre, origin[0], origin[1])
     cells[start], distances[start], stamp[origin] = origin, from_centre, -mark
     beyond[origin] = origin[1] + 1
     end = start + int(from_centre <= threshold)
-    head = start
-    while head < end:
+    # The mask is its own queue: what lies near enough to its first cells is appended behind its
+    # last. A cell first looks at what it touches; over gaps it looks when nothing else is left, and
+    # then few cells have to be bridged.
+    touching = apart = start
+    while touching < end or (gap > 0 and apart < end):
+        is_close = touching < end
+        head = touching if is_close else apart
+        touching, apart = touching + int(is_close), apart + int(not is_close)
+        reach = 1 if is_close else gap + 1
+        if gap < 0:
+            reach = max(height, width)
         at_row, at_column = np.int64(cells[head, 0]), np.int64(cells[head, 1])
         last = min(at_column + reach + 1, width)
         for row in range(max(at_row - reach, 0), min(at_row + reach + 1, height)):
@@ -143,7 +150,6 @@ def _grow(maps, centre, origin, threshold, gap, seen, mark, found, start):
                     cells[end], distances[end] = (row, column), distance
                     end += 1
                 column += 1
-        head += 1
         if gap < 0:  # the first look saw the whole grid
             break
     return end
@@ -172,20 +178,21 @@ def _with_room(cells, distances, used, more):
 
 
 @compiled
-def _own_elsewhere(owned, stamp, mark, bounds):
-    """Own the cells whose first corner a mask of another grid, ``stamp`` == -mark, covers."""
-    rows, columns = owned.shape
+def _hold_elsewhere(holders, stamp, mark, bounds, most_holders):
+    """Hold the cells whose first corner a mask of another grid, ``stamp`` == -mark, covers."""
+    rows, columns = holders.shape
     height, width = stamp.shape
     for row in range(bounds[0] * rows // height, -(-bounds[2] * rows // height)):
         for column in range(bounds[1] * columns // width, -(-bounds[3] * columns // width)):
             if stamp[row * height // rows, column * width // columns] == -mark:
-                owned[row, column] = True
+                holders[row, column] = min(holders[row, column] + 1, most_holders)
 
 
 @compiled
-def grow(grids, owned, stamps, beyond, seeds, max_overlap):
-    """See ``growing.grow_masks``; ``owned`` bool, ``stamps`` and ``beyond`` int32 are zeros of the
-    shapes of the grids.
+def grow(grids, holders, stamps, beyond, seeds, max_overlap, most_holders):
+    """See ``growing.grow_masks``; ``holders`` int8, ``stamps`` and ``beyond`` int32 are zeros of
+    the shapes of the grids; a seed that ``most_holders`` masks hold is left out, and of so many
+    they are counted.
 
     Returns:
         The seeds that stay (n,), their bounds (n, 4), where their cells start (n + 1,), the cells,
@@ -198,8 +205,8 @@ def grow(grids, owned, stamps, beyond, seeds, max_overlap):
     count = 0
     for index in range(num_seeds):
         level, seed = seeds.level[index], (seeds.position[index, 0], seeds.position[index, 1])
-        mine, stamp = owned[level], stamps[level]
-        if max_overlap < 1 and mine[seed]:
+        mine, stamp = holders[level], stamps[level]
+        if mine[seed] >= most_holders:
             continue
         start = starts[count]
         cells, distances = _with_room(cells, distances, start, stamp.size)
@@ -210,17 +217,17 @@ def grow(grids, owned, stamps, beyond, seeds, max_overlap):
         origin = seeds.origin[index, 0], seeds.origin[index, 1]
         end = _grow(maps, centre, origin, threshold, gap, seen, mark, (cells, distances), start)
         part = cells[start:end]
-        num_owned = 0
+        num_held = 0
         for row, column in part:
-            num_owned += mine[row, column]
-        if len(part) == 0 or num_owned > max_overlap * len(part):
+            num_held += min(mine[row, column], 1)
+        if len(part) == 0 or num_held > max_overlap * len(part):
             continue
         for row, column in part:
-            mine[row, column] = True
+            mine[row, column] = min(mine[row, column] + 1, most_holders)
         of_mask = _bounds(part)
-        for other in range(len(owned)):
+        for other in range(len(holders)):
             if other != level:
-                _own_elsewhere(owned[other], stamp, mark, of_mask)
+                _hold_elsewhere(holders[other], stamp, mark, of_mask, most_holders)
         kept[count], starts[count + 1] = index, end
         bounds[count] = of_mask
         count += 1

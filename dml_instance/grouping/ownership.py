@@ -5,7 +5,15 @@ Shapes: N seeds, n masks, h x w grid cells.
 
 import numpy as np
 
-from .growing import Grids, GrowingSeeds, GrownMasks, grow_masks, shifted_seeds
+from .growing import (
+    Grids,
+    GrowingSeeds,
+    GrownMasks,
+    Growth,
+    GrowthRules,
+    grow_masks,
+    grow_shifted_masks,
+)
 
 
 def first_owners(grids: Grids, masks: GrownMasks) -> tuple[np.ndarray, ...]:
@@ -35,12 +43,12 @@ def first_owners(grids: Grids, masks: GrownMasks) -> tuple[np.ndarray, ...]:
 
 
 def masks_taken(
-    grids: Grids, seeds: GrowingSeeds, thresholds: np.ndarray, mean_shifts: int, max_overlap: float
+    grids: Grids, seeds: GrowingSeeds, rules: GrowthRules
 ) -> dict[int, tuple[int | None, float]]:
     """Why mask NMS dropped seeds, in whichever growth it did.
 
     Args:
-        grids, seeds, thresholds, mean_shifts, max_overlap: as of ``grow_shifted_masks``.
+        grids, seeds, rules: as of ``grow_shifted_masks``.
 
     Returns:
         For each seed that it dropped, by index: the seed whose mask was in the way, None where no
@@ -48,13 +56,14 @@ def masks_taken(
         seed.
     """
     taken: dict[int, tuple[int | None, float]] = {}
-    growing, index = seeds, np.arange(len(seeds.position))
-    for _ in range(mean_shifts + 1):
-        masks = grow_masks(grids, growing, max_overlap)
-        for seed, (owner, share) in _taken_at_once(grids, growing, masks).items():
+
+    def look(growth: Growth) -> None:
+        index = growth.index
+        at_once = _taken_at_once(grids, growth.seeds, growth.masks)
+        for seed, (owner, share) in at_once.items():
             taken[int(index[seed])] = None if owner is None else int(index[owner]), share
-        growing = shifted_seeds(grids, growing, masks, thresholds)
-        index = index[masks.seed]
+
+    grow_shifted_masks(grids, seeds, rules, look)
     return taken
 
 

@@ -12,6 +12,9 @@ MASK_RESOLUTIONS = ("output", "grid")
 CLASSES = ("seed", "vote")
 SCORES = ("seediness", "seediness_similarity")
 
+# Masks that hold a cell are counted up to so many, in 8 bits.
+MOST_HOLDERS = 100
+
 
 @dataclass(frozen=True)
 class GroupingRules:
@@ -56,8 +59,13 @@ class GroupingRules:
     # similarity as weight, and with the one of TAUS for which these cells have the highest
     # probability of an object, >= 0. 0: off (paper). Measured.
     mean_shifts: int = 2
+    # Where masks are grown anew, so many seeds of a place grow one, in [1, 100]: until the last
+    # growth a seed is left out only if so many masks of better seeds hold it. In the last one the
+    # mask with the best score comes first. Measured.
+    seeds_per_mask: int = 3
     # Mask NMS: a mask is dropped if more than this share of it belongs to better-scored ones, in
-    # [0, 1]; under 1, so is a mask whose very seed does. Open in the paper; measured.
+    # [0, 1]; under 1, so is a mask whose very seed does. 1: no mask is dropped for another. Open in
+    # the paper; measured.
     max_overlap: float = 0.5
     # Where distances are cut at the threshold: "output", after bilinear interpolation to the
     # requested size, or "grid", at the head's stride. Open in the paper; measured.
@@ -95,6 +103,8 @@ class GroupingRules:
                 self._refuse(name, "in [0, 1]")
         if not 0 <= self.min_seediness < 1:
             self._refuse("min_seediness", "in [0, 1)")
+        if not 1 <= self.seeds_per_mask <= MOST_HOLDERS:
+            self._refuse("seeds_per_mask", f"in [1, {MOST_HOLDERS}]")
         if self.classes_per_mask < 1:
             self._refuse("classes_per_mask", "at least 1")
         for name in ("max_seeds", "alpha", "mean_shifts", "small_mask_cells", "vote_exponent"):

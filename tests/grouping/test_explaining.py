@@ -84,8 +84,14 @@ def test_small_masks_and_full_results():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10_000), st.sampled_from([0.2, 0.5, 1.0]), KINDS, st.sampled_from([0, 0, 2]))
-def test_the_account_is_that_of_the_grouping(seed, max_overlap, kind, mean_shifts):
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([0.2, 0.5, 1.0]),
+    KINDS,
+    st.sampled_from([0, 0, 2]),
+    st.sampled_from([1, 3]),
+)
+def test_the_account_is_that_of_the_grouping(seed, max_overlap, kind, mean_shifts, seeds_per_mask):
     """Every seed once; kept are the instances; a dropped mask breaks the rule, by those kept."""
     generator = torch.Generator().manual_seed(seed)
     shape, count = (9, 17), 12
@@ -97,7 +103,8 @@ def test_the_account_is_that_of_the_grouping(seed, max_overlap, kind, mean_shift
         for index, (cell, score) in enumerate(zip(cells, scores, strict=True))
     ]
     maps = maps_of(embedding, logits_of(seeds, shape))
-    grouping = grouping_of(max_overlap=max_overlap, min_score=0.2, mean_shifts=mean_shifts)
+    shifts = {"mean_shifts": mean_shifts, "seeds_per_mask": seeds_per_mask}
+    grouping = grouping_of(max_overlap=max_overlap, min_score=0.2, **shifts)
     plain = grouping([maps], shape)
     instances, accounts = explain(grouping, [maps], shape)
     assert torch.equal(plain.pred_masks, instances.pred_masks)
@@ -115,8 +122,10 @@ def test_the_account_is_that_of_the_grouping(seed, max_overlap, kind, mean_shift
     for index, account in enumerate(accounts):
         if account.rule == OVERLAP:
             assert account.share_taken > max_overlap
-            assert account.taken_by < index
-            assert mean_shifts > 0 or accounts[account.taken_by].rule != OVERLAP
+            assert account.taken_by != index
+            if mean_shifts == 0:
+                assert account.taken_by < index
+                assert accounts[account.taken_by].rule != OVERLAP
         if account.rule == "MODEL.DML.SCORE_THRESH_TEST":
             assert account.score < 0.2
 

@@ -7,7 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from dml_instance.grouping.growing import grow_masks, grow_shifted_masks, shifted_seeds
+from dml_instance.grouping.growing import (
+    GrowthRules,
+    grow_masks,
+    grow_shifted_masks,
+    shifted_seeds,
+)
 from dml_instance.grouping.ownership import masks_taken
 from hand_made import (
     TAUS,
@@ -23,6 +28,12 @@ from hand_made import (
 )
 
 THRESHOLDS = np.array([threshold_of(index) for index in range(len(TAUS))])
+
+
+def growth(mean_shifts, max_overlap, thresholds=THRESHOLDS, *, seeds_per_mask=1, worth=None):
+    """Rules by which the masks of earlier seeds are worth more, unless told otherwise."""
+    worth = worth or (lambda masks: -masks.seed)
+    return GrowthRules(thresholds, mean_shifts, seeds_per_mask, max_overlap, worth)
 
 
 def slow_shifts(embedding, factor, probability, seed, tau_index, mean_shifts):
@@ -64,7 +75,7 @@ def test_a_mask_is_what_the_slow_definition_says(seed, mean_shifts, tau_index, s
         torch.from_numpy(embedding), distance_scales=[factor], object_probability=[probability]
     )
     seeds = growing_seeds(grids, [position], threshold_of(tau_index), taus=tau_index)
-    masks = grow_shifted_masks(grids, seeds, THRESHOLDS, mean_shifts, 0.5)
+    masks = grow_shifted_masks(grids, seeds, growth(mean_shifts, 0.5))
     mask, centre, tau_index, moved, is_doubtful = slow_shifts(
         embedding, factor, probability, position, tau_index, mean_shifts
     )
@@ -83,7 +94,7 @@ def test_without_shifts_masks_are_grown_once():
     grids = grids_of(torch.tensor([[[0.0, 0.4, 0.8, 1.2, 9]]]))
     seeds = growing_seeds(grids, [(0, 1), (0, 4)], 0.5)
     for got, expected in zip(
-        grow_shifted_masks(grids, seeds, THRESHOLDS, 0, 0.5),
+        grow_shifted_masks(grids, seeds, growth(0, 0.5)),
         grow_masks(grids, seeds, 0.5),
         strict=True,
     ):
@@ -101,7 +112,7 @@ def test_masks_that_come_to_the_same_are_one_and_the_others_keep_their_seeds():
     grids = grids._replace(object_probability=(probability.astype(np.float32),))
     once = grow_masks(grids, seeds, 0.8)
     assert once.seed.tolist() == [0, 1, 3]
-    masks = grow_shifted_masks(grids, seeds, thresholds, 1, 0.8)
+    masks = grow_shifted_masks(grids, seeds, growth(1, 0.8, thresholds))
     assert masks.seed.tolist() == [0, 3]
     assert masks_on((1, 7), masks)[:, 0].nonzero()[1].tolist() == [0, 1, 2, 3, 4, 5, 6]
     again = shifted_seeds(grids, seeds, once, thresholds)
@@ -121,7 +132,7 @@ def test_every_scale_has_a_mean_and_a_vote_of_its_own():
         ],
     )
     seeds = growing_seeds(grids, [(0, 0), (0, 1)], threshold_of(1), levels=[0, 1], taus=1)
-    masks = grow_shifted_masks(grids, seeds, THRESHOLDS, 1, 1.0)
+    masks = grow_shifted_masks(grids, seeds, growth(1, 1.0))
     weight = 2 / (1 + np.exp(0.25))
     np.testing.assert_allclose(masks.centre[:, 0], [0.5 * weight / (1 + weight), 3], rtol=1e-6)
     assert masks.tau_index.tolist() == [0, 2]
@@ -146,7 +157,7 @@ def test_what_is_not_finite_is_of_no_mean(bad):
     embedding[0, 0, 0] = bad
     grids = grids_of(embedding)
     seeds = growing_seeds(grids, [(0, 0), (0, 1), (0, 3)], 1.1)
-    masks = grow_shifted_masks(grids, seeds, THRESHOLDS, 2, 0.5)
+    masks = grow_shifted_masks(grids, seeds, growth(2, 0.5))
     assert masks.seed.tolist() == [1, 2]
     assert masks.centre[:, 0].tolist() == [10, 20]
     assert masks.area.tolist() == [4, 3]
@@ -160,6 +171,89 @@ def test_what_took_a_seed_is_told_of_the_growth_in_which_it_did():
     grids = grids._replace(object_probability=(probability,))
     seeds = growing_seeds(grids, [(0, 0), (0, 1), (0, 4), (0, 6)], 0.9, taus=1)
     thresholds = np.array([0.5, 0.9, 0.95])
-    assert grow_shifted_masks(grids, seeds, thresholds, 1, 0.8).seed.tolist() == [0, 3]
-    assert masks_taken(grids, seeds, thresholds, 1, 0.8) == {1: (0, 1.0), 2: (0, 1.0)}
-    assert masks_taken(grids, seeds, thresholds, 0, 0.8) == {1: (0, 1.0)}
+    assert grow_shifted_masks(grids, seeds, growth(1, 0.8, thresholds)).seed.tolist() == [0, 3]
+    assert masks_taken(grids, seeds, growth(1, 0.8, thresholds)) == {1: (0, 1.0), 2: (0, 1.0)}
+    assert masks_taken(grids, seeds, growth(0, 0.8, thresholds)) == {1: (0, 1.0)}
+
+
+def line_of_one_object():
+    """Five cells of one object, of which each seed sees four at most, and the thresholds."""
+    grids = grids_of(torch.tensor([[[0.0, 0.3, 0.6, 0.9, 1.2, 9]]]))
+    probability = np.zeros((3, 1, 6), np.float32)
+    probability[1] = 1
+    return grids._replace(object_probability=(probability,)), np.array([0.5, 0.9, 0.95])
+
+
+@pytest.mark.parametrize(
+    ("seeds_per_mask", "max_overlap", "grown"),
+    [(1, 0.5, [0, 4]), (2, 0.5, [0, 4]), (3, 0.5, [0, 4, 1]), (1, 1.0, [0, 4, 1, 2, 3])],
+)
+def test_so_many_seeds_of_a_place_grow_and_the_one_worth_most_stays(
+    seeds_per_mask, max_overlap, grown
+):
+    """The first mask holds cells 0 to 3, the second 1 to 4. So the third seed, in cell 1, lies in
+    two masks; where it grows, the fourth and the fifth lie in three."""
+    grids, thresholds = line_of_one_object()
+    columns = [0, 4, 1, 2, 3]
+    seeds = growing_seeds(grids, [(0, column) for column in columns], 0.9, taus=1)
+    seen, looks = [], []
+
+    def worth(masks):
+        seen.append([columns[seed] for seed in masks.seed])
+        return masks.seed
+
+    rules = growth(1, max_overlap, thresholds, seeds_per_mask=seeds_per_mask, worth=worth)
+    masks = grow_shifted_masks(grids, seeds, rules, looks.append)
+    assert seen == [grown]
+    # The last that grew is worth most, and from its mean it takes what the others are in.
+    kept = [columns[seed] for seed in masks.seed]
+    assert kept == (grown[::-1] if max_overlap == 1 else grown[-1:])
+    first, last = looks
+    assert [columns[seed] for seed in last.index] == grown[::-1]
+    assert [columns[first.index[seed]] for seed in first.masks.seed] == grown
+    assert [columns[last.index[seed]] for seed in last.masks.seed] == kept
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 100_000), st.integers(1, 4), st.sampled_from([0.2, 0.5]), st.integers(1, 2))
+def test_masks_are_chosen_as_seed_by_seed_in_python(seed, seeds_per_mask, max_overlap, shifts):
+    rng = np.random.default_rng(seed)
+    embedding = ndimage.gaussian_filter(rng.normal(0, 4, (2, 10, 13)), (0, 1.2, 1.2))
+    probability = rng.uniform(0, 1, (len(TAUS), 10, 13)).astype(np.float32)
+    grids = grids_of(
+        torch.from_numpy(embedding.astype(np.float32)), object_probability=[probability]
+    )
+    cells = rng.permutation(130)[:14]
+    positions = [(int(cell) // 13, int(cell) % 13) for cell in cells]
+    seeds = growing_seeds(grids, positions, threshold_of(1), taus=1)
+
+    def worth(masks):
+        return masks.area % 5 + masks.seed * 5 % 7 / 10
+
+    rules = growth(shifts, max_overlap, seeds_per_mask=seeds_per_mask, worth=worth)
+    masks = grow_shifted_masks(grids, seeds, rules)
+
+    # Each seed with the index that it had at first.
+    growing = [(index, seeds.take([index])) for index in range(len(positions))]
+    for left in reversed(range(shifts + 1)):
+        holders, kept = np.zeros((10, 13), int), []
+        for index, seed in growing:
+            alone = grow_masks(grids, seed, 1.0)
+            held = holders[tuple(alone.cells.T)]
+            most = seeds_per_mask if left else 1
+            if holders[positions[index]] >= most or (not left and (held > 0).mean() > max_overlap):
+                continue
+            holders[tuple(alone.cells.T)] += 1
+            kept.append((index, seed, alone._replace(seed=np.array([index]))))
+        growing = [
+            (index, shifted_seeds(grids, seed, alone._replace(seed=np.array([0])), THRESHOLDS))
+            for index, seed, alone in kept
+        ]
+        if left == 1:
+            best = np.argsort([-worth(alone)[0] for *_, alone in kept], kind="stable")
+            growing = [growing[place] for place in best]
+    assert masks.seed.tolist() == [index for index, *_ in kept]
+    for number, (*_, alone) in enumerate(kept):
+        np.testing.assert_array_equal(
+            masks.cells[masks.start[number] : masks.start[number + 1]], alone.cells
+        )

@@ -38,6 +38,8 @@ def config(*overrides):
         ("vote_exponent", -0.01, "at least 0"),
         ("mean_shifts", -1, "at least 0"),
         ("classes_per_mask", 0, "at least 1"),
+        ("seeds_per_mask", 0, r"in \[1, 100\]"),
+        ("seeds_per_mask", 101, r"in \[1, 100\]"),
         ("connect_gap", -2, "at least 0, or -1"),
         ("connect_gap", -0.5, "at least 0, or -1"),
         ("bridge_probability", -0.01, r"in \[0, 1\]"),
@@ -63,6 +65,7 @@ def test_a_value_out_of_range_is_named_with_its_key(name, value, expected):
         *((name, value) for value in (0, 7)
           for name in ("max_seeds", "alpha", "small_mask_cells", "mean_shifts", "vote_exponent")),
         *(("classes_per_mask", value) for value in (1, 80)),
+        *(("seeds_per_mask", value) for value in (1, 100)),
         *(("connect_gap", value) for value in (-1, 0, 40)),
         *((name, value) for value in (0, 1)
           for name in ("bridge_probability", "min_share_apart", "max_overlap")),
@@ -85,6 +88,7 @@ def test_the_defaults_are_those_that_every_yaml_counts_on():
         "bridge_probability": 0.3,
         "min_share_apart": 0.02,
         "mean_shifts": 2,
+        "seeds_per_mask": 3,
         "max_overlap": 0.5,
         "mask_resolution": "output",
         "class_by": "vote",
@@ -157,6 +161,7 @@ OTHERS = {
     "bridge_probability": 0.7,
     "min_share_apart": 0.4,
     "mean_shifts": 1,
+    "seeds_per_mask": 4,
     "max_overlap": 0.9,
     "mask_resolution": "grid",
     "class_by": "seed",
