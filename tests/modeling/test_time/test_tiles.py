@@ -68,7 +68,8 @@ def instances(model, image, size, overlap):
 
 
 def differing(model, image, size, overlap, least_score):
-    """Of an image whole and in tiles: how many objects, and the IoU of the least alike masks."""
+    """Of an image whole and in tiles: how many objects, and of each the best IoU with those of the
+    other."""
 
     def masks_of(size, overlap):
         found = instances(model, image, size, overlap)
@@ -78,8 +79,7 @@ def differing(model, image, size, overlap, least_score):
     whole, tiled = masks_of(0, 0), masks_of(size, overlap)
     shared = whole @ tiled.T
     iou = shared / (whole.sum(1)[:, None] + tiled.sum(1)[None] - shared)
-    least = min(iou.amax(dim=1).min().item(), iou.amax(dim=0).min().item())
-    return len(whole), len(tiled), least
+    return len(whole), len(tiled), torch.cat([iou.amax(dim=1), iou.amax(dim=0)])
 
 
 @pytest.mark.parametrize("overlap", [192, 256])
@@ -87,19 +87,27 @@ def test_no_object_is_split_or_doubled_at_a_seam(nuclei, overlap):
     """A trained model on a crowd of cells, some of which lie on every seam. It looks further than a
     tile, so that outlines differ."""
     image = crowd_of_cells(448, 576, 32)
-    whole, tiled, least = differing(nuclei, image, 384, overlap, 0.5)
-    assert whole == tiled == 14 * 18 and least >= 0.8
+    whole, tiled, iou = differing(nuclei, image, 384, overlap, 0.5)
+    assert whole == tiled == 14 * 18 and iou.min() >= 0.8
 
 
 def test_tiles_have_the_same_masks_where_a_network_looks_less_far():
+    """But for a few: which of two masks of nearly one score stays is a matter of the last digits,
+    and there the two may differ."""
     model = build_model(
         config_of_file("Shapes/dml_slim_unet.yaml", "MODEL.DML.NUM_CLASSES", 6)
     ).eval()
     DetectionCheckpointer(model).load("dml://shapes")
-    scenes = [scene.image for _, scene in draw_split("test", 6, seed=7, size=160, difficulty=0.3)]
-    image = np.vstack([np.hstack(scenes[:3]), np.hstack(scenes[3:])])
-    whole, tiled, least = differing(model, image, 256, 192, 0.35)
-    assert whole == tiled > 20 and least >= 0.95
+    alike = []
+    for seed in (6, 7, 8):
+        drawn = draw_split("test", 6, seed=seed, size=160, difficulty=0.3)
+        scenes = [scene.image for _, scene in drawn]
+        image = np.vstack([np.hstack(scenes[:3]), np.hstack(scenes[3:])])
+        whole, tiled, iou = differing(model, image, 256, 192, 0.35)
+        assert abs(whole - tiled) <= 1 and whole > 20
+        alike.append(iou)
+    alike = torch.cat(alike)
+    assert (alike >= 0.95).float().mean() >= 0.95
 
 
 @pytest.mark.parametrize("normalization", ["image", "dataset"])
