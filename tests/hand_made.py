@@ -31,6 +31,7 @@ PLAIN = {
     "min_share_apart": 0.0,
     "mean_shifts": 0,
     "seeds_per_mask": 1,
+    "handover_size": 0,
     "max_overlap": 0.5,
     "mask_resolution": "grid",
     "class_by": "seed",

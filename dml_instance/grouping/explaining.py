@@ -20,6 +20,7 @@ RULES = {
     "MODEL.DML.GROUPING.MIN_SEEDINESS": "its seediness is too low for a seed",
     "MODEL.DML.GROUPING.MAX_SEEDS": "there were better seeds, as many as are grown",
     "MODEL.DML.GROUPING.MAX_OVERLAP": "too much of it belongs to an object that was found before",
+    "MODEL.DML.GROUPING.HANDOVER_SIZE": "another scale is for objects of its size",
     "MODEL.DML.SCORE_THRESH_TEST": "its score is too low",
     "TEST.DETECTIONS_PER_IMAGE": "there were better objects, as many as are returned",
     "no pixel": "its mask covers the centre of no pixel",
@@ -126,7 +127,9 @@ def _fates(
     """What became of each seed that was grown, in that order: fields of ``SeedAccount``; ``taken``
     is from ``masks_taken``."""
     masks = grown.masks
-    fates: list[dict] = [{} for _ in range(len(grown.seeds))]
+    # A seed that neither stays nor is dropped for another.
+    handover = "MODEL.DML.GROUPING.HANDOVER_SIZE"
+    fates: list[dict] = [{"rule": handover} for _ in range(len(grown.seeds))]
     for seed, (owner, share) in taken.items():
         overlap = "MODEL.DML.GROUPING.MAX_OVERLAP"
         fates[seed] = {"rule": overlap, "taken_by": owner, "share_taken": share}

@@ -5,6 +5,7 @@ Shapes: T thresholds, K classes, N seeds or instances, n masks, H x W output pix
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -215,9 +216,24 @@ def growth_rules(
     def worth(masks: GrownMasks) -> np.ndarray:
         return _classified(masks, seeds, pyramid, rules)[1][:, 0]
 
+    fits = None
+    if rules.handover_size > 0 and len(pyramid) > 1:
+        fits = partial(_fits, pyramid, rules.handover_size)
     return GrowthRules(
-        settings.thresholds, rules.mean_shifts, rules.seeds_per_mask, rules.max_overlap, worth
+        *(settings.thresholds, rules.mean_shifts, rules.seeds_per_mask, rules.max_overlap),
+        *(worth, fits),
     )
+
+
+def _fits(pyramid: Sequence[GridMaps], handover_size: float, masks: GrownMasks) -> np.ndarray:
+    """(n,) bool, which masks are of a size that their scale is for, as ``handover_size`` has it."""
+    scales = np.array([maps.scale for maps in pyramid])
+    strides = np.array([maps.stride for maps in pyramid])
+    # In pixels at scale 1. A scale ends where the next coarser one begins.
+    ends = np.where(scales > scales.min(), handover_size / scales, np.inf)
+    starts = np.array([ends[scales > scale].max(initial=0) for scale in scales])
+    across = np.sqrt(masks.area) * (strides / scales)[masks.level]
+    return (starts[masks.level] <= across) & (across < ends[masks.level])
 
 
 def _classified(

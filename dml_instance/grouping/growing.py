@@ -123,7 +123,12 @@ class GrownMasks(NamedTuple):
 
 
 def grow_masks(
-    grids: Grids, seeds: GrowingSeeds, max_overlap: float, most_holders: int | None = None
+    grids: Grids,
+    seeds: GrowingSeeds,
+    max_overlap: float,
+    *,
+    most_holders: int | None = None,
+    across_scales: bool = True,
 ) -> GrownMasks:
     """m(p, tau) = { q : sigma(p, q) >= tau } of each seed in turn, without duplicates of earlier
     ones.
@@ -135,10 +140,10 @@ def grow_masks(
     Args:
         grids: to grow in.
         seeds: N of them, best first.
-        max_overlap: mask NMS: a mask with a larger share held by earlier ones is dropped. A mask
-            holds its cells on the grids of all scales.
+        max_overlap: mask NMS: a mask with a larger share held by earlier ones is dropped.
         most_holders: a seed that so many earlier masks hold is left out, in [1, 100]; None: 1 where
             ``max_overlap`` is under 1, otherwise none is.
+        across_scales: a mask holds its cells on the grids of all scales, or of its own alone.
 
     Returns:
         The masks that stay; none of a seed that is not finite. Memory: 12 bytes a cell of them, at
@@ -150,7 +155,7 @@ def grow_masks(
     )
     if most_holders is None:
         most_holders = 1 if max_overlap < 1 else MOST_HOLDERS + 1
-    limits = float(max_overlap), most_holders
+    limits = float(max_overlap), most_holders, across_scales
     kept, *masks = kernels.grow(grids, holders, stamps, beyond, seeds, *limits)
     of = seeds.take(kept)
     return GrownMasks(
@@ -197,6 +202,8 @@ class GrowthRules:
             any.
         worth: given grown masks, (n,) float64, the largest of the best one. In this order masks are
             grown the last time, where they are grown anew.
+        fits: given grown masks, (n,) bool, which are of a size that their scale is for. Masks are
+            chosen in each scale alone then, and those that fit among those of all; None: all fit.
     """
 
     thresholds: np.ndarray
@@ -204,6 +211,7 @@ class GrowthRules:
     seeds_per_mask: int
     max_overlap: float
     worth: Callable[[GrownMasks], np.ndarray]
+    fits: Callable[[GrownMasks], np.ndarray] | None = None
 
 
 class Growth(NamedTuple):
@@ -213,11 +221,13 @@ class Growth(NamedTuple):
         index: (N,) int64, which of the first seeds each of ``seeds`` was.
         seeds: N, best first.
         masks: that grew from them; ``masks.seed`` counts in ``seeds``.
+        across_scales: as of ``grow_masks``.
     """
 
     index: np.ndarray
     seeds: GrowingSeeds
     masks: GrownMasks
+    across_scales: bool
 
 
 def grow_shifted_masks(
@@ -237,18 +247,29 @@ def grow_shifted_masks(
         rules: how often, and what stays.
         look: is shown every growth in its turn.
     """
-    index = np.arange(len(seeds.position))
-    seeds_per_mask = rules.seeds_per_mask if rules.max_overlap < 1 else None
-    for left in reversed(range(rules.mean_shifts)):
-        masks = grow_masks(grids, seeds, 1.0, seeds_per_mask)
+    index, across_scales = np.arange(len(seeds.position)), rules.fits is None
+    most_holders = rules.seeds_per_mask if rules.max_overlap < 1 else None
+
+    def grown(max_overlap: float, most_holders: int | None, across_scales: bool) -> GrownMasks:
+        masks = grow_masks(
+            *(grids, seeds, max_overlap), most_holders=most_holders, across_scales=across_scales
+        )
         if look is not None:
-            look(Growth(index, seeds, masks))
+            look(Growth(index, seeds, masks, across_scales))
+        return masks
+
+    for left in reversed(range(rules.mean_shifts)):
+        masks = grown(1.0, most_holders, across_scales)
         index, seeds = index[masks.seed], shifted_seeds(grids, seeds, masks, rules.thresholds)
         if left == 0:
             best = np.argsort(-rules.worth(masks._replace(seed=index)), kind="stable")
             index, seeds = index[best], seeds.take(best)
         del masks  # before the next ones take their memory
-    masks = grow_masks(grids, seeds, rules.max_overlap)
-    if look is not None:
-        look(Growth(index, seeds, masks))
+    if rules.fits is not None:
+        # A part of an object is dropped for the whole of it, even where that does not fit.
+        masks = grown(rules.max_overlap, None, False)
+        fitting = masks.seed[rules.fits(masks)]
+        index, seeds = index[fitting], seeds.take(fitting)
+        del masks
+    masks = grown(rules.max_overlap, None, True)
     return masks._replace(seed=index[masks.seed])

@@ -189,10 +189,10 @@ def _hold_elsewhere(holders, stamp, mark, bounds, most_holders):
 
 
 @compiled
-def grow(grids, holders, stamps, beyond, seeds, max_overlap, most_holders):
+def grow(grids, holders, stamps, beyond, seeds, max_overlap, most_holders, across_scales):
     """See ``growing.grow_masks``; ``holders`` int8, ``stamps`` and ``beyond`` int32 are zeros of
     the shapes of the grids; a seed that ``most_holders`` masks hold is left out, and of so many
-    they are counted.
+    they are counted; ``across_scales`` says whether a mask holds cells on the grids of others.
 
     Returns:
         The seeds that stay (n,), their bounds (n, 4), where their cells start (n + 1,), the cells,
@@ -226,7 +226,7 @@ def grow(grids, holders, stamps, beyond, seeds, max_overlap, most_holders):
             mine[row, column] = min(mine[row, column] + 1, most_holders)
         of_mask = _bounds(part)
         for other in range(len(holders)):
-            if other != level:
+            if across_scales and other != level:
                 _hold_elsewhere(holders[other], stamp, mark, of_mask, most_holders)
         kept[count], starts[count + 1] = index, end
         bounds[count] = of_mask

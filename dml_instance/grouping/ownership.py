@@ -16,11 +16,13 @@ from .growing import (
 )
 
 
-def first_owners(grids: Grids, masks: GrownMasks) -> tuple[np.ndarray, ...]:
+def first_owners(
+    grids: Grids, masks: GrownMasks, across_scales: bool = True
+) -> tuple[np.ndarray, ...]:
     """(h, w) int64 for every scale: the first seed whose mask owns a cell; the largest number where
     none does.
 
-    A mask owns its cells on the grids of all scales, as ``grow_masks`` has it.
+    A mask owns its cells on the grids of all scales, or of its own alone, as ``grow_masks`` has it.
     """
     nobody = np.iinfo(np.int64).max
     owners = tuple(np.full(scale.shape, nobody) for scale in grids.distance_scales)
@@ -28,9 +30,10 @@ def first_owners(grids: Grids, masks: GrownMasks) -> tuple[np.ndarray, ...]:
         level = masks.level[index]
         rows, columns = masks.cells[masks.start[index] : masks.start[index + 1]].T
         owners[level][rows, columns] = np.minimum(owners[level][rows, columns], seed)
-        if len(owners) > 1:
-            mine = np.zeros(owners[level].shape, dtype=bool)
-            mine[rows, columns] = True
+        if not across_scales or len(owners) == 1:
+            continue
+        mine = np.zeros(owners[level].shape, dtype=bool)
+        mine[rows, columns] = True
         for other, owner in enumerate(owners):
             if other != level:
                 down, across = (
@@ -59,7 +62,7 @@ def masks_taken(
 
     def look(growth: Growth) -> None:
         index = growth.index
-        at_once = _taken_at_once(grids, growth.seeds, growth.masks)
+        at_once = _taken_at_once(grids, growth)
         for seed, (owner, share) in at_once.items():
             taken[int(index[seed])] = None if owner is None else int(index[owner]), share
 
@@ -67,11 +70,10 @@ def masks_taken(
     return taken
 
 
-def _taken_at_once(
-    grids: Grids, seeds: GrowingSeeds, masks: GrownMasks
-) -> dict[int, tuple[int | None, float]]:
-    """``masks_taken`` of one growth, which gave the masks."""
-    owners = first_owners(grids, masks)
+def _taken_at_once(grids: Grids, growth: Growth) -> dict[int, tuple[int | None, float]]:
+    """``masks_taken`` of one growth; seeds count in it."""
+    seeds, masks = growth.seeds, growth.masks
+    owners = first_owners(grids, masks, growth.across_scales)
     dropped = np.setdiff1d(np.arange(len(seeds.position)), masks.seed)
     taken: dict[int, tuple[int | None, float]] = {}
     for seed in dropped.tolist():

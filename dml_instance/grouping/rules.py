@@ -63,6 +63,10 @@ class GroupingRules:
     # growth a seed is left out only if so many masks of better seeds hold it. In the last one the
     # mask with the best score comes first. Measured.
     seeds_per_mask: int = 3
+    # With several TEST_SCALES: of two neighbouring scales the finer one is for objects under so
+    # many of its pixels across (the root of their area), the coarser one for others, > 0; 0: all
+    # scales are for all (paper). Measured.
+    handover_size: int = 0
     # Mask NMS: a mask is dropped if more than this share of it belongs to better-scored ones, in
     # [0, 1]; under 1, so is a mask whose very seed does. 1: no mask is dropped for another. Open in
     # the paper; measured.
@@ -107,7 +111,10 @@ class GroupingRules:
             self._refuse("seeds_per_mask", f"in [1, {MOST_HOLDERS}]")
         if self.classes_per_mask < 1:
             self._refuse("classes_per_mask", "at least 1")
-        for name in ("max_seeds", "alpha", "mean_shifts", "small_mask_cells", "vote_exponent"):
+        for name in (
+            *("max_seeds", "alpha", "mean_shifts", "handover_size"),
+            *("small_mask_cells", "vote_exponent"),
+        ):
             if getattr(self, name) < 0:
                 self._refuse(name, "at least 0")
         if self.peak_radius <= 0:
