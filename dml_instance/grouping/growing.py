@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 from . import kernels
-from .rules import MOST_HOLDERS
 
 
 class Grids(NamedTuple):
@@ -154,7 +153,7 @@ def grow_masks(
         for dtype in (np.int8, np.int32, np.int32)
     )
     if most_holders is None:
-        most_holders = 1 if max_overlap < 1 else MOST_HOLDERS + 1
+        most_holders = int(max_overlap < 1)
     limits = float(max_overlap), most_holders, across_scales
     kept, *masks = kernels.grow(grids, holders, stamps, beyond, seeds, *limits)
     of = seeds.take(kept)
@@ -246,6 +245,10 @@ def grow_shifted_masks(
         grids, seeds: as of ``grow_masks``.
         rules: how often, and what stays.
         look: is shown every growth in its turn.
+
+    Returns:
+        The masks of the last growth. Memory: that of ``grow_masks``, until the last growth for
+        ``rules.seeds_per_mask`` masks a place.
     """
     index, across_scales = np.arange(len(seeds.position)), rules.fits is None
     most_holders = rules.seeds_per_mask if rules.max_overlap < 1 else None

@@ -185,14 +185,14 @@ def _hold_elsewhere(holders, stamp, mark, bounds, most_holders):
     for row in range(bounds[0] * rows // height, -(-bounds[2] * rows // height)):
         for column in range(bounds[1] * columns // width, -(-bounds[3] * columns // width)):
             if stamp[row * height // rows, column * width // columns] == -mark:
-                holders[row, column] = min(holders[row, column] + 1, most_holders)
+                holders[row, column] = min(holders[row, column] + 1, max(most_holders, 1))
 
 
 @compiled
 def grow(grids, holders, stamps, beyond, seeds, max_overlap, most_holders, across_scales):
     """See ``growing.grow_masks``; ``holders`` int8, ``stamps`` and ``beyond`` int32 are zeros of
-    the shapes of the grids; a seed that ``most_holders`` masks hold is left out, and of so many
-    they are counted; ``across_scales`` says whether a mask holds cells on the grids of others.
+    the shapes of the grids; a seed that ``most_holders`` masks hold is left out, 0: none is, and of
+    so many they are counted; ``across_scales`` says whether a mask holds cells on the grids of others.
 
     Returns:
         The seeds that stay (n,), their bounds (n, 4), where their cells start (n + 1,), the cells,
@@ -206,7 +206,7 @@ def grow(grids, holders, stamps, beyond, seeds, max_overlap, most_holders, acros
     for index in range(num_seeds):
         level, seed = seeds.level[index], (seeds.position[index, 0], seeds.position[index, 1])
         mine, stamp = holders[level], stamps[level]
-        if mine[seed] >= most_holders:
+        if 0 < most_holders <= mine[seed]:
             continue
         start = starts[count]
         cells, distances = _with_room(cells, distances, start, stamp.size)
@@ -223,7 +223,7 @@ def grow(grids, holders, stamps, beyond, seeds, max_overlap, most_holders, acros
         if len(part) == 0 or num_held > max_overlap * len(part):
             continue
         for row, column in part:
-            mine[row, column] = min(mine[row, column] + 1, most_holders)
+            mine[row, column] = min(mine[row, column] + 1, max(most_holders, 1))
         of_mask = _bounds(part)
         for other in range(len(holders)):
             if across_scales and other != level:

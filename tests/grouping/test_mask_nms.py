@@ -108,6 +108,15 @@ def test_the_share_that_may_be_owned_by_earlier_masks(max_overlap, kept):
         assert masks_on((1, 8), masks)[1, 0].nonzero()[0].tolist() == [2, 3, 4, 5]
 
 
+def test_without_nms_any_number_of_masks_hold_a_cell():
+    grids = grids_of(torch.zeros(1, 1, 300))
+    seeds = growing_seeds(grids, [(0, column) for column in range(300)], 1.0)
+    assert len(grow_masks(grids, seeds, 1.0).seed) == 300
+    for most_holders in (1, 2, 100):
+        masks = grow_masks(grids, seeds, 1.0, most_holders=most_holders)
+        assert len(masks.seed) == most_holders
+
+
 @pytest.mark.parametrize(("max_overlap", "kept"), [(0.99, [0]), (1.0, [0, 1])])
 def test_a_mask_whose_very_seed_is_owned_is_dropped_however_little_of_it_is(max_overlap, kept):
     """The first is a single column, and the seed of the second, which takes all eight."""
