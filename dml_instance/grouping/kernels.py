@@ -191,8 +191,10 @@ def _hold_elsewhere(holders, stamp, mark, bounds, most_holders):
 @compiled
 def grow(grids, holders, stamps, beyond, seeds, max_overlap, most_holders, across_scales):
     """See ``growing.grow_masks``; ``holders`` int8, ``stamps`` and ``beyond`` int32 are zeros of
-    the shapes of the grids; a seed that ``most_holders`` masks hold is left out, 0: none is, and of
-    so many they are counted; ``across_scales`` says whether a mask holds cells on the grids of others.
+    the shapes of the grids.
+
+    A seed that ``most_holders`` masks hold is left out, and of so many they are counted; 0: none
+    is. ``across_scales`` says whether a mask holds cells on the grids of other scales.
 
     Returns:
         The seeds that stay (n,), their bounds (n, 4), where their cells start (n + 1,), the cells,
