@@ -37,7 +37,7 @@ def account_of(
     min_score: float,
     rules: ReadingRules = PLAIN,
 ) -> list[dict]:
-    """A row for every seed of an image in the order in which they are grown, and for the peaks of
+    """A row for every seed of an image in the order in which they first grow, and for the peaks of
     seediness that are none; see ``grouping.SeedAccount``.
 
     Args:

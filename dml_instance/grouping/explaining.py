@@ -19,8 +19,8 @@ _WEAK_PEAKS = 200
 RULES = {
     "MODEL.DML.GROUPING.MIN_SEEDINESS": "its seediness is too low for a seed",
     "MODEL.DML.GROUPING.MAX_SEEDS": "there were better seeds, as many as are grown",
-    "MODEL.DML.GROUPING.MAX_OVERLAP": "too much of it belongs to an object that was found before",
-    "MODEL.DML.GROUPING.HANDOVER_SIZE": "another scale is for objects of its size",
+    "MODEL.DML.GROUPING.SEEDS_PER_MASK": "as many better masks hold it as grow in one place",
+    "MODEL.DML.GROUPING.MAX_OVERLAP": "too much of it belongs to a better one",
     "MODEL.DML.SCORE_THRESH_TEST": "its score is too low",
     "TEST.DETECTIONS_PER_IMAGE": "there were better objects, as many as are returned",
     "no pixel": "its mask covers the centre of no pixel",
@@ -44,9 +44,10 @@ class SeedAccount:
         size_factor: by which that score was lowered because the mask is small, in (0, 1]; None as
             of the score.
         taken_by: index, in the account, of the seed whose mask holds most of what others own of
-            this one's; None where none does. It may have been dropped itself in a later growth.
-        share_taken: of its mask that earlier masks own, in [0, 1]; 1 where they own the very seed;
-            None where no mask was dropped.
+            this one's, or was the first that held it; None where none does. It may have been
+            dropped itself in a later growth.
+        share_taken: of its mask that better masks own, in [0, 1]; 1 where they own the very seed;
+            None where no mask was dropped, but a seed that did not grow anew.
     """
 
     row: float
@@ -78,7 +79,7 @@ def explain(
         pyramid, output_size, settings: as for ``group``.
 
     Returns:
-        What ``group`` returns; and an account of every seed in the order in which they are grown,
+        What ``group`` returns; and an account of every seed in the order in which they first grow,
         then of candidates that were left out because others were better, then of up to 200 peaks
         whose seediness is too low, the best first.
     """
@@ -122,17 +123,16 @@ def _fates(
     grown: Grown,
     drawn: list[int],
     found: FoundInstances,
-    taken: dict[int, tuple[int | None, float]],
+    taken: dict[int, tuple[int | None, float | None]],
 ) -> list[dict]:
     """What became of each seed that was grown, in that order: fields of ``SeedAccount``; ``taken``
     is from ``masks_taken``."""
     masks = grown.masks
-    # A seed that neither stays nor is dropped for another.
-    handover = "MODEL.DML.GROUPING.HANDOVER_SIZE"
-    fates: list[dict] = [{"rule": handover} for _ in range(len(grown.seeds))]
+    fates: list[dict] = [{} for _ in range(len(grown.seeds))]
     for seed, (owner, share) in taken.items():
-        overlap = "MODEL.DML.GROUPING.MAX_OVERLAP"
-        fates[seed] = {"rule": overlap, "taken_by": owner, "share_taken": share}
+        key = "SEEDS_PER_MASK" if share is None else "MAX_OVERLAP"
+        rule = f"MODEL.DML.GROUPING.{key}"
+        fates[seed] = {"rule": rule, "taken_by": owner, "share_taken": share}
     factors = small_mask_factor(masks, settings.rules.small_mask_cells)
     worst = min(found.scores.tolist(), default=0.0)
     is_full = len(drawn) == settings.max_instances

@@ -140,8 +140,8 @@ def grow_masks(
         grids: to grow in.
         seeds: N of them, best first.
         max_overlap: mask NMS: a mask with a larger share held by earlier ones is dropped.
-        most_holders: a seed that so many earlier masks hold is left out, in [1, 100]; None: 1 where
-            ``max_overlap`` is under 1, otherwise none is.
+        most_holders: a seed that so many earlier masks hold is left out, in [1, 100]; 0: none is;
+            None: 1 where ``max_overlap`` is under 1, otherwise 0.
         across_scales: a mask holds its cells on the grids of all scales, or of its own alone.
 
     Returns:
@@ -202,7 +202,8 @@ class GrowthRules:
         worth: given grown masks, (n,) float64, the largest of the best one. In this order masks are
             grown the last time, where they are grown anew.
         fits: given grown masks, (n,) bool, which are of a size that their scale is for. Masks are
-            chosen in each scale alone then, and those that fit among those of all; None: all fit.
+            chosen in each scale alone then, and after that among those of all scales, where those
+            that do not fit come last; None: all fit.
     """
 
     thresholds: np.ndarray
@@ -221,12 +222,14 @@ class Growth(NamedTuple):
         seeds: N, best first.
         masks: that grew from them; ``masks.seed`` counts in ``seeds``.
         across_scales: as of ``grow_masks``.
+        is_chosen_from: whether mask NMS was among them, or seeds alone were left out.
     """
 
     index: np.ndarray
     seeds: GrowingSeeds
     masks: GrownMasks
     across_scales: bool
+    is_chosen_from: bool
 
 
 def grow_shifted_masks(
@@ -239,7 +242,7 @@ def grow_shifted_masks(
 
     One cell's embedding is off by what the network gets wrong there; the mean of a mask is not. Nor
     is the best seed always that of the best mask. So several seeds of a place grow and shift, and
-    in the last growth, by what their masks are worth by then, one of them stays.
+    in the last growth, by what their masks were worth before it, one of them stays.
 
     Args:
         grids, seeds: as of ``grow_masks``.
@@ -251,14 +254,14 @@ def grow_shifted_masks(
         ``rules.seeds_per_mask`` masks a place.
     """
     index, across_scales = np.arange(len(seeds.position)), rules.fits is None
-    most_holders = rules.seeds_per_mask if rules.max_overlap < 1 else None
+    most_holders = rules.seeds_per_mask if rules.max_overlap < 1 else 0
 
     def grown(max_overlap: float, most_holders: int | None, across_scales: bool) -> GrownMasks:
         masks = grow_masks(
             *(grids, seeds, max_overlap), most_holders=most_holders, across_scales=across_scales
         )
         if look is not None:
-            look(Growth(index, seeds, masks, across_scales))
+            look(Growth(index, seeds, masks, across_scales, most_holders is None))
         return masks
 
     for left in reversed(range(rules.mean_shifts)):
@@ -271,8 +274,8 @@ def grow_shifted_masks(
     if rules.fits is not None:
         # A part of an object is dropped for the whole of it, even where that does not fit.
         masks = grown(rules.max_overlap, None, False)
-        fitting = masks.seed[rules.fits(masks)]
-        index, seeds = index[fitting], seeds.take(fitting)
+        fitting_first = masks.seed[np.argsort(~rules.fits(masks), kind="stable")]
+        index, seeds = index[fitting_first], seeds.take(fitting_first)
         del masks
     masks = grown(rules.max_overlap, None, True)
     return masks._replace(seed=index[masks.seed])

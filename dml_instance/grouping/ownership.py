@@ -47,23 +47,25 @@ def first_owners(
 
 def masks_taken(
     grids: Grids, seeds: GrowingSeeds, rules: GrowthRules
-) -> dict[int, tuple[int | None, float]]:
-    """Why mask NMS dropped seeds, in whichever growth it did.
+) -> dict[int, tuple[int | None, float | None]]:
+    """What was in the way of seeds that were dropped, in whichever growth they were.
 
     Args:
         grids, seeds, rules: as of ``grow_shifted_masks``.
 
     Returns:
-        For each seed that it dropped, by index: the seed whose mask was in the way, None where no
-        mask grew at all, and the share of the mask that earlier ones own; 1 where one owns the
-        seed.
+        For each of them, by index: the seed whose mask was in the way, None where no mask grew at
+        all, and the share of the mask that better ones own; 1 where one owns the seed, and None
+        where so many held it that it did not grow anew.
     """
-    taken: dict[int, tuple[int | None, float]] = {}
+    taken: dict[int, tuple[int | None, float | None]] = {}
 
     def look(growth: Growth) -> None:
         index = growth.index
         at_once = _taken_at_once(grids, growth)
         for seed, (owner, share) in at_once.items():
+            if not growth.is_chosen_from and owner is not None:
+                share = None
             taken[int(index[seed])] = None if owner is None else int(index[owner]), share
 
     grow_shifted_masks(grids, seeds, rules, look)

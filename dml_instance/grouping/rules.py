@@ -60,12 +60,13 @@ class GroupingRules:
     # probability of an object, >= 0. 0: off (paper). Measured.
     mean_shifts: int = 2
     # Where masks are grown anew, so many seeds of a place grow one, in [1, 100]: until the last
-    # growth a seed is left out only if so many masks of better seeds hold it. In the last one the
-    # mask with the best score comes first. Measured.
+    # growth a seed is left out only if so many masks of better seeds hold it. In the last one masks
+    # come in the order of the scores that they had before it. Measured.
     seeds_per_mask: int = 3
     # With several TEST_SCALES: of two neighbouring scales the finer one is for objects under so
-    # many of its pixels across (the root of their area), the coarser one for others, > 0; 0: all
-    # scales are for all (paper). Measured.
+    # many of its pixels across (the root of their area), the coarser one for others, > 0. An object
+    # of another size stays where no such one is in its place. 0: all scales are for all (paper).
+    # Measured.
     handover_size: int = 0
     # Mask NMS: a mask is dropped if more than this share of it belongs to better-scored ones, in
     # [0, 1]; under 1, so is a mask whose very seed does. 1: no mask is dropped for another. Open in

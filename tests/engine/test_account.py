@@ -46,10 +46,12 @@ def test_every_object_that_is_found_has_its_seed_in_the_table(model, image, min_
 def test_what_was_dropped_says_by_which_rule_and_by_whom(model, image):
     rows = account_of(model.model, model.cfg, {"file_name": image}, 0.5)
     assert [row["seed"] for row in rows] == list(range(1, len(rows) + 1))
-    taken = [row for row in rows if row["rule"] == "MODEL.DML.GROUPING.MAX_OVERLAP"]
+    keys = ["MODEL.DML.GROUPING.SEEDS_PER_MASK", "MODEL.DML.GROUPING.MAX_OVERLAP"]
+    taken = [row for row in rows if row["rule"] in keys]
     assert taken and all(row["reason"] == RULES[row["rule"]] for row in taken)
     for row in taken:
-        assert 0 < row["share_taken"] <= 1 and row["object"] is None
+        share, rule = row["share_taken"], row["rule"]
+        assert row["object"] is None and (share is None if rule == keys[0] else 0 < share <= 1)
         assert row["taken_by"] is None or row["taken_by"] in range(1, len(rows) + 1)
         assert row["taken_by"] != row["seed"]
 

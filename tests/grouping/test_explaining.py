@@ -126,6 +126,8 @@ def test_the_account_is_that_of_the_grouping(seed, max_overlap, kind, mean_shift
             if mean_shifts == 0:
                 assert account.taken_by < index
                 assert accounts[account.taken_by].rule != OVERLAP
+        if account.rule == "MODEL.DML.GROUPING.SEEDS_PER_MASK":
+            assert mean_shifts > 0 and account.share_taken is None and account.taken_by != index
         if account.rule == "MODEL.DML.SCORE_THRESH_TEST":
             assert account.score < 0.2
 

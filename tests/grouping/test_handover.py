@@ -6,12 +6,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dml_instance.grouping import RULES, ReachedLimits
+from dml_instance.grouping import ReachedLimits
 from dml_instance.grouping.grouping import grown_of, growth_rules
 from dml_instance.modeling.grouping import explain
 from hand_made import HandSeed, flat_embedding, grid_maps, grouping_of, maps_of, picture
 
-HANDOVER = "MODEL.DML.GROUPING.HANDOVER_SIZE"
 OVERLAP = "MODEL.DML.GROUPING.MAX_OVERLAP"
 SIZE = (4, 8)
 
@@ -59,19 +58,20 @@ def test_the_finer_scale_is_for_the_smaller_objects(handover_size, expected, mea
 
 def test_a_part_of_an_object_that_does_not_fit_is_dropped_with_it():
     """The fine scale sees the block as a whole, and worse a part of it, which alone would fit."""
-    fine, coarse = two_scales([], BOTH[1])
+    fine, coarse = two_scales([], [])
     embedding = fine.embedding.clone()
     embedding[0, :2, :2] += 0.3
     seeds = [HandSeed(3, 3, 0.9, 1, tau_index=1), HandSeed(0, 0, 0.8, 1, tau_index=2)]
     fine = maps_of(embedding * torch.ones(8, 1, 1), seeds, image_size=SIZE)
-    coarse = maps_of(coarse.embedding * torch.ones(8, 1, 1), BOTH[1], scale=0.5, image_size=(2, 4))
+    wide = coarse.embedding * torch.ones(8, 1, 1)
+    coarse = maps_of(wide, BOTH[1][:1], scale=0.5, image_size=(2, 4))
     assert found([fine]) == [(0, 16)]
-    assert found([fine, coarse], handover_size=3.0) == [(1, 4)]
+    assert found([fine, coarse], handover_size=3) == [(1, 4)]
 
 
 def test_one_scale_is_for_all_sizes():
     fine, _ = two_scales(*BOTH)
-    assert found([fine], handover_size=3.0) == [(0, 4), (0, 16)]
+    assert found([fine], handover_size=3) == [(0, 4), (0, 16)]
 
 
 @given(
@@ -102,11 +102,27 @@ def test_every_size_is_of_one_scale(scales, handover_size, stride):
                 assert fits[level, place] == expected
 
 
-def test_an_account_names_the_rule():
-    _, accounts = explain(grouping_of(handover_size=3.0), two_scales(*BOTH), SIZE)
-    fates = sorted((round(a.seediness, 1), a.rule) for a in accounts if a.seediness > 0.5)
-    assert fates == [(0.6, ""), (0.7, HANDOVER), (0.8, ""), (0.9, HANDOVER)]
-    assert HANDOVER in RULES
+def test_an_object_that_fits_no_scale_is_not_lost():
+    """The coarse scale sees two cells, 2.8 pixels across at scale 1, and the fine one 4 pixels."""
+    fine, _ = two_scales(BOTH[0][:1], [])
+    coarse = maps_of(
+        flat_embedding(picture("1... 1...")), BOTH[1][:1], scale=0.5, image_size=(2, 4)
+    )
+    assert found([fine, coarse], handover_size=3) == [(0, 16)]
+    # Nor is one that only the scale sees which it does not fit.
+    assert found([fine, two_scales(*BOTH)[1]], handover_size=100) == [(0, 16), (1, 1)]
+
+
+def test_accounts_are_those_of_the_scales():
+    _, accounts = explain(grouping_of(handover_size=3), two_scales(*BOTH), SIZE)
+    told = {round(a.seediness, 1): a for a in accounts if a.seediness > 0.5}
+    assert {score: a.rule for score, a in told.items()} == {
+        0.9: OVERLAP,
+        0.8: "",
+        0.7: OVERLAP,
+        0.6: "",
+    }
+    assert accounts[told[0.9].taken_by] is told[0.8] and accounts[told[0.7].taken_by] is told[0.6]
 
 
 def test_a_seed_of_one_scale_does_not_take_that_of_another_before_they_are_joined():
@@ -115,13 +131,14 @@ def test_a_seed_of_one_scale_does_not_take_that_of_another_before_they_are_joine
     fine = [HandSeed(0, 0, 0.8, 1), HandSeed(1, 1, 0.5, 1)]
     coarse = [HandSeed(0, 0, 0.9, 1), HandSeed(0, 3, 0.7, 2)]
     _, accounts = explain(
-        grouping_of(handover_size=3.0, mean_shifts=1), two_scales(fine, coarse), SIZE
+        grouping_of(handover_size=3, mean_shifts=1), two_scales(fine, coarse), SIZE
     )
     told = {round(a.seediness, 1): a for a in accounts if a.seediness > 0.4}
     assert {score: account.rule for score, account in told.items()} == {
         0.9: "",
-        0.8: HANDOVER,
-        0.7: HANDOVER,
-        0.5: OVERLAP,
+        0.8: OVERLAP,
+        0.7: "",
+        0.5: "MODEL.DML.GROUPING.SEEDS_PER_MASK",
     }
-    assert accounts[told[0.5].taken_by] is told[0.8] and told[0.5].share_taken == 1
+    assert accounts[told[0.5].taken_by] is told[0.8] and told[0.5].share_taken is None
+    assert told[0.8].share_taken == 1

@@ -172,7 +172,7 @@ def test_what_took_a_seed_is_told_of_the_growth_in_which_it_did():
     seeds = growing_seeds(grids, [(0, 0), (0, 1), (0, 4), (0, 6)], 0.9, taus=1)
     thresholds = np.array([0.5, 0.9, 0.95])
     assert grow_shifted_masks(grids, seeds, growth(1, 0.8, thresholds)).seed.tolist() == [0, 3]
-    assert masks_taken(grids, seeds, growth(1, 0.8, thresholds)) == {1: (0, 1.0), 2: (0, 1.0)}
+    assert masks_taken(grids, seeds, growth(1, 0.8, thresholds)) == {1: (0, None), 2: (0, 1.0)}
     assert masks_taken(grids, seeds, growth(0, 0.8, thresholds)) == {1: (0, 1.0)}
 
 

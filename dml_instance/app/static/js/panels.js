@@ -122,8 +122,10 @@ export function storyOf(account, index, what = "The nearest seed") {
   const small = account.size_factor === null || account.size_factor > 0.9
     ? "" : ` (lowered by a factor of ${account.size_factor.toFixed(2)}, as it is small)`;
   const taken = account.taken_by === null
-    ? "" : ` ${Math.round(100 * account.share_taken)} % of it belongs to that of seed `
-      + `${account.taken_by + 1}.`;
+    ? "" : account.share_taken === null
+      ? ` Seed ${account.taken_by + 1} was the first of them.`
+      : ` ${Math.round(100 * account.share_taken)} % of it belongs to that of seed `
+        + `${account.taken_by + 1}.`;
   const rule = account.rule ? ` (${account.rule})` : "";
   return `${what}, number ${index + 1}, ${account.class}, seediness `
     + `${account.seediness.toFixed(2)}${score}${small}: ${account.reason}${rule}.${taken}`;
