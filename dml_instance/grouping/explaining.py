@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .grouping import FoundInstances, GroupingSettings, Grown, drawn_of, grown_of, growth_rules
+from .grouping import FoundInstances, GroupingSettings, Grown, drawn_of, grown_of
 from .limits import ReachedLimits
 from .maps import GridMaps, cell_size
 from .ownership import masks_taken
@@ -83,10 +83,12 @@ def explain(
         then of candidates that were left out because others were better, then of up to 200 peaks
         whose seediness is too low, the best first.
     """
-    grown = grown_of(pyramid, settings, ReachedLimits())
+    taken: dict[int, tuple[int | None, float | None]] = {}
+    grown = grown_of(
+        *(pyramid, settings, ReachedLimits()), look=lambda growth: taken.update(masks_taken(growth))
+    )
     found, drawn = drawn_of(grown, pyramid, output_size, settings)
     cell_sizes = [cell_size(maps.stride, maps.image_size, output_size) for maps in pyramid]
-    taken = masks_taken(grown.grids, grown.growing, growth_rules(grown.seeds, pyramid, settings))
     fates = _fates(settings, grown, drawn.tolist(), found, taken)
     seeds = grown.seeds
     of_seeds = (seeds.position, seeds.level, seeds.pred_class, seeds.tau_index, seeds.score)
@@ -126,7 +128,7 @@ def _fates(
     taken: dict[int, tuple[int | None, float | None]],
 ) -> list[dict]:
     """What became of each seed that was grown, in that order: fields of ``SeedAccount``; ``taken``
-    is from ``masks_taken``."""
+    is of ``masks_taken``, of all growths."""
     masks = grown.masks
     fates: list[dict] = [{} for _ in range(len(grown.seeds))]
     for seed, (owner, share) in taken.items():

@@ -3,7 +3,7 @@
 Shapes: T thresholds, K classes, N seeds or instances, n masks, H x W output pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -12,8 +12,8 @@ import numpy as np
 
 from .growing import (
     Grids,
-    GrowingSeeds,
     GrownMasks,
+    Growth,
     GrowthRules,
     grow_shifted_masks,
     seeds_at,
@@ -82,7 +82,6 @@ class Grown(NamedTuple):
     Attributes:
         seeds: N, by descending score, in which order they grow; those of one score in the order in
             which they were chosen.
-        growing: the same, as masks are grown from them.
         grids: that masks grew in.
         masks: n that stayed; their seeds count in that order.
         may_be: (n, k) int64 in [0, K), classes of each, the likeliest first; see ``classify``.
@@ -90,7 +89,6 @@ class Grown(NamedTuple):
     """
 
     seeds: Seeds
-    growing: GrowingSeeds
     grids: Grids
     masks: GrownMasks
     may_be: np.ndarray
@@ -189,8 +187,14 @@ def grown_of(
     settings: GroupingSettings,
     limits: ReachedLimits,
     image_name: str | None = None,
+    look: Callable[[Growth], None] | None = None,
 ) -> Grown:
-    """Seeds, and the masks that stay, with class and score; arguments are those of ``seeds_of``."""
+    """Seeds, and the masks that stay, with class and score.
+
+    Args:
+        pyramid, settings, limits, image_name: as for ``seeds_of``.
+        look: as for ``grow_shifted_masks``.
+    """
     seeds = seeds_of(pyramid, settings, limits, image_name)
     seeds = seeds[np.argsort(-seeds.score, kind="stable")]
     grids = grids_of(pyramid, settings.rules)
@@ -202,9 +206,9 @@ def grown_of(
         threshold=settings.thresholds[seeds.tau_index],
         gap=gaps_of(pyramid, settings)[seeds.level, seeds.pred_class],
     )
-    masks = grow_shifted_masks(grids, growing, growth_rules(seeds, pyramid, settings))
+    masks = grow_shifted_masks(grids, growing, growth_rules(seeds, pyramid, settings), look)
     classes, scores = _classified(masks, seeds, pyramid, settings.rules)
-    return Grown(seeds, growing, grids, masks, classes, scores)
+    return Grown(seeds, grids, masks, classes, scores)
 
 
 def growth_rules(

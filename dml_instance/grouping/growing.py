@@ -218,6 +218,7 @@ class Growth(NamedTuple):
     """One growth of the masks of an image.
 
     Attributes:
+        grids: that they grew in.
         index: (N,) int64, which of the first seeds each of ``seeds`` was.
         seeds: N, best first.
         masks: that grew from them; ``masks.seed`` counts in ``seeds``.
@@ -225,6 +226,7 @@ class Growth(NamedTuple):
         is_chosen_from: whether mask NMS was among them, or seeds alone were left out.
     """
 
+    grids: Grids
     index: np.ndarray
     seeds: GrowingSeeds
     masks: GrownMasks
@@ -261,7 +263,7 @@ def grow_shifted_masks(
             *(grids, seeds, max_overlap), most_holders=most_holders, across_scales=across_scales
         )
         if look is not None:
-            look(Growth(index, seeds, masks, across_scales, most_holders is None))
+            look(Growth(grids, index, seeds, masks, across_scales, most_holders is None))
         return masks
 
     for left in reversed(range(rules.mean_shifts)):

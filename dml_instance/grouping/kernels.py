@@ -178,14 +178,15 @@ def _with_room(cells, distances, used, more):
 
 
 @compiled
-def _hold_elsewhere(holders, stamp, mark, bounds, most_holders):
-    """Hold the cells whose first corner a mask of another grid, ``stamp`` == -mark, covers."""
+def _hold_elsewhere(holders, stamp, mark, bounds, counted):
+    """Hold the cells whose first corner a mask of another grid, ``stamp`` == -mark, covers;
+    ``counted`` holders at most count."""
     rows, columns = holders.shape
     height, width = stamp.shape
     for row in range(bounds[0] * rows // height, -(-bounds[2] * rows // height)):
         for column in range(bounds[1] * columns // width, -(-bounds[3] * columns // width)):
             if stamp[row * height // rows, column * width // columns] == -mark:
-                holders[row, column] = min(holders[row, column] + 1, max(most_holders, 1))
+                holders[row, column] = min(holders[row, column] + 1, counted)
 
 
 @compiled
@@ -193,14 +194,14 @@ def grow(grids, holders, stamps, beyond, seeds, max_overlap, most_holders, acros
     """See ``growing.grow_masks``; ``holders`` int8, ``stamps`` and ``beyond`` int32 are zeros of
     the shapes of the grids.
 
-    A seed that ``most_holders`` masks hold is left out, and of so many they are counted; 0: none
-    is. ``across_scales`` says whether a mask holds cells on the grids of other scales.
+    A seed that ``most_holders`` masks hold is left out; 0: none is. ``across_scales`` says whether
+    a mask holds cells on the grids of other scales.
 
     Returns:
         The seeds that stay (n,), their bounds (n, 4), where their cells start (n + 1,), the cells,
         their distances.
     """
-    num_seeds = len(seeds.position)
+    num_seeds, counted = len(seeds.position), max(most_holders, 1)
     kept, bounds = np.empty(num_seeds, np.int64), np.empty((num_seeds, 4), np.int64)
     starts = np.zeros(num_seeds + 1, np.int64)
     cells, distances = np.empty((0, 2), np.int32), np.empty(0, np.float32)
@@ -225,11 +226,11 @@ def grow(grids, holders, stamps, beyond, seeds, max_overlap, most_holders, acros
         if len(part) == 0 or num_held > max_overlap * len(part):
             continue
         for row, column in part:
-            mine[row, column] = min(mine[row, column] + 1, max(most_holders, 1))
+            mine[row, column] = min(mine[row, column] + 1, counted)
         of_mask = _bounds(part)
         for other in range(len(holders)):
             if across_scales and other != level:
-                _hold_elsewhere(holders[other], stamp, mark, of_mask, most_holders)
+                _hold_elsewhere(holders[other], stamp, mark, of_mask, counted)
         kept[count], starts[count + 1] = index, end
         bounds[count] = of_mask
         count += 1

@@ -5,15 +5,7 @@ Shapes: N seeds, n masks, h x w grid cells.
 
 import numpy as np
 
-from .growing import (
-    Grids,
-    GrowingSeeds,
-    GrownMasks,
-    Growth,
-    GrowthRules,
-    grow_masks,
-    grow_shifted_masks,
-)
+from .growing import Grids, GrownMasks, Growth, grow_masks
 
 
 def first_owners(
@@ -45,36 +37,28 @@ def first_owners(
     return owners
 
 
-def masks_taken(
-    grids: Grids, seeds: GrowingSeeds, rules: GrowthRules
-) -> dict[int, tuple[int | None, float | None]]:
-    """What was in the way of seeds that were dropped, in whichever growth they were.
-
-    Args:
-        grids, seeds, rules: as of ``grow_shifted_masks``.
+def masks_taken(growth: Growth) -> dict[int, tuple[int | None, float | None]]:
+    """What was in the way of the seeds that a growth dropped.
 
     Returns:
-        For each of them, by index: the seed whose mask was in the way, None where no mask grew at
-        all, and the share of the mask that better ones own; 1 where one owns the seed, and None
-        where so many held it that it did not grow anew.
+        For each of them the seed whose mask was in the way, None where no mask grew at all, and the
+        share of the mask that better ones own; 1 where one owns the seed, and None where so many
+        held it that it did not grow anew. Seeds are told by ``growth.index``.
     """
+    index = growth.index
     taken: dict[int, tuple[int | None, float | None]] = {}
-
-    def look(growth: Growth) -> None:
-        index = growth.index
-        at_once = _taken_at_once(grids, growth)
-        for seed, (owner, share) in at_once.items():
-            if not growth.is_chosen_from and owner is not None:
-                share = None
-            taken[int(index[seed])] = None if owner is None else int(index[owner]), share
-
-    grow_shifted_masks(grids, seeds, rules, look)
+    for seed, (owner, share) in _taken_at_once(growth).items():
+        if owner is None:
+            taken[int(index[seed])] = None, share
+        else:
+            known = share if growth.is_chosen_from else None
+            taken[int(index[seed])] = int(index[owner]), known
     return taken
 
 
-def _taken_at_once(grids: Grids, growth: Growth) -> dict[int, tuple[int | None, float]]:
-    """``masks_taken`` of one growth; seeds count in it."""
-    seeds, masks = growth.seeds, growth.masks
+def _taken_at_once(growth: Growth) -> dict[int, tuple[int | None, float]]:
+    """``masks_taken``, but that seeds count in the growth and every share is told."""
+    grids, seeds, masks = growth.grids, growth.seeds, growth.masks
     owners = first_owners(grids, masks, growth.across_scales)
     dropped = np.setdiff1d(np.arange(len(seeds.position)), masks.seed)
     taken: dict[int, tuple[int | None, float]] = {}

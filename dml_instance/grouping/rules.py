@@ -113,8 +113,12 @@ class GroupingRules:
         if self.classes_per_mask < 1:
             self._refuse("classes_per_mask", "at least 1")
         for name in (
-            *("max_seeds", "alpha", "mean_shifts", "handover_size"),
-            *("small_mask_cells", "vote_exponent"),
+            "max_seeds",
+            "alpha",
+            "mean_shifts",
+            "handover_size",
+            "small_mask_cells",
+            "vote_exponent",
         ):
             if getattr(self, name) < 0:
                 self._refuse(name, "at least 0")

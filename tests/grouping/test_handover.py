@@ -33,7 +33,7 @@ BOTH = (
 
 
 def found(pyramid, **changes):
-    """Level and cells of every mask, the best score first."""
+    """Level and cells of every mask, in their order."""
     grouping = grouping_of(**changes)
     masks = grown_of(
         [grid_maps(maps) for maps in pyramid], grouping.settings, ReachedLimits()

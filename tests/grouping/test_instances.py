@@ -191,9 +191,9 @@ def test_masks_are_grown_in_arrays_of_the_shapes_and_types_that_are_promised(
     """At half the scale a gap of 6 pixels is one of 3 cells, and at a twentieth it is none."""
     given = []
 
-    def spy(grids, seeds, rules):
+    def spy(grids, seeds, *rules):
         given.append((grids, seeds))
-        return grow_shifted_masks(grids, seeds, rules)
+        return grow_shifted_masks(grids, seeds, *rules)
 
     monkeypatch.setattr(grouping_module, "grow_shifted_masks", spy)
     pyramid = [

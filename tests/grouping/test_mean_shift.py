@@ -36,6 +36,22 @@ def growth(mean_shifts, max_overlap, thresholds=THRESHOLDS, *, seeds_per_mask=1,
     return GrowthRules(thresholds, mean_shifts, seeds_per_mask, max_overlap, worth)
 
 
+def taken_of(grids, seeds, rules):
+    """What was in the way of seeds that any growth dropped."""
+    taken = {}
+    grow_shifted_masks(grids, seeds, rules, lambda one: taken.update(masks_taken(one)))
+    return taken
+
+
+def line_of_one_object():
+    """Five cells of one object, of which each seed sees four at most, and two of another; and the
+    thresholds, of which all cells vote for the second."""
+    grids = grids_of(torch.tensor([[[0.0, 0.3, 0.6, 0.9, 1.2, 9, 9]]]))
+    probability = np.zeros((3, 1, 7), np.float32)
+    probability[1] = 1
+    return grids._replace(object_probability=(probability,)), np.array([0.5, 0.9, 0.95])
+
+
 def slow_shifts(embedding, factor, probability, seed, tau_index, mean_shifts):
     """The definition on the whole grid, in double: the mask (h, w), its centre, threshold and seed,
     and whether a cell or a vote is too near to call."""
@@ -104,12 +120,8 @@ def test_without_shifts_masks_are_grown_once():
 def test_masks_that_come_to_the_same_are_one_and_the_others_keep_their_seeds():
     """The first two have a half each of what is one object, the third lies in the first, and the
     fourth is another object."""
-    grids = grids_of(torch.tensor([[[0.0, 0.3, 0.6, 0.9, 1.2, 9, 9]]]))
+    grids, thresholds = line_of_one_object()
     seeds = growing_seeds(grids, [(0, 0), (0, 4), (0, 1), (0, 6)], 0.9, taus=1)
-    thresholds = np.array([0.5, 0.9, 0.95])
-    probability = np.zeros((3, 1, 7))
-    probability[1] = 1
-    grids = grids._replace(object_probability=(probability.astype(np.float32),))
     once = grow_masks(grids, seeds, 0.8)
     assert once.seed.tolist() == [0, 1, 3]
     masks = grow_shifted_masks(grids, seeds, growth(1, 0.8, thresholds))
@@ -165,23 +177,11 @@ def test_what_is_not_finite_is_of_no_mean(bad):
 
 def test_what_took_a_seed_is_told_of_the_growth_in_which_it_did():
     """The second lies in the first at once; the third becomes the first by its mean."""
-    grids = grids_of(torch.tensor([[[0.0, 0.3, 0.6, 0.9, 1.2, 9, 9]]]))
-    probability = np.zeros((3, 1, 7), np.float32)
-    probability[1] = 1
-    grids = grids._replace(object_probability=(probability,))
+    grids, thresholds = line_of_one_object()
     seeds = growing_seeds(grids, [(0, 0), (0, 1), (0, 4), (0, 6)], 0.9, taus=1)
-    thresholds = np.array([0.5, 0.9, 0.95])
     assert grow_shifted_masks(grids, seeds, growth(1, 0.8, thresholds)).seed.tolist() == [0, 3]
-    assert masks_taken(grids, seeds, growth(1, 0.8, thresholds)) == {1: (0, None), 2: (0, 1.0)}
-    assert masks_taken(grids, seeds, growth(0, 0.8, thresholds)) == {1: (0, 1.0)}
-
-
-def line_of_one_object():
-    """Five cells of one object, of which each seed sees four at most, and the thresholds."""
-    grids = grids_of(torch.tensor([[[0.0, 0.3, 0.6, 0.9, 1.2, 9]]]))
-    probability = np.zeros((3, 1, 6), np.float32)
-    probability[1] = 1
-    return grids._replace(object_probability=(probability,)), np.array([0.5, 0.9, 0.95])
+    assert taken_of(grids, seeds, growth(1, 0.8, thresholds)) == {1: (0, None), 2: (0, 1.0)}
+    assert taken_of(grids, seeds, growth(0, 0.8, thresholds)) == {1: (0, 1.0)}
 
 
 @pytest.mark.parametrize(

@@ -234,9 +234,9 @@ def test_what_training_saw_in_pieces_is_bridged_from_the_checkpoint(monkeypatch)
     assert loaded.grouping.pieces.in_pieces().tolist() == [False, True]
     given = []
 
-    def spy(grids, growing, rules):
+    def spy(grids, growing, *rules):
         given.append(growing)
-        return grow_shifted_masks(grids, growing, rules)
+        return grow_shifted_masks(grids, growing, *rules)
 
     monkeypatch.setattr("dml_instance.grouping.grouping.grow_shifted_masks", spy)
     x = {"image": torch.randint(0, 255, (3, 48, 64))}
